@@ -1,0 +1,208 @@
+"""The command line of the run scripts: their own flags first, then every flag of transformers.TrainingArguments, unchanged.
+
+Importing transformers and torch takes seconds, so flags are checked and `--help` is printed without them: the names and
+help texts of TrainingArguments are read from its source file. Copy with a run script.
+"""
+
+import argparse
+import ast
+import difflib
+import importlib.util
+import os
+import re
+from pathlib import Path
+
+from outputs import InputError
+
+# Flags that transformers 5 no longer has -> what to write instead.
+RENAMED_FLAGS = {
+    "warmup_ratio": "--warmup_steps 0.1 (below 1 it is a fraction of all steps)",
+    "overwrite_output_dir": "a new --output_dir",
+    "evaluation_strategy": "--eval_strategy",
+    "no_cuda": "--use_cpu",
+    "use_mps_device": "--use_cpu, or nothing: the device is found",
+    "logging_dir": "the environment variable TENSORBOARD_LOGGING_DIR",
+    "group_by_length": "--train_sampling_strategy group_by_length (already the default here)",
+    "fp16_backend": "--fp16 or --bf16",
+    "half_precision_backend": "--fp16 or --bf16",
+    "fp16_opt_level": "--bf16",
+    "include_inputs_for_metrics": "--include_for_metrics inputs",
+    "per_gpu_train_batch_size": "--per_device_train_batch_size",
+    "per_gpu_eval_batch_size": "--per_device_eval_batch_size",
+    "push_to_hub_token": "--hub_token",
+    "push_to_hub_model_id": "--hub_model_id",
+    "push_to_hub_organization": "--hub_model_id owner/name",
+    "save_safetensors": "nothing: checkpoints are always safetensors",
+    "jit_mode_eval": "--torch_compile",
+    "torchscript": "--torch_compile",
+    "tpu_num_cores": "a launcher such as torchrun",
+    "past_index": "nothing: encoders have no past",
+    "predict_languages": "--languages",
+    "language": "--languages",
+    "dataset_name": "--task and --data_dir",
+    "use_fast_tokenizer": "nothing: every tokenizer is fast",
+    "do_lower_case": "nothing: XLM-R is cased",
+    "max_length": "--max_seq_length",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse without abbreviations and with one-line errors (exit code 2)."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: error: {' '.join(str(message).split())}\n")
+
+
+def trainer_flags():
+    """{flag name: help text} of TrainingArguments, from its source, without importing transformers."""
+    package = importlib.util.find_spec("transformers")
+    if package is None:
+        raise InputError("the package transformers is not installed; run: pip install -r requirements.txt")
+    tree = ast.parse((Path(package.submodule_search_locations[0]) / "training_args.py").read_text(encoding="utf-8"))
+    (body,) = (node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "TrainingArguments")
+    flags = {}
+    for node in body:
+        if isinstance(node, ast.AnnAssign):
+            texts = [n.value for n in ast.walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+            flags[node.target.id] = " ".join(max(texts, key=len, default="").split()) if len(texts) else ""
+            if "default=True" in ast.unparse(node):  # HfArgumentParser's way to switch off what is on by default
+                flags[f"no_{node.target.id}"] = f"Turn {node.target.id} off."
+    return flags
+
+
+def parse(parser, argv):
+    """Split a command line into (own arguments, the rest for TrainingArguments, values of the rest's flags by name).
+
+    Exits with code 2 and one line for an unknown flag (naming the nearest one), an abbreviation, or a removed flag.
+    """
+    try:
+        hf_flags = trainer_flags()
+    except InputError as error:
+        parser.error(error)
+    if {"-h", "--help"} & set(argv):
+        parser.epilog = "flags of transformers.TrainingArguments (same names, same meaning):\n" + "\n".join(
+            f"  --{name:<32}{text[:110]}" for name, text in hf_flags.items() if not name.startswith("no_")
+        )
+        parser.print_help()
+        parser.exit(0)
+    own_flags = {option[2:] for action in parser._actions for option in action.option_strings if option.startswith("--")}
+    for token in argv:
+        if re.match(r"--?[A-Za-z]", token):
+            check_flag(parser, token, own_flags, hf_flags)
+    own, rest = parser.parse_known_args([underscored(token) for token in argv])
+    if rest and not rest[0].startswith("--"):
+        parser.error(f"unexpected argument {rest[0]!r}; every value belongs to a --flag before it")
+    given = {}
+    for index, token in enumerate(rest):
+        if token.startswith("--"):
+            name, _, value = token[2:].partition("=")
+            following = rest[index + 1] if index + 1 < len(rest) and not rest[index + 1].startswith("--") else "true"
+            given[name] = value or following
+    return own, rest, given
+
+
+def underscored(token):
+    """`--max-seq-length=9` -> `--max_seq_length=9`; HF's parser takes both spellings."""
+    if not token.startswith("--"):
+        return token
+    name, separator, value = token[2:].partition("=")
+    return f"--{name.replace('-', '_')}{separator}{value}"
+
+
+def check_flag(parser, token, own_flags, hf_flags):
+    name = token.lstrip("-").split("=")[0].replace("-", "_")
+    if token.startswith("--") and (name in own_flags or name in hf_flags):
+        return
+    if name in RENAMED_FLAGS:
+        parser.error(f"--{name} does not exist here (transformers 5 or this script dropped it); use {RENAMED_FLAGS[name]}")
+    known = sorted(own_flags) + [flag for flag in hf_flags if not flag.startswith("no_")]
+    longer = [flag for flag in known if flag.startswith(name)]
+    near = longer or difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(f'--{flag}' for flag in near[:3])}?" if near else "see --help"
+    parser.error(f"unknown flag {token.split('=')[0]}; {hint}{' Flags are not abbreviated.' if longer else ''}")
+
+
+def truthy(value):
+    """Whether a flag's value on the command line switches it on."""
+    return str(value).lower() in ("true", "1", "yes", "y", "t")
+
+
+def task_defaults(task, given, world_size):
+    """[(flag, value, origin)] for the flags of TrainingArguments that were not given: the task's recipe, and selection on English dev."""
+    defaults, flags = task.defaults, []
+    train, select = truthy(given.get("do_train")), truthy(given.get("do_eval")) and not task.dev_is_test
+
+    def default(name, value, origin):
+        if name not in given:
+            flags.append((name, value, origin))
+
+    default("per_device_eval_batch_size", 64, "default")
+    if not train:
+        return flags
+    recipe = f"task default, {defaults.source}"
+    for name in ("learning_rate", "num_train_epochs", "warmup_steps", "weight_decay"):
+        default(name, getattr(defaults, name), recipe)
+    default("train_sampling_strategy", "group_by_length", "default: batches of like lengths")
+    flags += batch_flags(defaults.train_batch_size, given, world_size, recipe)
+    default("eval_strategy", "epoch" if select else "no", "selection on English dev" if select else "no English dev set to select on")
+    strategy = given.get("eval_strategy", "epoch")
+    default("save_strategy", strategy if select and strategy != "no" else "epoch", "as eval_strategy")
+    if "eval_steps" in given:
+        default("save_steps", given["eval_steps"], "as eval_steps")
+    if select and strategy != "no" and given.get("save_strategy", strategy) == strategy:
+        default("load_best_model_at_end", "true", "selection on English dev")
+        default("metric_for_best_model", f"eval_{task.metric}", "the task's metric")
+    default("save_total_limit", 1, "default")
+    return flags
+
+
+def batch_flags(effective, given, world_size, origin):
+    """per_device_train_batch_size and gradient_accumulation_steps that give the recipe's effective batch on this many processes."""
+    per_device, accumulation = given.get("per_device_train_batch_size"), given.get("gradient_accumulation_steps")
+    if per_device and accumulation:
+        return []
+    share = max(1, effective // world_size)
+    if per_device:
+        steps = share // int(per_device) if per_device.isdigit() and int(per_device) else 1
+        return [("gradient_accumulation_steps", max(1, steps), f"{origin}: effective batch {effective}")]
+    size = max(1, share // (int(accumulation) if accumulation and accumulation.isdigit() and int(accumulation) else 1))
+    return [("per_device_train_batch_size", size, f"{origin}: effective batch {effective}")]
+
+
+def trainer_arguments(parser, trainer_argv, flags):
+    """TrainingArguments from the command line and the defaults `flags`; wrong values exit with code 2 and one line."""
+    from transformers import HfArgumentParser, TrainingArguments
+
+    hf_parser = HfArgumentParser(TrainingArguments, allow_abbrev=False, prog=parser.prog)
+    hf_parser.error = parser.error
+    extra = [token for name, value, _ in flags for token in (f"--{name}", str(value))]
+    fixed = ["--remove_unused_columns", "false"]  # the collator picks the columns; the Trainer would drop those that only heads read
+    try:
+        (training_args,) = hf_parser.parse_args_into_dataclasses([*trainer_argv, *extra, *fixed], look_for_args_file=False)
+    except (ValueError, ImportError) as error:
+        raise InputError(f"TrainingArguments: {' '.join(str(error).split())[:300]}") from None
+    return training_args
+
+
+def nearest(value, choices):
+    """A hint for a misspelt value: "; did you mean 'panx'?" or nothing."""
+    near = difflib.get_close_matches(str(value), list(choices), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def parse_conditions(tokens, data_dir):
+    """['keyboard-2=noised/keyboard-2'] -> {name: folder}; default {clean: data_dir}."""
+    conditions = {}
+    for token in tokens or [f"clean={data_dir}"]:
+        name, separator, folder = token.partition("=")
+        if not separator or not re.fullmatch(r"[\w.+-]+", name) or name in (".", ".."):
+            raise InputError(f"--conditions {token!r}: write NAME=FOLDER, NAME of letters, digits, '.', '_' and '-', e.g. keyboard-2=noised/keyboard-2")
+        if name in conditions:
+            raise InputError(f"--conditions: the name {name!r} stands twice; give each condition its own name")
+        if not os.path.isdir(folder):
+            raise InputError(f"--conditions {name}={folder}: no such folder; write the noised sets first (perturb.py) or correct the path")
+        conditions[name] = folder
+    return conditions

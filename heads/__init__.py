@@ -1,0 +1,87 @@
+"""One file per kind of task; each is a vertical slice with the same names.
+
+    MODEL                          name of the transformers Auto class
+    read(task, data_dir, split, language)            files of the XTREME layout -> datasets.Dataset, one row per example
+    encode(rows, tokenizer, labels, settings)        rows -> features (`input_ids`, `labels`, `length`, bookkeeping columns)
+    forward(model, batch)                            batch -> logits whose last dimension is the classes of `labels`
+    reduce(logits, batch, settings)                  logits -> the part that decoding needs, one array row per feature
+    decode(rows, features, reduced, labels, settings)    -> one prediction per row
+    references(rows)                                 gold labels in the form that metrics.py scores, None when the file has none
+    write_predictions(path, rows, predictions)       XTREME's submission format
+
+`retrieval` has no training and its own, shorter list. Adding a kind of task is adding a file here and a record in tasks.py.
+This module holds what all readers share: files -> checked lines and JSON, with errors that name file, line, value and next step.
+"""
+
+import json
+from pathlib import Path
+
+from outputs import InputError
+
+
+def path_of(task, data_dir, split, language):
+    """The files of one split, e.g. [data/xtreme/xnli/test-de.tsv]."""
+    templates = task.files[split]
+    templates = (templates,) if isinstance(templates, str) else templates
+    return [Path(data_dir) / template.format(lang=language) for template in templates]
+
+
+def read_text(path):
+    """Whole file as text; errors name the first line that is not UTF-8."""
+    try:
+        content = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; check --data_dir or download the task") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from None
+    if not content.strip():
+        raise InputError(f"{path}: the file is empty; download it again")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{path}, line {line}: byte 0x{content[error.start]:02x} is not UTF-8; convert the file to UTF-8") from None
+
+
+def read_lines(path):
+    """Lines without their line ends. Only \\n and \\r\\n end a line: text may hold U+2028 and its like."""
+    lines = [line.removesuffix("\r") for line in read_text(path).split("\n")]
+    return lines[:-1] if lines[-1] == "" else lines
+
+
+def read_json(path):
+    """One JSON document; errors name the line where parsing stopped."""
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}, line {error.lineno}: not valid JSON ({error.msg}); is the file truncated?") from None
+
+
+def read_jsonl(path, columns):
+    """Yield (line number, row) of a JSON-lines file whose rows must all have `columns`."""
+    for number, line in enumerate(read_lines(path), start=1):
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise InputError(f"{path}, line {number}: not valid JSON ({error.msg}); is the file truncated?") from None
+        missing = [column for column in columns if not isinstance(row, dict) or column not in row]
+        if missing:
+            raise InputError(f"{path}, line {number}: no column {missing[0]!r}; this task's rows have {', '.join(columns)}")
+        yield number, row
+
+
+def check_label(path, number, label, labels):
+    """Return the label's name. Integers index `labels` in Hub ClassLabel order; anything else must be a name in it."""
+    name = labels[label] if type(label) is int and 0 <= label < len(labels) else label
+    if name not in labels:
+        raise InputError(f"{path}, line {number}: unknown label {label!r}; the task's labels are {', '.join(labels)}")
+    return name
+
+
+def check_unique(path, ids):
+    """Refuse a file that uses an id twice: predictions are keyed by id."""
+    seen = set()
+    for number, example_id in enumerate(ids, start=1):
+        if example_id in seen:
+            raise InputError(f"{path}: example {number} repeats the id {example_id!r}; ids must be unique, remove one of the two")
+        seen.add(example_id)

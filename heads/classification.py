@@ -1,0 +1,78 @@
+"""Sentence pairs with one label: XNLI, PAWS-X, and the NLI and paraphrase intermediate tasks."""
+
+from datasets import Dataset
+
+from heads import check_label, path_of, read_jsonl, read_lines
+from outputs import InputError, write_text
+
+MODEL = "AutoModelForSequenceClassification"
+
+
+def read(task, data_dir, split, language):
+    """Rows {id, text_a, text_b, label}; `label` is a name, or None where the file has no labels (XTREME's stripped test files).
+
+    The tsv is read raw, as XTREME's processors do (no quoting): `"` is a character of the text.
+    Raises InputError for a wrong number of columns, an unknown label, or a file with labels on some lines only.
+    """
+    rows = []
+    for path in path_of(task, data_dir, split, language):
+        rows += _read_jsonl(path, task) if path.suffix == ".jsonl" else _read_tsv(path, task, labeled=split != "test")
+    return Dataset.from_list([{"id": str(index), **row} for index, row in enumerate(rows)])
+
+
+def _read_tsv(path, task, labeled):
+    lines = [line.split("\t") for line in read_lines(path)]
+    labeled = labeled or len(lines[0]) != 2
+    rows = []
+    for number, fields in enumerate(lines, start=1):
+        if len(fields) != 2 + labeled:
+            expected = "sentence1, sentence2, label" if labeled else "sentence1, sentence2 (as line 1: a file without labels)"
+            raise InputError(f"{path}, line {number}: {len(fields)} tab-separated columns instead of {2 + labeled}: {expected}")
+        label = check_label(path, number, fields[2].strip(), task.labels) if labeled else None
+        rows.append({"text_a": fields[0], "text_b": fields[1], "label": label})
+    return rows
+
+
+def _read_jsonl(path, task):
+    text_a, text_b, label = task.columns
+    rows = []
+    for number, row in read_jsonl(path, task.columns):
+        if row[label] == -1:  # SNLI: annotators did not agree; every user of the data set drops these
+            continue
+        rows.append({"text_a": row[text_a], "text_b": row[text_b], "label": check_label(path, number, row[label], task.labels)})
+    return rows
+
+
+def encode(rows, tokenizer, labels, settings):
+    """`<s> A </s></s> B </s>`, the longer text cut first; labels by name."""
+    ids = {name: index for index, name in enumerate(labels)}
+
+    def encode_batch(batch):
+        inputs = tokenizer(batch["text_a"], batch["text_b"], truncation=True, max_length=settings.max_seq_length)["input_ids"]
+        features = {"input_ids": inputs, "length": [len(row) for row in inputs]}
+        if batch["label"][0] is not None:
+            features["labels"] = [ids[label] for label in batch["label"]]
+        return features
+
+    return rows.map(encode_batch, batched=True, remove_columns=rows.column_names, desc="encode")
+
+
+def forward(model, batch):
+    return model(**batch).logits  # [examples, labels]
+
+
+def reduce(logits, batch, settings):
+    return {"label": logits.argmax(-1)}  # [examples]
+
+
+def decode(rows, features, reduced, labels, settings):
+    return [labels[index] for index in reduced["label"]]
+
+
+def references(rows):
+    return None if rows[0]["label"] is None else list(rows["label"])
+
+
+def write_predictions(path, rows, predictions):
+    """One label per line, in the order of the test file."""
+    write_text(path, "".join(f"{label}\n" for label in predictions))

@@ -1,0 +1,86 @@
+"""One right choice among several: XCOPA, and HellaSwag, Cosmos QA, CommonsenseQA as intermediate tasks."""
+
+import json
+
+from datasets import Dataset
+
+from heads import check_unique, path_of, read_jsonl
+from outputs import InputError, write_text
+
+MODEL = "AutoModelForMultipleChoice"
+
+# How each data set's row becomes (prompt, choices, index of the right choice or None): jiant's formats (X-STILTs), XTREME-R's for XCOPA.
+FORMATS = {
+    "xcopa": lambda row: (f"{row['premise']} What was the {row['question']}?", [row["choice1"], row["choice2"]], row.get("label")),
+    "hellaswag": lambda row: (row["ctx_a"], [f"{row['ctx_b']} {ending}" for ending in row["endings"]], _index(row["label"])),
+    "cosmos_qa": lambda row: (f"{row['context']} {row['question']}", [row[f"answer{i}"] for i in range(4)], row["label"]),
+    "commonsense_qa": lambda row: (
+        row["question"],
+        row["choices"]["text"],
+        row["choices"]["label"].index(row["answerKey"]) if row["answerKey"] else None,
+    ),
+}
+
+
+def _index(label):
+    return None if label == "" else int(label)
+
+
+def read(task, data_dir, split, language):
+    """Rows {id, prompt, choices, label}; `label` is the index of the right choice, None in a file without labels."""
+    rows = []
+    for path in path_of(task, data_dir, split, language):
+        columns = [column for column in task.columns if column != "label" or split != "test"]
+        for number, row in read_jsonl(path, columns):
+            try:
+                prompt, choices, label = FORMATS[task.name](row)
+            except (KeyError, ValueError, TypeError) as error:
+                raise InputError(f"{path}, line {number}: row does not have {task.name}'s form ({error}); see tasks.py") from None
+            if label is not None and label not in range(len(choices)):
+                raise InputError(f"{path}, line {number}: unknown label {label!r}; it must be the index of one of {len(choices)} choices")
+            rows.append({"id": str(row.get("idx", row.get("id", row.get("ind", number - 1)))), "prompt": prompt, "choices": choices, "label": label})
+        check_unique(path, [row["id"] for row in rows])
+        if len({row["label"] is None for row in rows}) > 1:
+            raise InputError(f"{path}: labels on some lines only; give every line a label or none")
+    return Dataset.from_list(rows)
+
+
+def encode(rows, tokenizer, labels, settings):
+    """`input_ids` [choices, tokens] per example: `<s> prompt </s></s> choice </s>`; too long prompts lose their front, as in jiant."""
+    side, tokenizer.truncation_side = tokenizer.truncation_side, "left"
+
+    def encode_batch(batch):
+        pairs = [(prompt, choice) for prompt, choices in zip(batch["prompt"], batch["choices"]) for choice in choices]
+        flat = iter(tokenizer(*map(list, zip(*pairs)), truncation=True, max_length=settings.max_seq_length)["input_ids"])
+        inputs = [[next(flat) for _ in choices] for choices in batch["choices"]]
+        features = {"input_ids": inputs, "length": [max(map(len, choices)) for choices in inputs]}
+        if batch["label"][0] is not None:
+            features["labels"] = batch["label"]
+        return features
+
+    features = rows.map(encode_batch, batched=True, remove_columns=rows.column_names, desc="encode")
+    tokenizer.truncation_side = side
+    return features
+
+
+def forward(model, batch):
+    """Choices that only fill up the batch (their attention mask is all 0 but one) get -inf: examples may differ in their number of choices."""
+    real = batch.pop("choice_mask")  # [examples, choices]
+    return model(**batch).logits.float().masked_fill(~real, float("-inf"))  # [examples, choices]
+
+
+def reduce(logits, batch, settings):
+    return {"choice": logits.argmax(-1)}  # [examples]
+
+
+def decode(rows, features, reduced, labels, settings):
+    return [int(index) for index in reduced["choice"]]
+
+
+def references(rows):
+    return None if rows[0]["label"] is None else list(rows["label"])
+
+
+def write_predictions(path, rows, predictions):
+    """`{"label": index}` per line."""
+    write_text(path, "".join(json.dumps({"label": label}) + "\n" for label in predictions))

@@ -1,0 +1,210 @@
+"""Answer spans in a context: XQuAD, MLQA, TyDiQA-GoldP, SQuAD 1.1 and 2.0."""
+
+import numpy as np
+from datasets import Dataset
+
+from heads import check_unique, path_of, read_json, read_jsonl
+from outputs import InputError, write_json
+
+MODEL = "AutoModelForQuestionAnswering"
+MAX_QUERY_LENGTH = 64  # sub-tokens of the question that are kept, as in SQuAD's and XTREME's scripts
+
+
+def read(task, data_dir, split, language):
+    """Rows {id, context, question, answers, paragraph}; `answers` is None where XTREME stripped them (one empty text each).
+
+    Reads SQuAD JSON and the Hub's flat jsonl. Raises InputError for broken JSON, missing keys, repeated ids, and for an
+    answer that is not the slice of its context that `answer_start` says.
+    """
+    rows = []
+    for path in path_of(task, data_dir, split, language):
+        found = list(_flat(path) if path.suffix == ".jsonl" else _nested(path))
+        if not found:
+            raise InputError(f"{path}: no questions in the file; download it again")
+        if split != "train":  # SQuAD's own training file repeats a few
+            check_unique(path, [row["id"] for row in found])
+        if all(row["answers"]["text"] == [""] for row in found):
+            found = [{**row, "answers": None} for row in found]
+        for row in found:
+            _check_answers(path, row)
+        rows += found
+    return Dataset.from_list(rows)
+
+
+def _nested(path):
+    document = read_json(path)
+    try:
+        for paragraph_index, paragraph in enumerate(p for article in document["data"] for p in article["paragraphs"]):
+            for question in paragraph["qas"]:
+                answers = question["answers"]
+                yield {
+                    "id": str(question["id"]),
+                    "context": paragraph["context"],
+                    "question": question["question"],
+                    "answers": {"text": [a["text"] for a in answers], "answer_start": [a["answer_start"] for a in answers]},
+                    "paragraph": paragraph_index,
+                }
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: not SQuAD JSON (data > paragraphs > context, qas > id, question, answers): missing {error}") from None
+
+
+def _flat(path):
+    paragraphs = {}  # questions on one context share a paragraph: the cluster of a bootstrap
+    for _, row in read_jsonl(path, ("id", "context", "question", "answers")):
+        paragraph = paragraphs.setdefault(row["context"], len(paragraphs))
+        yield {**{key: row[key] for key in ("id", "context", "question", "answers")}, "paragraph": paragraph}
+
+
+def _check_answers(path, row):
+    answers = row["answers"] or {"text": [], "answer_start": []}
+    for text, start in zip(answers["text"], answers["answer_start"]):
+        found = row["context"][start : start + len(text)]
+        if found != text:
+            raise InputError(
+                f"{path}: question {row['id']}: answer {text!r} does not match its context, which has {found!r} at "
+                f"answer_start {start}; offsets count characters from 0"
+            )
+
+
+def encode(rows, tokenizer, labels, settings):
+    """Sliding windows `<s> question </s></s> context piece </s>`, one feature each, `doc_stride` sub-tokens apart.
+
+    `doc_stride` is the step from window to window (SQuAD's and XTREME's meaning; HF's run_qa.py calls the overlap so).
+    `labels` = [start, end] token positions of the first answer, both 0 (`<s>`) when it is not in the window;
+    `context` = [begin, end) token positions of the context; `offsets` = their characters; `example` = row index.
+    """
+    before, between, after = _special_tokens(tokenizer)
+
+    def encode_batch(batch, indices):
+        features = {name: [] for name in ("input_ids", "context", "offsets", "example", "length", "labels")}
+        questions = tokenizer(batch["question"], add_special_tokens=False, truncation=True, max_length=_query_room(settings))["input_ids"]
+        contexts = tokenizer(batch["context"], add_special_tokens=False, return_offsets_mapping=True)
+        for row, index in enumerate(indices):
+            pieces, offsets = contexts["input_ids"][row], contexts["offset_mapping"][row]
+            head = [*before, *questions[row], *between]
+            room = settings.max_seq_length - len(head) - len(after)
+            answers = batch["answers"][row]
+            for begin in _window_starts(len(pieces), room, settings.doc_stride):
+                inputs = [*head, *pieces[begin : begin + room], *after]
+                spans = offsets[begin : begin + room]
+                values = (inputs, [len(head), len(head) + len(spans)], spans, index, len(inputs), _target(answers, spans, len(head)))
+                for name, value in zip(features, values):
+                    features[name].append(value)
+        if batch["answers"][0] is None:
+            del features["labels"]
+        return features
+
+    return rows.map(encode_batch, batched=True, with_indices=True, remove_columns=rows.column_names, desc="encode")
+
+
+def _query_room(settings):
+    return min(MAX_QUERY_LENGTH, settings.max_seq_length // 2)
+
+
+def _special_tokens(tokenizer):
+    """The special tokens before, between and after the two texts of a pair."""
+    pair = tokenizer("a", "b")
+    sides = pair.sequence_ids(0)
+    first, last = [i for i, side in enumerate(sides) if side == 0], [i for i, side in enumerate(sides) if side == 1]
+    ids = pair["input_ids"]
+    return ids[: first[0]], ids[first[-1] + 1 : last[0]], ids[last[-1] + 1 :]
+
+
+def _window_starts(length, room, step):
+    begin = 0
+    yield begin
+    while begin + room < length:
+        begin += min(step, room)
+        yield begin
+
+
+def _target(answers, spans, shift):
+    """Token positions [start, end] of the first answer in a window of character `spans`, or [0, 0]."""
+    if not answers or not answers["text"] or not spans:
+        return [0, 0]
+    start = answers["answer_start"][0]
+    end = start + len(answers["text"][0])
+    if start < spans[0][0] or end > spans[-1][1]:
+        return [0, 0]
+    starts = [i for i, (left, right) in enumerate(spans) if left <= start < right]
+    ends = [i for i, (left, right) in enumerate(spans) if left < end <= right]
+    return [starts[-1] + shift, ends[0] + shift] if starts and ends and starts[-1] <= ends[0] else [0, 0]
+
+
+def forward(model, batch):
+    import torch
+
+    batch.pop("context", None)
+    outputs = model(**batch)
+    return torch.stack((outputs.start_logits, outputs.end_logits), dim=1)  # [windows, 2, tokens]
+
+
+def reduce(logits, batch, settings):
+    """The `n_best_size` best context positions of both ends: `scores`, `positions` [windows, 2, n_best]; `null` [windows]."""
+    import torch
+
+    position = torch.arange(logits.shape[-1], device=logits.device)
+    begin, end = batch["context"][:, None, :1], batch["context"][:, None, 1:]
+    inside = (position >= begin) & (position < end)  # [windows, 1, tokens]
+    scores = torch.nn.functional.pad(logits.float().masked_fill(~inside, -torch.inf), (0, settings.n_best_size), value=-torch.inf)
+    best = scores.topk(settings.n_best_size, dim=-1)
+    return {"scores": best.values, "positions": best.indices, "null": logits[:, :, 0].float().sum(-1)}
+
+
+def decode(rows, features, reduced, labels, settings):
+    """The best span of every question over all of its windows; an answer for every question.
+
+    With `settings.null_score_diff_threshold` (SQuAD 2.0) the answer is "" where the null score exceeds the best span's
+    by more than it.
+    """
+    spans, scores = _best_spans(reduced, settings)
+    examples, contexts = features["example"], rows["context"]
+    starts, offsets = np.array(features["context"])[:, 0], features["offsets"]
+    best = {}  # row -> (score, feature)
+    for feature, (example, score) in enumerate(zip(examples, scores)):
+        if example not in best or score > best[example][0]:
+            best[example] = (score, feature)
+    null = no_answer_scores(rows, features, reduced, settings)
+    predictions = []
+    for example in range(len(rows)):
+        feature = best[example][1]
+        window = offsets[feature]
+        start, end = spans[feature] - starts[feature]
+        text = contexts[example][window[start][0] : window[end][1]].strip() if window else ""
+        predictions.append("" if null[example] > settings.null_score_diff_threshold else text)
+    return predictions
+
+
+def _best_spans(reduced, settings):
+    """Best (start, end) token positions [windows, 2] with start <= end < start + max_answer_length, and their scores [windows]."""
+    scores, positions = np.stack(reduced["scores"]), np.stack(reduced["positions"])
+    start, end = positions[:, 0, :, None], positions[:, 1, None, :]  # [windows, n_best, 1], [windows, 1, n_best]
+    pair = scores[:, 0, :, None] + scores[:, 1, None, :]
+    pair = np.where((start <= end) & (end < start + settings.max_answer_length), pair, -np.inf)
+    flat = pair.reshape(len(pair), -1)
+    best = flat.argmax(-1)
+    spans = np.stack((positions[np.arange(len(best)), 0, best // pair.shape[2]], positions[np.arange(len(best)), 1, best % pair.shape[2]]), axis=-1)
+    score = flat.max(-1)
+    impossible = ~np.isfinite(score)  # no end behind any of the best starts: answer with the best start alone
+    spans[impossible] = positions[impossible, 0, :1]
+    return spans, np.where(impossible, scores[:, 0, 0] - 1e9, score)
+
+
+def no_answer_scores(rows, features, reduced, settings):
+    """Per row: lowest null score of its windows minus its best span score (SQuAD 2.0's score_diff)."""
+    _, scores = _best_spans(reduced, settings)
+    null, best = np.full(len(rows), np.inf), np.full(len(rows), -np.inf)
+    np.minimum.at(null, features["example"], np.stack(reduced["null"]))
+    np.maximum.at(best, features["example"], scores)
+    return null - best
+
+
+def references(rows):
+    if rows[0]["answers"] is None:
+        return None
+    return [{"id": row["id"], "answers": row["answers"]["text"]} for row in rows]
+
+
+def write_predictions(path, rows, predictions):
+    """`{question id: answer}`."""
+    write_json(path, dict(zip(rows["id"], predictions)))

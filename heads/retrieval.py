@@ -1,0 +1,241 @@
+"""Sentence retrieval without training: Tatoeba (nearest neighbor) and BUCC 2018 (bitext mining).
+
+A sentence is the mean of one layer's hidden states over all of its tokens, `<s>` and `</s>` included, L2-normalized.
+All search is exact and in blocks, so memory holds the embeddings and one block of similarities.
+"""
+
+import numpy as np
+from datasets import Dataset
+
+import metrics
+from heads import check_unique, path_of, read_lines
+from outputs import InputError, write_text
+
+NEIGHBORS = 4  # k of the margin (XTREME, LASER)
+BLOCK = 8192  # rows and columns of one block of similarities
+
+
+def read(task, data_dir, split, language):
+    """{"source": rows {id, text}, "english": rows {id, text}, "gold": [(source id, English id)] or None, "lines": is Tatoeba}.
+
+    Tatoeba files hold one sentence per line, line i of both sides being translations (ids are line numbers from 0);
+    BUCC files hold `id<TAB>sentence` and a gold file of `source id<TAB>English id`, absent when labels are withheld.
+    """
+    (source_path,), (english_path,) = path_of(task, data_dir, split, language), path_of(task, data_dir, f"{split}_english", language)
+    with_ids = f"{split}_gold" in task.files
+    source, english = _sentences(source_path, with_ids), _sentences(english_path, with_ids)
+    if with_ids:
+        (gold_path,) = path_of(task, data_dir, f"{split}_gold", language)
+        gold = _gold(gold_path, source, english) if gold_path.exists() else None
+    else:
+        if len(source) != len(english):
+            raise InputError(f"{source_path}: {len(source)} lines but {english_path.name} has {len(english)}; line i of both must be translations")
+        gold = [(row["id"], row["id"]) for row in source]
+    return {"source": Dataset.from_list(source), "english": Dataset.from_list(english), "gold": gold, "lines": not with_ids}
+
+
+def _sentences(path, with_ids):
+    lines = read_lines(path)
+    if not with_ids:
+        return [{"id": str(index), "text": line} for index, line in enumerate(lines)]
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        fields = line.split("\t")
+        if len(fields) != 2:
+            raise InputError(f"{path}, line {number}: {len(fields)} tab-separated columns instead of 2: id, sentence")
+        rows.append({"id": fields[0], "text": fields[1]})
+    check_unique(path, [row["id"] for row in rows])
+    return rows
+
+
+def _gold(path, source, english):
+    sides = [{row["id"] for row in side} for side in (source, english)]
+    pairs = []
+    for number, line in enumerate(read_lines(path), start=1):
+        pair = tuple(line.split("\t"))
+        if len(pair) != 2 or pair[0] not in sides[0] or pair[1] not in sides[1]:
+            raise InputError(f"{path}, line {number}: {line!r} is not a source id and an English id of the two text files")
+        pairs.append(pair)
+    return pairs
+
+
+def default_layer(task, num_layers):
+    """hidden_states index of the protocol: 14 of XLM-R Large's 24, in proportion for other depths (7 of 12, as XTREME's mBERT scripts)."""
+    return max(1, round(task.layer * num_layers / 24))
+
+
+def encode(rows, tokenizer, settings):
+    """Distinct texts -> features; `length` for sorting."""
+
+    def encode_batch(batch):
+        inputs = tokenizer(batch["text"], truncation=True, max_length=settings.max_seq_length)["input_ids"]
+        return {"input_ids": inputs, "length": [len(row) for row in inputs]}
+
+    return rows.map(encode_batch, batched=True, remove_columns=rows.column_names, desc="encode")
+
+
+def pooled(model, batch, layers):
+    """Mean-pooled hidden states [sentences, layers, width]; layer 0 is the embedding layer."""
+    import torch
+
+    states = model(**batch, output_hidden_states=True).hidden_states
+    mask = batch["attention_mask"][:, :, None].float()
+    return torch.stack([(states[layer].float() * mask).sum(1) / mask.sum(1) for layer in layers], dim=1)
+
+
+def normalize(vectors):
+    """L2-normalized rows; a zero vector stays zero."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+
+
+def neighbors(x, y, k, block=BLOCK):
+    """Exact k nearest neighbors by inner product in both directions, in one pass over blocks of x @ y.T.
+
+    x: [n, width], y: [m, width]. Returns (similarities, indices) of x in y, each [n, k], and of y in x, each [m, k],
+    best first; fewer than k where a side has fewer rows. Memory: one block x block matrix plus n*k + m*k.
+    """
+    import torch
+
+    x, y = torch.from_numpy(x), torch.from_numpy(y)
+    forward, backward = _Best(len(x), min(k, len(y))), _Best(len(y), min(k, len(x)))
+    for row in range(0, len(x), block):
+        for column in range(0, len(y), block):
+            similarities = x[row : row + block] @ y[column : column + block].T
+            forward.update(row, similarities, column)
+            backward.update(column, similarities.T, row)
+    return forward.arrays(), backward.arrays()
+
+
+class _Best:
+    """Running top-k of rows whose candidates arrive block by block."""
+
+    def __init__(self, rows, k):
+        import torch
+
+        self.values = torch.full((rows, k), -torch.inf)
+        self.indices = torch.zeros((rows, k), dtype=torch.int64)
+
+    def update(self, row, similarities, first_column):
+        import torch
+
+        found = similarities.topk(min(self.values.shape[1], similarities.shape[1]), dim=1)
+        own = slice(row, row + len(similarities))
+        values = torch.cat((self.values[own], found.values), dim=1)
+        indices = torch.cat((self.indices[own], found.indices + first_column), dim=1)
+        self.values[own], order = values.topk(self.values.shape[1], dim=1)
+        self.indices[own] = indices.gather(1, order)
+
+    def arrays(self):
+        return self.values.numpy(), self.indices.numpy()
+
+
+def _margins(values, indices, other_values):
+    """Ratio margin of each candidate: cosine over the mean of both sides' k nearest neighbors (Artetxe and Schwenk, 2019)."""
+    return values / ((values.mean(1)[:, None] + other_values.mean(1)[indices]) / 2)
+
+
+def nearest(source, english):
+    """Tatoeba. Index of the source sentence for every English one (XTREME's direction), and two further predictions:
+    {"": cosine, "_reverse": source -> English by cosine, "_margin": English -> source by ratio margin}, each [sentences].
+    """
+    (forward, forward_index), (backward, backward_index) = neighbors(english, source, NEIGHBORS)
+    margin = _margins(forward, forward_index, backward)
+    best = margin.argmax(1)
+    return {"": forward_index[:, 0], "_reverse": backward_index[:, 0], "_margin": forward_index[np.arange(len(best)), best]}
+
+
+def mine(source, english):
+    """BUCC. Candidate pairs [(row in source, row in english, margin)], best first, each sentence in at most one pair.
+
+    Ratio margin over k=4 neighbors, the union of both directions' best candidates, matched greedily; scores > 0.
+    """
+    (forward, forward_index), (backward, backward_index) = neighbors(source, english, NEIGHBORS)
+    forward_margin, backward_margin = _margins(forward, forward_index, backward), _margins(backward, backward_index, forward)
+    rows = np.arange(len(source)), np.arange(len(english))
+    pairs = np.concatenate(
+        (
+            np.stack((rows[0], forward_index[rows[0], forward_margin.argmax(1)]), axis=1),
+            np.stack((backward_index[rows[1], backward_margin.argmax(1)], rows[1]), axis=1),
+        )
+    )
+    scores = np.concatenate((forward_margin.max(1), backward_margin.max(1)))
+    seen, candidates = (set(), set()), []
+    for index in np.argsort(-scores, kind="stable"):
+        left, right = map(int, pairs[index])
+        if left not in seen[0] and right not in seen[1]:
+            seen[0].add(left)
+            seen[1].add(right)
+            if scores[index] > 0:
+                candidates.append((left, right, float(scores[index])))
+    return candidates
+
+
+def distinct(rows):
+    """De-duplicated texts: (Dataset of distinct texts, id of each or None where several lines share the text).
+
+    Repeated sentences take part in the search once and are never extracted, as in XTREME's BUCC scorer.
+    """
+    ids = {}
+    for example_id, text in zip(rows["id"], rows["text"]):
+        ids[text] = None if text in ids else example_id
+    return Dataset.from_dict({"text": list(ids)}), list(ids.values())
+
+
+def named_pairs(candidates, source_ids, english_ids):
+    """Candidates as {(source id, English id): margin}, without those whose text is not unique."""
+    named = {(source_ids[left], english_ids[right]): score for left, right, score in candidates}
+    return {pair: score for pair, score in named.items() if None not in pair}
+
+
+def best_threshold(scored, gold):
+    """The margin that maximizes F1 of {pair: margin} against gold pairs: midway between the last pair kept and the next."""
+    items, gold = sorted(scored.items(), key=lambda item: -item[1]), set(gold)
+    correct = np.cumsum([pair in gold for pair, _ in items]) if items else np.zeros(0)
+    f1 = 2 * correct / (np.arange(1, len(items) + 1) + len(gold))
+    if not len(f1) or f1.max() == 0:
+        return 0.0
+    last = int(f1.argmax())
+    following = items[last + 1][1] if last + 1 < len(items) else items[last][1]
+    return (items[last][1] + following) / 2
+
+
+def embed(rows, model, predictor, layers):
+    """Both sides' distinct texts: {side: (ids, vectors [texts, layers, width])}; Tatoeba keeps repeated lines, BUCC does not."""
+    from training import run_batches
+
+    sides = {}
+    for side in ("source", "english"):
+        texts, ids = (rows[side], list(rows[side]["id"])) if rows["lines"] else distinct(rows[side])
+        features = encode(texts, predictor.tokenizer, predictor.settings)
+        found = run_batches(lambda batch: {"vector": pooled(model, batch, layers)}, features, predictor.collator, desc=side, **predictor.options)
+        sides[side] = ids, np.stack(found["vector"])
+    return {**sides, "gold": rows["gold"]}
+
+
+def search(sides, position):
+    """Tatoeba's predictions from the vectors of one layer: {variant: index of the other side's line for every line}."""
+    return nearest(*(normalize(sides[side][1][:, position]) for side in ("source", "english")))
+
+
+def mine_pairs(test, dev, position):
+    """BUCC's predictions from the vectors of one layer: pairs of ids, with the threshold that is best on dev."""
+    scored = []
+    for sides in (dev, test):
+        candidates = mine(*(normalize(sides[side][1][:, position]) for side in ("source", "english")))
+        scored.append(named_pairs(candidates, sides["source"][0], sides["english"][0]))
+    threshold = best_threshold(scored[0], dev["gold"])
+    return [pair for pair, score in scored[1].items() if score >= threshold]
+
+
+def count(task, rows, predictions):
+    """Additive counts as metrics.count gives them; None where the gold pairs are withheld."""
+    if rows["gold"] is None:
+        return None
+    if rows["lines"]:
+        return metrics.count(task.name, [str(index) for index in range(len(predictions))], [str(index) for index in predictions])
+    return metrics.count(task.name, rows["gold"], predictions)
+
+
+def write_predictions(path, rows, predictions):
+    """Tatoeba: the 0-based line of the other side for every English line. BUCC: `source id<TAB>English id` per line."""
+    write_text(path, "".join(f"{index}\n" if rows["lines"] else "\t".join(index) + "\n" for index in predictions))

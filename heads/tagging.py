@@ -1,0 +1,129 @@
+"""One label per word: UD-POS, PAN-X, and CCG supertagging."""
+
+from datasets import Dataset
+
+from heads import path_of, read_jsonl, read_lines
+from outputs import InputError, write_text
+
+MODEL = "AutoModelForTokenClassification"
+
+
+def read(task, data_dir, split, language):
+    """Rows {id, words, tags}; `tags` is None where the file has words only (XTREME's stripped test files).
+
+    Files hold `word<TAB>tag` lines with a blank line between sentences. Raises InputError for a wrong number of
+    columns, an unknown tag, or tags on some lines only. Tasks without a label table (CCG) take the tags they find.
+    """
+    rows = []
+    for path in path_of(task, data_dir, split, language):
+        rows += _read_jsonl(path, task) if path.suffix == ".jsonl" else _read_tsv(path, task, labeled=split != "test")
+    return Dataset.from_list([{"id": str(index), **row} for index, row in enumerate(rows)])
+
+
+def _read_tsv(path, task, labeled):
+    rows, words, tags = [], [], []
+    lines = read_lines(path)
+    labeled = labeled or any("\t" in line for line in lines[:1])
+    for number, line in enumerate(lines + [""], start=1):
+        fields = line.split("\t")
+        if not line.strip():
+            if words:
+                rows.append({"words": words, "tags": tags if labeled else None})
+            words, tags = [], []
+        elif len(fields) != 1 + labeled:
+            expected = "word, tag" if labeled else "word (as line 1: a file without labels)"
+            raise InputError(f"{path}, line {number}: {len(fields)} tab-separated columns instead of {1 + labeled}: {expected}")
+        elif labeled and task.labels and fields[1].strip() not in task.labels:
+            raise InputError(f"{path}, line {number}: unknown label {fields[1]!r}; the task's labels are {', '.join(task.labels)}")
+        else:
+            words.append(fields[0])
+            tags += [fields[1].strip()] if labeled else []
+    return rows
+
+
+def _read_jsonl(path, task):
+    words, tags = task.columns
+    rows = []
+    for number, row in read_jsonl(path, task.columns):
+        if len(row[words]) != len(row[tags]):
+            raise InputError(f"{path}, line {number}: {len(row[words])} {words} but {len(row[tags])} {tags}; one tag per token")
+        rows.append({"words": row[words], "tags": row[tags]})
+    return rows
+
+
+def encode(rows, tokenizer, labels, settings):
+    """One feature per window of whole words; windows do not overlap and nothing is truncated (XTREME's rule).
+
+    The first sub-token carries the word's label, the others -100. A word that tokenizes to nothing (a lone
+    zero-width character) or to more than a window becomes `<unk>`, as in XTREME and jiant. `words` counts a window's words.
+    """
+    ids = {name: index for index, name in enumerate(labels)}
+    room = settings.max_seq_length - tokenizer.num_special_tokens_to_add()
+
+    def encode_batch(batch, indices):
+        features = {"input_ids": [], "first": [], "example": [], "length": [], "labels": []}
+        pieces = _word_pieces(tokenizer, batch["words"], room)
+        for index, words, tags in zip(indices, pieces, batch["tags"]):
+            for begin, end in _windows(words, room):
+                first = [1]  # position of each word's first sub-token; 0 is <s>
+                for word in words[begin:end]:
+                    first.append(first[-1] + len(word))
+                window = [tokenizer.cls_token_id, *(piece for word in words[begin:end] for piece in word), tokenizer.sep_token_id]
+                target = [-100] * len(window)
+                for position, tag in zip(first, tags[begin:end] if tags else []):
+                    target[position] = ids.get(tag, -100)  # a tag unseen in training (CCG) cannot be predicted
+                for name, value in zip(features, (window, first[:-1], index, len(window), target)):
+                    features[name].append(value)
+        if batch["tags"][0] is None:
+            del features["labels"]
+        return features
+
+    return rows.map(encode_batch, batched=True, with_indices=True, remove_columns=rows.column_names, desc="encode")
+
+
+def _word_pieces(tokenizer, sentences, room):
+    """Piece ids of every word of every sentence."""
+    encoded = tokenizer(sentences, is_split_into_words=True, add_special_tokens=False)
+    result = []
+    for index, sentence in enumerate(sentences):
+        words = [[] for _ in sentence]
+        for piece, word in zip(encoded["input_ids"][index], encoded.word_ids(index)):
+            words[word].append(piece)
+        result.append([word if 0 < len(word) <= room else [tokenizer.unk_token_id] for word in words])
+    return result
+
+
+def _windows(words, room):
+    """Greedy [begin, end) ranges of words whose pieces fit into `room`."""
+    begin, used = 0, 0
+    for index, word in enumerate(words):
+        if used + len(word) > room:
+            yield begin, index
+            begin, used = index, 0
+        used += len(word)
+    yield begin, len(words)
+
+
+def forward(model, batch):
+    return model(**batch).logits  # [windows, tokens, labels]
+
+
+def reduce(logits, batch, settings):
+    return {"label": logits.argmax(-1)}  # [windows, tokens]
+
+
+def decode(rows, features, reduced, labels, settings):
+    """One tag per word: the label at each word's first sub-token, windows joined in order."""
+    predictions = [[] for _ in range(len(rows))]
+    for example, first, window in zip(features["example"], features["first"], reduced["label"]):
+        predictions[example] += [labels[window[position]] for position in first]
+    return predictions
+
+
+def references(rows):
+    return None if rows[0]["tags"] is None else list(rows["tags"])
+
+
+def write_predictions(path, rows, predictions):
+    """One tag per line, a blank line between sentences."""
+    write_text(path, "\n".join("".join(f"{tag}\n" for tag in tags) for tags in predictions))

@@ -1,0 +1,248 @@
+"""What a run leaves behind: run.json, results.jsonl, predictions, per-example scores, the table and the model card.
+
+    <output_dir>/run.json              everything needed to repeat the run
+    <output_dir>/results.jsonl         one row per (task, language, condition, metric), value in percent
+    <output_dir>/predictions/<condition>/<task>/test-<lang>.{tsv,json,jsonl}     XTREME's submission layout
+    <output_dir>/scores/<condition>/<task>/test-<lang>.jsonl     additive counts per example, for a paired bootstrap
+
+Every file is written under a temporary name and renamed, so a killed run leaves whole files only. A finished cell (task,
+language, condition) is recognized by the hash of its inputs. Standard library only; any script may take this file along.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+
+PACKAGES = ("torch", "transformers", "datasets", "tokenizers", "accelerate", "deepspeed", "numpy", "scikit-learn", "safetensors")
+SUFFIX = {"question_answering": "json", "multiple_choice": "jsonl"}  # of a prediction file; tsv for the others
+CHECKPOINT_FILES = ("config.json", "tokenizer.json", "sentencepiece.bpe.model", "tokenizer_config.json", "*.safetensors", "*.bin")
+
+
+class InputError(ValueError):
+    """Input that cannot be used: one line that names the thing, the value and the next step. Scripts exit with code 2."""
+
+
+def write_text(path, text):
+    """Write a file whole or not at all; makes its folder."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path, value):
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+
+
+def sha256(*parts):
+    """Hash of files (Path: their content) and of anything else (its JSON), in order."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, Path):
+            with open(part, "rb") as file:
+                while block := file.read(1 << 22):
+                    digest.update(block)
+        else:
+            digest.update(json.dumps(part, sort_keys=True, default=str).encode())
+        digest.update(b"\0")
+    return digest.hexdigest()
+
+
+def checkpoint_hash(folder):
+    """Content hash of a local checkpoint (weights, configuration, tokenizer); a Hub name hashes as itself."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        return sha256(str(folder))
+    files = sorted({file for pattern in CHECKPOINT_FILES for file in folder.glob(pattern) if file.name != "training_args.bin"})
+    return sha256(*[part for file in files for part in (file.name, file)])
+
+
+def environment():
+    """Versions, hardware and code state of this run."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    hardware = {"machine": platform.machine(), "cpus": os.cpu_count(), "gpus": []}
+    if "torch" in sys.modules and sys.modules["torch"].cuda.is_available():
+        cuda = sys.modules["torch"].cuda
+        hardware["gpus"] = [cuda.get_device_name(index) for index in range(cuda.device_count())]
+    return {"python": platform.python_version(), "packages": versions, "hardware": hardware, "hostname": platform.node(), "git": git_state()}
+
+
+def git_state():
+    """{"commit", "dirty"} of the folder this file lies in, or None outside a checkout."""
+    here = Path(__file__).resolve().parent
+    try:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+        status = subprocess.run(["git", "status", "--porcelain", "-uno"], cwd=here, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return {"commit": commit, "dirty": bool(status.strip())}
+
+
+def now():
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def read_run(output_dir):
+    """run.json of a folder as a dict; {} where there is none. Raises InputError naming the file when it is broken."""
+    path = Path(output_dir) / "run.json"
+    if not path.exists():
+        return {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: broken ({error}); remove it or choose a new --output_dir") from None
+
+
+def check_folder(output_dir, task, training):
+    """run.json of an output folder that may be used, {} for a new one; InputError when it holds another run.
+
+    `training` is what decides the result of the training that is about to start, None when none is.
+    """
+    folder = Path(output_dir)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--output_dir {folder}: is a file; name a new folder")
+    previous = read_run(folder)
+    if not previous and folder.is_dir() and any(folder.iterdir()):
+        raise InputError(f"--output_dir {folder}: not empty and without a run.json, so not ours to write into; name a new folder")
+    if previous and previous.get("task") != task.name:
+        raise InputError(f"--output_dir {folder}: holds a run of {previous.get('task')}, this is {task.name}; name a new folder")
+    if previous and training:
+        if not previous.get("training"):
+            raise InputError(f"--output_dir {folder}: holds a run that only predicts; name a new folder to train in")
+        found = differences({k: v for k, v in previous["training"].items() if k != "finished"}, training)
+        if found:
+            raise InputError(f"--output_dir {folder}: holds another run ({'; '.join(found[:4])}); name a new folder")
+    return previous
+
+
+def differences(old, new):
+    """Human-readable differences of two flat dicts: ["learning_rate 1e-05 there, 3e-05 here"]."""
+    keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    return [f"{key} {_short(old.get(key))} there, {_short(new.get(key))} here" for key in keys]
+
+
+def _short(value):
+    return f"{value[:8]}…" if isinstance(value, str) and len(value) == 64 else value
+
+
+class Results:
+    """results.jsonl and the files behind its cells.
+
+    A row is {task, language, condition, metric, value (percent), n, seed, model, parent, inputs, predictions}; a cell
+    without gold labels has one row with metric and value None. `inputs` is the hash of all that the cell was computed
+    from, `predictions` that of its prediction file: a cell counts as finished when both still hold.
+    """
+
+    def __init__(self, output_dir):
+        self.folder = Path(output_dir)
+        self.path = self.folder / "results.jsonl"
+        self.rows = []
+        if self.path.exists():
+            for number, line in enumerate(self.path.read_text(encoding="utf-8").splitlines(), start=1):
+                try:
+                    self.rows.append(json.loads(line))
+                except ValueError:
+                    raise InputError(f"{self.path}, line {number}: broken; remove the file to predict everything again") from None
+
+    def prediction_path(self, task, language, condition):
+        return self.folder / "predictions" / condition / task.name / f"test-{language}.{SUFFIX.get(task.head, 'tsv')}"
+
+    def score_path(self, task, language, condition):
+        return self.folder / "scores" / condition / task.name / f"test-{language}.jsonl"
+
+    def cell(self, task, language, condition):
+        wanted = (task.name, language, condition)
+        return [row for row in self.rows if (row["task"], row["language"], row["condition"]) == wanted]
+
+    def finished(self, task, language, condition, inputs):
+        rows = self.cell(task, language, condition)
+        predictions = self.prediction_path(task, language, condition)
+        scores = self.score_path(task, language, condition)
+        if not rows or rows[0]["inputs"] != inputs or not predictions.exists() or sha256(predictions) != rows[0]["predictions"]:
+            return False
+        return rows[0]["metric"] is None or scores.exists()
+
+    def add(self, task, language, condition, scores, counts, n, inputs, **about):
+        """Record one cell whose prediction file is already written; `counts` None means a file without labels."""
+        if counts is not None:
+            write_text(self.score_path(task, language, condition), "".join(json.dumps(row) + "\n" for row in counts))
+        predictions = sha256(self.prediction_path(task, language, condition))
+        base = {"task": task.name, "language": language, "condition": condition}
+        self.rows = [row for row in self.rows if {**row, **base} != row]
+        for metric, value in (scores or {None: None}).items():
+            self.rows.append({**base, "metric": metric, "value": value, "n": n, **about, "inputs": inputs, "predictions": predictions})
+        self.rows.sort(key=lambda row: (row["task"], row["condition"], row["language"]))  # whatever order the cells came in
+        write_text(self.path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.rows))
+
+
+def table(results, task, languages, conditions, metrics):
+    """The per-language table as text: a line per language, a column per condition, averages below.
+
+    `metrics` are joined by " / ". A language without labels says so; it never enters an average.
+    """
+    lines = [["language", "examples", *conditions]]
+    values = {}
+    for language in languages:
+        cells = {condition: results.cell(task, language, condition) for condition in conditions}
+        n = next((rows[0]["n"] for rows in cells.values() if rows), "")
+        line = [language, str(n)]
+        for condition, rows in cells.items():
+            found = {row["metric"]: row["value"] for row in rows}
+            if not rows:
+                line.append("-")
+            elif None in found:
+                line.append("no labels")
+            else:
+                values.setdefault(condition, {})[language] = [found[metric] for metric in metrics]
+                line.append(" / ".join(f"{found[metric]:.1f}" for metric in metrics))
+        lines.append(line)
+    for name, chosen in (("average", languages), ("average without en", [code for code in languages if code != "en"])):
+        means = []
+        for condition in conditions:
+            rows = [values[condition][code] for code in chosen if code in values.get(condition, {})]
+            means.append(" / ".join(f"{sum(column) / len(rows):.1f}" for column in zip(*rows)) if rows else "-")
+        lines.append([name, "", *means])
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    title = f"{task.name}: {' / '.join(metrics)}, percent"
+    body = ["  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(line, widths))) for line in lines]
+    return "\n".join([title, *body])
+
+
+def write_card(output_dir, task, run, text_table):
+    """README.md of the run: a model card with the command and the table."""
+    front = f"---\nlibrary_name: transformers\nbase_model: {run['model_name_or_path']}\ntags:\n- cross-lingual\n- xtreme\n- {task.name}\n---\n"
+    body = f"""
+# {Path(output_dir).name}: {task.name}
+
+Zero-shot cross-lingual transfer: fine-tuned on English {task.name}, evaluated in every language below (scores in percent).
+Test files without gold labels are predicted and marked "no labels".
+
+```
+{text_table}
+```
+
+Made by
+
+```bash
+{run["command"]}
+```
+
+with seed {run["seed"]}; settings, versions and data hashes are in `run.json`, all metrics in `results.jsonl`.
+"""
+    write_text(Path(output_dir) / "README.md", front + body)

@@ -1,0 +1,434 @@
+"""Fine-tune an encoder on one XTREME task in English, then predict every language, clean and noised, in one process.
+
+  python run_xtreme.py --task panx --data_dir data/xtreme --model_name_or_path xlm-roberta-large \\
+      --output_dir outputs/panx --do_train --do_eval --do_predict
+  python run_xtreme.py --task xquad --data_dir data/xtreme --model_name_or_path outputs/xquad --output_dir outputs/xquad \\
+      --do_predict --conditions clean=data/xtreme keyboard-2=noised/keyboard-2
+  python run_xtreme.py --task tatoeba --data_dir data/xtreme --model_name_or_path outputs/mnli \\
+      --output_dir outputs/tatoeba --do_predict --layer all
+  torchrun --nproc_per_node 8 run_xtreme.py --task xnli ...
+
+Reads: --data_dir in google/xtreme's own layout, and a checkpoint folder or Hub id. Writes: the README's "Outputs".
+Copy with it: arguments.py heads/ metrics.py outputs.py tasks.py training.py.
+"""
+
+import dataclasses
+import logging
+import math
+import os
+import re
+import shlex
+import sys
+import time
+from importlib import import_module
+from pathlib import Path
+
+from arguments import Parser, nearest, parse, parse_conditions, task_defaults, trainer_arguments, truthy
+from outputs import InputError, Results, check_folder, checkpoint_hash, environment, now, read_run, sha256, table, write_card, write_json
+from tasks import LANGUAGES, TARGETS
+
+logger = logging.getLogger("xtreme")
+
+# Arguments of TrainingArguments that decide what a training run computes: a folder holds one run, so they must not change in it.
+DECISIVE = """learning_rate num_train_epochs max_steps per_device_train_batch_size gradient_accumulation_steps warmup_steps weight_decay
+lr_scheduler_type optim adam_beta1 adam_beta2 adam_epsilon max_grad_norm label_smoothing_factor bf16 fp16 seed data_seed
+train_sampling_strategy load_best_model_at_end metric_for_best_model eval_strategy eval_steps neftune_noise_alpha""".split()
+
+
+THRESHOLD_SPLITS = ("dev", "dev_english", "dev_gold")  # of bucc2018, whose threshold is tuned on its clean dev set
+TABLE_METRICS = {"tagging": ("f1", "accuracy"), "question_answering": ("f1", "exact_match"), "bucc2018": ("f1", "precision", "recall")}
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What encoding and decoding depend on, beside the data and the model."""
+
+    max_seq_length: int
+    doc_stride: int
+    n_best_size: int
+    max_answer_length: int
+    null_score_diff_threshold: float = math.inf  # SQuAD 2.0 only: XTREME's questions all have answers
+
+
+def build_parser():
+    parser = Parser(prog="run_xtreme.py", description=__doc__)
+    add = parser.add_argument
+    add("--task", required=True, help=f"one of {' '.join(name for name, task in TARGETS.items() if not task.not_runnable)}")
+    add("--data_dir", required=True, help="folder in google/xtreme's layout")
+    add("--model_name_or_path", required=True, help="folder or Hub id of the encoder, e.g. an output of run_intermediate.py")
+    add("--model_revision", default="main", help="branch, tag or commit of a Hub model")
+    add("--languages", nargs="+", help="languages to predict (default: every language of the task that is on disk)")
+    add("--conditions", nargs="+", metavar="NAME=DIR", help="evaluation folders in the same layout (default: clean=DATA_DIR)")
+    add("--keep_head", action="store_true", help="start from the checkpoint's head; its label names must be the task's (default: fresh)")
+    add("--max_seq_length", type=int, help="longest input in sub-tokens (default: the task's)")
+    add("--doc_stride", type=int, help="question answering: sub-tokens from one window to the next (default: the task's)")
+    add("--n_best_size", type=int, default=20, help="question answering: start and end candidates per window")
+    add("--max_answer_length", type=int, default=30, help="question answering: longest answer in sub-tokens")
+    add("--pad_to_max_length", action="store_true", help="pad every input to --max_seq_length, as HF's examples do (slow; to compare)")
+    add("--layer", help="retrieval: hidden_states index to pool, or 'all' for a sweep (default: the protocol's)")
+    add("--max_train_samples", type=int, help="use the first N training examples")
+    add("--max_eval_samples", type=int, help="use the first N English dev examples")
+    add("--max_predict_samples", type=int, help="use the first N test examples of each file")
+    add("--attn_implementation", help="sdpa (default), eager, flash_attention_2, ...")
+    return parser
+
+
+def main(argv=None):
+    argv = sys.argv[1:] if argv is None else argv
+    parser = build_parser()
+    args, trainer_argv, given = parse(parser, argv)
+    try:
+        task = check_arguments(args, given)
+        cells = plan_cells(task, args) if truthy(given.get("do_predict")) else {}
+        run(parser, task, args, trainer_argv, given, cells, argv)
+    except InputError as error:
+        parser.error(error)
+
+
+def run(parser, task, args, trainer_argv, given, cells, argv):
+    """The story: settings, folder, data, model, training, predictions, table. Nothing is written before all input is checked."""
+    set_up_logging()
+    import training
+
+    training_args, settings, origins = resolve_arguments(parser, task, args, trainer_argv, given)
+    head = import_module(f"heads.{task.head}")
+    folder, main_process = Path(training_args.output_dir), training_args.process_index == 0
+
+    # The folder is new, or holds this very run.
+    parent_hash = checkpoint_hash(args.model_name_or_path)
+    identity = training_identity(task, args, training_args, settings, parent_hash) if training_args.do_train else None
+    previous = check_folder(folder, task, identity)
+    trained = identity is not None and previous.get("training", {}).get("finished", False)
+
+    rows = read_rows(task, head, args, training_args, cells)
+
+    # A trained model keeps its head; training starts from a fresh one.
+    source = str(folder) if trained else args.model_name_or_path
+    tokenizer = training.load_tokenizer(source, args.model_revision)
+    config = training.load_config(source, tokenizer, settings.max_seq_length, args.model_revision)
+    options = {"revision": args.model_revision, "attn_implementation": args.attn_implementation}
+    layers, labels = [], ()
+    if task.head == "retrieval":
+        layers = retrieval_layers(head, task, args.layer, config)
+        model = training.load_encoder(source, config, **options)
+    else:
+        keep_head = args.keep_head or trained or not training_args.do_train
+        model, labels = training.load_model(head, source, config, task.labels, keep_head, training_args.seed, **options)
+    predictor = training.Predictor(head, labels, settings, training_args, tokenizer, args.pad_to_max_length)
+
+    about = describe_run(args, training_args, origins, argv, previous, parent_hash, identity)
+    if main_process:
+        write_json(folder / "run.json", about)
+
+    if trained:
+        logger.info("%s: training is finished, going on with it", folder)
+    if (training_args.do_train and not trained) or training_args.do_eval:
+        train_rows = {name: rows[name] for name in ("train", "dev") if name in rows and not (trained and name == "train")}
+        about["seconds"].update(train(task, model, predictor, training_args, train_rows, resume_point(training_args)))
+    if identity is not None:
+        about["training"] = {**identity, "finished": True}
+
+    if cells:
+        start = time.time()
+        model.to(training_args.device)
+        results, fixed = Results(folder), (checkpoint_hash(folder if identity else source), dataclasses.asdict(settings), training_args.bf16, layers)
+        for condition, language, data_dir in [(name, code, data_dir) for name, (data_dir, codes) in cells.items() for code in codes]:
+            files = [*input_files(task, data_dir, ("test", "test_english", "test_gold"), language), *input_files(task, args.data_dir, THRESHOLD_SPLITS, language)]
+            inputs = sha256(*fixed, args.max_predict_samples, *files)
+            if results.finished(task, language, condition, inputs):
+                logger.info("%s %s %s: finished before, skipped", task.name, language, condition)
+                continue
+            path, found = results.prediction_path(task, language, condition), rows[condition, language]
+            if task.head == "retrieval":
+                scores, counts, n, predictions = retrieve(task, model, predictor, found, rows.get(("dev", language)), layers)
+            else:
+                scores, counts, n, predictions = predict_cell(task, model, predictor, found, language, f"{language} {condition}")
+            if main_process:
+                head.write_predictions(path, found, predictions)
+                results.add(task, language, condition, scores, counts, n, inputs, seed=about["seed"], model=str(folder), parent=args.model_name_or_path)
+        about["seconds"]["predict"] = round(time.time() - start, 3)
+
+    if main_process:
+        write_json(folder / "run.json", {**about, "finished_at": now()})
+        if cells:
+            text = result_tables(task, results, cells, layers)
+            write_card(folder, task, about, text)
+            print(f"\n{text}\n\npredictions  {folder / 'predictions'}\nresults      {results.path}")
+    training.finish_distributed()
+
+
+def check_arguments(args, given):
+    """The task's record; raises InputError for what can be known wrong before anything loads."""
+    if args.task not in TARGETS:
+        names = [name for name, task in TARGETS.items() if not task.not_runnable]
+        raise InputError(f"--task {args.task}: unknown task{nearest(args.task, TARGETS)}; choose from {' '.join(names)}")
+    task = TARGETS[args.task]
+    if task.not_runnable:
+        raise InputError(f"--task {args.task}: cannot be run yet: {task.not_runnable}")
+    stages = [stage for stage in ("do_train", "do_eval", "do_predict") if truthy(given.get(stage))]
+    if not stages:
+        raise InputError("nothing to do: give --do_train, --do_eval, --do_predict or several of them")
+    if "output_dir" not in given:
+        raise InputError("--output_dir is missing: name a new folder for this run, e.g. outputs/" + args.task)
+    if not os.path.isdir(args.data_dir):
+        raise InputError(f"--data_dir {args.data_dir}: no such folder; download XTREME first or correct the path")
+    for name in ("max_seq_length", "doc_stride", "n_best_size", "max_answer_length", "max_train_samples", "max_eval_samples", "max_predict_samples"):
+        value, least = getattr(args, name), 16 if name == "max_seq_length" else 1
+        if value is not None and value < least:
+            raise InputError(f"--{name} {value}: must be at least {least}; leave it out for the default")
+    if task.head == "retrieval":
+        if args.max_predict_samples:
+            raise InputError(f"--max_predict_samples {args.max_predict_samples}: dropping candidates would change {task.name}; leave it out")
+        if stages != ["do_predict"]:
+            raise InputError(f"--{stages[0]}: {task.name} needs no training; use --do_predict alone with an encoder")
+        if args.layer not in (None, "all") and not args.layer.isdigit():
+            raise InputError(f"--layer {args.layer}: give a hidden_states index (0 is the embedding layer) or 'all'")
+    elif args.layer is not None:
+        raise InputError(f"--layer {args.layer}: only retrieval (bucc2018, tatoeba) pools a layer; leave it out for {task.name}")
+    return task
+
+
+def plan_cells(task, args):
+    """{condition: (folder, [languages])}: every cell whose test file is there, English first."""
+    from heads import path_of
+
+    table_languages = list(dict.fromkeys(code for version in task.languages.values() for code in version))
+    cells = {}
+    for condition, folder in parse_conditions(args.conditions, args.data_dir).items():
+        found = []
+        for code in args.languages or table_languages:
+            path = path_of(task, folder, "test", code)[0]
+            if path.exists():
+                found.append(code)
+            elif args.languages and code not in {*LANGUAGES, *table_languages}:
+                raise InputError(f"--languages {code}: unknown language{nearest(code, table_languages)}; {task.name} has {' '.join(table_languages)}")
+            elif args.languages:
+                raise InputError(f"--languages {code}: {path} does not exist; write that file or leave {code} out")
+        if not found:
+            example = path_of(task, folder, "test", table_languages[0])[0]
+            raise InputError(f"{folder}: no test file of {task.name} in any of its languages, e.g. {example}; is it a folder in XTREME's layout?")
+        cells[condition] = folder, sorted(set(found), key=lambda code: (code != "en", code))
+    return cells
+
+
+def resolve_arguments(parser, task, args, trainer_argv, given):
+    """TrainingArguments, Settings and the printed origin of every resolved value: given, or the task's default."""
+    import training
+
+    flags = [*task_defaults(task, given, training.world_size()), *training.precision_flags(given)]
+    training_args = trainer_arguments(parser, trainer_argv, flags)
+    stride = args.doc_stride or task.defaults.doc_stride
+    settings = Settings(args.max_seq_length or task.defaults.max_seq_length, stride, args.n_best_size, args.max_answer_length)
+    origins = [(name, getattr(training_args, name), origin) for name, _, origin in flags]
+    origins += [(name, getattr(training_args, name), "given") for name in given if hasattr(training_args, name)]
+    origins.append(("max_seq_length", settings.max_seq_length, "given" if args.max_seq_length else f"task default, {task.defaults.source}"))
+    if task.head == "question_answering":
+        origins.append(("doc_stride", stride, "given" if args.doc_stride else f"task default, {task.defaults.source}"))
+    for name, value, origin in sorted(origins):
+        logger.info("%-30s %-16s %s", name, value, origin)
+    if training_args.do_train:
+        per_device, steps = training_args.per_device_train_batch_size, training_args.gradient_accumulation_steps
+        logger.info("effective batch %d = %d x %d processes x %d accumulation", per_device * steps * training.world_size(), per_device, training.world_size(), steps)
+    return training_args, settings, [[name, plain(value), origin] for name, value, origin in sorted(origins)]
+
+
+def plain(value):
+    """A JSON value: enums by their value."""
+    return getattr(value, "value", value)
+
+
+def input_files(task, folder, splits, language):
+    """The existing files of some splits, for hashing."""
+    from heads import path_of
+
+    return [path for split in splits if split in task.files for path in path_of(task, folder, split, language) if path.exists()]
+
+
+def read_rows(task, head, args, training_args, cells):
+    """{"train", "dev", (condition, language)} -> rows. Everything is read, and so checked, before a model loads."""
+    rows = {}
+    if training_args.do_train:
+        rows["train"] = limit(head.read(task, args.data_dir, "train", "en"), args.max_train_samples)
+    if training_args.do_eval:
+        rows["dev"] = limit(head.read(task, args.data_dir, "dev", "en"), args.max_eval_samples)
+        if head.references(rows["dev"]) is None:
+            raise InputError(f"{input_files(task, args.data_dir, ['dev'], 'en')[0]}: has no labels to select on; leave --do_eval out")
+    for condition, (folder, languages) in cells.items():
+        for language in languages:
+            found = head.read(task, folder, "test", language)
+            rows[condition, language] = found if task.head == "retrieval" else limit(found, args.max_predict_samples)
+            if task.head == "retrieval" and "dev_gold" in task.files and ("dev", language) not in rows:
+                rows["dev", language] = head.read(task, args.data_dir, "dev", language)  # clean: the threshold is not tuned on noise
+    return rows
+
+
+def limit(rows, number):
+    return rows if number is None else rows.select(range(min(number, len(rows))))
+
+
+def describe_run(args, training_args, origins, argv, previous, parent_hash, identity):
+    """run.json: what is needed to repeat the run. Tokens are masked by to_sanitized_dict."""
+    parent = read_run(args.model_name_or_path) if os.path.isdir(args.model_name_or_path) else {}
+    manifest = Path(args.data_dir) / "manifest.json"
+    history = previous.get("history", []) + ([{key: previous[key] for key in ("command", "started_at")}] if previous else [])
+    return {
+        "command": f"python run_xtreme.py {shlex.join(mask_tokens(argv))}",
+        "task": args.task,
+        "seed": training_args.seed,
+        "model_name_or_path": args.model_name_or_path,
+        "parent": {"checkpoint": parent_hash, "command": parent.get("command"), "seed": parent.get("seed")},
+        "arguments": vars(args),
+        "training_arguments": {key: plain(value) for key, value in training_args.to_sanitized_dict().items()},
+        "resolved": origins,
+        "training": identity,
+        "data_manifest": sha256(manifest) if manifest.exists() else None,
+        "environment": environment(),
+        "history": history,
+        "started_at": now(),
+        "seconds": {},
+    }
+
+
+def mask_tokens(argv):
+    """The command line without secrets."""
+    return ["***" if index and argv[index - 1].endswith("_token") else re.sub(r"(_token=).*", r"\1***", token) for index, token in enumerate(argv)]
+
+
+def training_identity(task, args, training_args, settings, parent_hash):
+    """All that decides what training computes; a folder holds one such run."""
+    import training
+
+    if Path(training_args.output_dir).resolve() == Path(args.model_name_or_path).resolve():
+        raise InputError(f"--output_dir {training_args.output_dir} is also --model_name_or_path; train into a new folder")
+    return {
+        "parent": parent_hash,
+        "data": sha256(*input_files(task, args.data_dir, ("train", "dev") if training_args.do_eval else ("train",), "en")),
+        "processes": training.world_size(),
+        **{name: getattr(args, name) for name in ("keep_head", "max_train_samples", "max_eval_samples", "pad_to_max_length")},
+        **{name: plain(getattr(training_args, name)) for name in DECISIVE},
+        "max_seq_length": settings.max_seq_length,
+        "doc_stride": settings.doc_stride,
+    }
+
+
+def resume_point(training_args):
+    """The checkpoint folder to go on from: as asked for, or the last one that an interrupted run left here."""
+    from transformers.trainer_utils import get_last_checkpoint
+
+    asked, folder = training_args.resume_from_checkpoint, training_args.output_dir
+    if asked and str(asked).lower() not in ("true", "last"):
+        return asked
+    last = get_last_checkpoint(folder) if os.path.isdir(folder) else None
+    if last:
+        logger.info("going on from %s", last)
+    return last
+
+
+def train(task, model, predictor, training_args, rows, resume):
+    """Fine-tune on English where `rows` has "train", score English dev where it has "dev"; returns seconds per stage.
+
+    The folder gets the selected model, its tokenizer and metrics in the form that HF's Trainer writes.
+    """
+    import training
+
+    folder, seconds = Path(training_args.output_dir), {}
+    evaluate_dev = predictor.evaluator(task, model, rows["dev"]) if "dev" in rows else None
+    features = predictor.head.encode(rows["train"], predictor.tokenizer, predictor.labels, predictor.settings) if "train" in rows else None
+    trainer = training.EncoderTrainer(
+        model=model,
+        args=training_args,
+        train_dataset=features,
+        eval_dataset=rows.get("dev"),
+        data_collator=predictor.collator,
+        processing_class=predictor.tokenizer,
+        head=predictor.head,
+        evaluate_dev=evaluate_dev,
+    )
+    if features is not None:
+        start = time.time()
+        outcome = trainer.train(resume_from_checkpoint=resume)
+        trainer.save_model()
+        trainer.log_metrics("train", outcome.metrics)
+        trainer.save_metrics("train", outcome.metrics)
+        trainer.save_state()
+        seconds["train"] = round(time.time() - start, 3)
+    if evaluate_dev is not None:
+        start = time.time()
+        scores = trainer.evaluate()
+        trainer.log_metrics("eval", scores)
+        trainer.save_metrics("eval", scores)
+        seconds["eval"] = round(time.time() - start, 3)
+    logger.info("saved to %s", folder)
+    return seconds
+
+
+def predict_cell(task, model, predictor, rows, language, desc):
+    """One test file: (scores in percent, counts, number of examples, predictions); scores and counts None without labels."""
+    import metrics
+
+    features = predictor.head.encode(rows, predictor.tokenizer, predictor.labels, predictor.settings)
+    features = features.select_columns([name for name in features.column_names if name != "labels"])
+    predictions, _ = predictor.predict(model, rows, features, desc)
+    counts = predictor.count(task, rows, predictions, language)
+    return counts and metrics.aggregate(task.name, counts), counts, len(rows), predictions
+
+
+def retrieval_layers(head, task, asked, config):
+    """hidden_states indices to pool; the first is the one whose predictions are written."""
+    depth = config.num_hidden_layers
+    protocol = head.default_layer(task, depth)
+    if asked == "all":
+        return [protocol, *(layer for layer in range(depth + 1) if layer != protocol)]
+    if asked is not None and int(asked) > depth:
+        raise InputError(f"--layer {asked}: the model has {depth} layers; give 0 to {depth} or 'all'")
+    return [protocol if asked is None else int(asked)]
+
+
+def retrieve(task, model, predictor, rows, dev, layers):
+    """One language of Tatoeba or BUCC at every layer: as predict_cell; only the first layer's counts and predictions are returned."""
+    import metrics
+
+    head, outcome, scores = predictor.head, None, {}
+    test = head.embed(rows, model, predictor, layers)
+    dev_vectors = head.embed(dev, model, predictor, layers) if dev else None
+    for position, layer in enumerate(layers):
+        found = head.search(test, position) if dev is None else {"": head.mine_pairs(test, dev_vectors, position)}
+        for variant, predictions in found.items():
+            counts = head.count(task, rows, predictions)
+            suffix = variant + (f"_layer{layer}" if position else "")
+            if counts is not None:
+                scores.update({f"{name}{suffix}": value for name, value in metrics.aggregate(task.name, counts).items()})
+            outcome = outcome or (counts, len(rows["english"]), predictions)
+    return scores or None, *outcome
+
+
+def result_tables(task, results, cells, layers):
+    """The per-language table, and for a layer sweep the mean of the task's metric at every layer."""
+    languages = sorted({code for _, codes in cells.values() for code in codes}, key=lambda code: (code != "en", code))
+    metric_names = TABLE_METRICS.get(task.name, TABLE_METRICS.get(task.head, ("accuracy",)))
+    text = table(results, task, languages, list(cells), metric_names)
+    for condition in cells if len(layers) > 1 else ():
+        lines = []
+        for layer in sorted(layers):
+            name = task.metric if layer == layers[0] else f"{task.metric}_layer{layer}"
+            values = [row["value"] for code in languages for row in results.cell(task, code, condition) if row["metric"] == name]
+            mean = f"{sum(values) / len(values):6.1f}" if values else "     -"
+            lines.append(f"{layer:5d}  {mean}{'  (written)' if layer == layers[0] else ''}")
+        text += f"\n\n{condition}: mean {task.metric} by layer\n" + "\n".join(lines)
+    return text
+
+
+def set_up_logging():
+    """Our messages on the first process, no progress bars of `datasets`."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logger.setLevel(logging.INFO if int(os.environ.get("RANK", 0)) == 0 else logging.ERROR)
+    import datasets
+
+    import transformers
+
+    datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
+
+
+if __name__ == "__main__":
+    main()

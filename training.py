@@ -1,0 +1,346 @@
+"""How a model is trained and run: loading the encoder, batches, the loss, the Trainer subclass, and length-sorted prediction.
+
+Shared by the run scripts; everything else about training is HF's Trainer, unchanged. Copy with a run script.
+"""
+
+import logging
+import os
+import time
+
+import numpy as np
+import torch
+import transformers
+from tqdm.auto import tqdm
+from transformers import AutoConfig, AutoModel, AutoTokenizer, Trainer, set_seed
+from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING
+from transformers.trainer_utils import speed_metrics
+
+import metrics
+from outputs import InputError
+
+logger = logging.getLogger("xtreme")
+
+HEAD_KEYS = ("classifier.", "qa_outputs.", "lm_head.", "cls.", "heads.")  # what may lie beside an encoder in a checkpoint
+POOLER = "pooler."  # only multiple choice reads it; new where a checkpoint has none
+
+
+def cpu_is_fast_at_bf16():
+    """Whether this CPU has bfloat16 matrix instructions (avx512_bf16, AMX); without them bf16 is far slower than float32."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return any(flag in line for line in file if line.startswith("flags") for flag in ("avx512_bf16", "amx_bf16"))
+    except OSError:
+        return False
+
+
+def precision_flags(given):
+    """Flags for device and precision that were not given, with their origin; refuses what the device cannot do."""
+    flags = []
+    cuda = torch.cuda.is_available() and given.get("use_cpu", "false").lower() not in ("true", "1", "yes", "y", "t")
+    if not cuda and "use_cpu" not in given:
+        flags.append(("use_cpu", "true", "no GPU found"))
+    on = {name for name in ("bf16", "fp16") if given.get(name, "false").lower() in ("true", "1", "yes", "y", "t")}
+    if "fp16" in on and not cuda:
+        raise InputError("--fp16: this device is a CPU, which cannot train in float16; use --bf16 (if it has avx512_bf16 or AMX) or float32")
+    capable = torch.cuda.is_bf16_supported(including_emulation=False) if cuda else cpu_is_fast_at_bf16()
+    if "bf16" in on and not capable:
+        raise InputError(f"--bf16: this {'GPU' if cuda else 'CPU'} has no bfloat16 instructions; use {'--fp16' if cuda else 'float32'}")
+    if "bf16" not in given and "fp16" not in given:
+        if cuda and capable:
+            flags.append(("bf16", "true", "device default: this GPU is fast at it; weights stay float32"))
+        else:
+            hint = "; --bf16 is faster on this CPU" if capable else ""
+            flags.append(("bf16", "false", f"device default: float32{hint}"))
+    return flags
+
+
+def load_tokenizer(path, revision="main"):
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
+    except Exception as error:  # transformers raises many kinds; all mean that the folder is not usable
+        raise InputError(f"--model_name_or_path {path}: its tokenizer cannot be loaded ({_first_line(error)})") from None
+    return tokenizer
+
+
+def load_config(path, tokenizer, max_seq_length, revision="main"):
+    """The configuration of an encoder, checked against its tokenizer and the sequence length."""
+    try:
+        config = AutoConfig.from_pretrained(path, revision=revision)
+    except Exception as error:
+        raise InputError(f"--model_name_or_path {path}: no usable config.json ({_first_line(error)}); give a folder or a Hub id of an encoder") from None
+    if type(config) not in MODEL_FOR_MASKED_LM_MAPPING or config.is_encoder_decoder:
+        raise InputError(f"--model_name_or_path {path}: model type {config.model_type!r} is not an encoder; use XLM-R or its like (BERT, RoBERTa, …)")
+    if len(tokenizer) > config.vocab_size or tokenizer.pad_token_id != config.pad_token_id:
+        raise InputError(
+            f"--model_name_or_path {path}: the tokenizer does not fit the model: {len(tokenizer)} tokens and pad id "
+            f"{tokenizer.pad_token_id} against {config.vocab_size} and {config.pad_token_id}; copy the tokenizer files of the same checkpoint"
+        )
+    positions = config.max_position_embeddings - (config.pad_token_id + 1 if "roberta" in config.model_type else 0)
+    if max_seq_length > positions:
+        raise InputError(f"--max_seq_length {max_seq_length}: the model has {positions} positions; give at most that")
+    return config
+
+
+def load_encoder(path, config, revision="main", attn_implementation=None):
+    """The bare encoder in float32, without pooler, every weight from the checkpoint; for retrieval."""
+    options = {"dtype": torch.float32, "attn_implementation": attn_implementation, "config": config, "revision": revision}
+    encoder, info = _from_pretrained(AutoModel, path, output_loading_info=True, **options)
+    _check_encoder_keys(path, config, info)
+    return encoder
+
+
+def _check_encoder_keys(path, config, info):
+    missing = [key for key in info["missing_keys"] if not key.startswith(POOLER)]
+    foreign = [key for key in info["unexpected_keys"] if not key.startswith((*HEAD_KEYS, POOLER)) and not key.endswith("position_ids")]
+    if missing or foreign:
+        problem = f"lacks {missing[0]} and {len(missing) - 1} more" if missing else f"has the unknown weight {foreign[0]} and {len(foreign) - 1} more"
+        raise InputError(f"--model_name_or_path {path}: not the weights of a {config.model_type} encoder: it {problem}")
+
+
+def load_model(head, path, config, labels, keep_head=False, seed=42, revision="main", attn_implementation=None):
+    """A model of the head's class in float32 with the encoder of `path`; returns (model, labels in the model's order).
+
+    The head is fresh (drawn from `seed`) unless `keep_head`, which needs a head of this kind with the same label names.
+    Raises InputError unless every encoder weight of the model comes from the checkpoint and the checkpoint holds none beside.
+    float32 explicitly: transformers 5 takes the checkpoint's dtype, and 16-bit weights would pass from phase to phase.
+    """
+    auto_class = getattr(transformers, head.MODEL)
+    if config.dtype in (torch.float16, torch.bfloat16):
+        logger.warning("%s holds 16-bit weights (%s): an earlier phase lost precision; loading as float32", path, config.dtype)
+    options = {"dtype": torch.float32, "attn_implementation": attn_implementation}
+    if keep_head:
+        return _load_with_head(auto_class, path, config, labels, revision, options)
+    names = labels or ("LABEL_0", "LABEL_1")  # not the parent's: a QA head has as many outputs as the configuration has labels
+    config.id2label, config.label2id = dict(enumerate(names)), {name: index for index, name in enumerate(names)}
+    set_seed(seed)
+    model = auto_class.from_config(config, **options)
+    encoder, info = _from_pretrained(AutoModel, path, revision=revision, output_loading_info=True, **options)
+    _check_encoder_keys(path, config, info)
+    state = encoder.state_dict()
+    pooler_is_new = any(key.startswith(POOLER) for key in info["missing_keys"])
+    if pooler_is_new:  # AutoModel drew its own; keep the one drawn from our seed
+        state = {key: value for key, value in state.items() if not key.startswith(POOLER)}
+    loaded = getattr(model, model.base_model_prefix).load_state_dict(state, strict=False)
+    lost = [key for key in (*loaded.missing_keys, *loaded.unexpected_keys) if not key.startswith(POOLER)]
+    if lost:
+        raise InputError(f"--model_name_or_path {path}: encoder weight {lost[0]} does not fit {auto_class.__name__}")
+    dropped = sorted({key.rsplit(".", 1)[0] for key in (*info["unexpected_keys"], *loaded.unexpected_keys)})
+    new = sorted({key.split(".")[0] for key in model.state_dict() if not key.startswith(model.base_model_prefix + ".")})
+    new += ["pooler"] if loaded.missing_keys else []
+    logger.info("encoder: %d tensors from %s; new: %s; left behind: %s", len(state), path, ", ".join(new), ", ".join(dropped) or "nothing")
+    return model, labels
+
+
+def _load_with_head(auto_class, path, config, labels, revision, options):
+    stored = [config.id2label[index] for index in sorted(config.id2label)]
+    if labels and sorted(stored) != sorted(labels):
+        raise InputError(f"--keep_head: {path} was trained for the labels {', '.join(stored)}, the task has {', '.join(labels)}; leave --keep_head out")
+    model, info = _from_pretrained(auto_class, path, config=config, revision=revision, output_loading_info=True, **options)
+    if info["missing_keys"] or info["unexpected_keys"]:
+        key = sorted((*info["missing_keys"], *info["unexpected_keys"]))[0]
+        raise InputError(f"{path} has no {auto_class.__name__.removeprefix('AutoModelFor')} head ({key} does not fit); train one with --do_train, without --keep_head")
+    logger.info("encoder and head from %s", path)
+    return model, stored if labels else labels
+
+
+def _from_pretrained(auto_class, path, **options):
+    """from_pretrained without its table of keys: the caller checks and logs them."""
+    verbosity = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    try:
+        return auto_class.from_pretrained(path, trust_remote_code=False, **options)
+    except Exception as error:
+        raise InputError(f"--model_name_or_path {path}: weights cannot be loaded as {auto_class.__name__} ({_first_line(error)})") from None
+    finally:
+        transformers.logging.set_verbosity(verbosity)
+
+
+def _first_line(error):
+    return str(error).strip().split("\n")[0][:200] or type(error).__name__
+
+
+class Collator:
+    """Features -> tensors, padded to the longest of the batch, or to `length`.
+
+    `input_ids` [examples, tokens] or, for multiple choice, [examples, choices, tokens] with `choice_mask` [examples,
+    choices]; `attention_mask` alike; `labels` and QA's `context` where the features have them.
+    """
+
+    columns = ("input_ids", "labels", "context")
+
+    def __init__(self, pad_token_id, length=None):
+        self.pad_token_id, self.length = pad_token_id, length
+
+    def __call__(self, features):
+        inputs = [feature["input_ids"] for feature in features]
+        choices = [row if isinstance(row[0], list) else [row] for row in inputs]
+        width = max(map(len, choices))
+        longest = self.length or max(len(row) for rows in choices for row in rows)
+        tokens = torch.full((len(inputs), width, longest), self.pad_token_id)
+        mask = torch.zeros_like(tokens)
+        mask[:, :, 0] = 1  # a choice that only fills up the batch attends to its first token: softmax over nothing is NaN
+        for index, rows in enumerate(choices):
+            for choice, row in enumerate(rows):
+                tokens[index, choice, : len(row)] = torch.tensor(row)
+                mask[index, choice, : len(row)] = 1
+        batch = {"input_ids": tokens, "attention_mask": mask}
+        if isinstance(inputs[0][0], list):
+            batch["choice_mask"] = torch.tensor([[choice < len(rows) for choice in range(width)] for rows in choices])
+        else:
+            batch = {name: value[:, 0] for name, value in batch.items()}
+        for name in ("labels", "context"):
+            if name in features[0]:
+                batch[name] = self._stack([feature[name] for feature in features], inputs, longest)
+        return batch
+
+    @staticmethod
+    def _stack(values, inputs, longest):
+        """Labels per example as they are; labels per token (as long as their input) padded with -100, which no loss counts."""
+        if isinstance(values[0], list) and all(len(value) == len(row) for value, row in zip(values, inputs)):
+            values = [value + [-100] * (longest - len(value)) for value in values]
+        return torch.tensor(values)
+
+
+def cross_entropy(logits, labels, label_smoothing=0.0):
+    """Summed cross-entropy per example and the number of its labels, each [examples]; labels of -100 do not count.
+
+    logits [examples, ..., classes], labels [examples, ...].
+    """
+    loss = torch.nn.functional.cross_entropy(
+        logits.float().flatten(0, -2), labels.flatten(), reduction="none", ignore_index=-100, label_smoothing=label_smoothing
+    )
+    examples = len(labels)
+    return loss.view(examples, -1).sum(1), (labels != -100).view(examples, -1).sum(1)
+
+
+class EncoderTrainer(Trainer):
+    """HF's Trainer with a loss that does not depend on how a batch is split, and evaluation by the task's own metric.
+
+    transformers 5.23 multiplies XLM-R's loss and gradients by processes x accumulation steps: the model's signature
+    promises to normalize by `num_items_in_batch`, and it does not. Here the model only gives logits; the loss is the sum
+    over the labels of the whole batch divided by their number, so 8x1, 2x4 and 2 processes x 4 give the same gradients.
+    """
+
+    def __init__(self, *args, head, evaluate_dev=None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.head, self.evaluate_dev = head, evaluate_dev
+        self.model_accepts_loss_kwargs = True  # makes the Trainer count the labels of the whole accumulated batch
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        labels = inputs.pop("labels")
+        logits = self.head.forward(model, inputs)
+        loss, count = cross_entropy(logits, labels, self.args.label_smoothing_factor)
+        if num_items_in_batch is None:
+            loss = loss.sum() / count.sum()
+        else:  # DDP averages gradients over processes, so the sum needs their number back
+            loss = loss.sum() / num_items_in_batch * (self.accelerator.num_processes if self.args.average_tokens_across_devices else 1)
+        return (loss, {"logits": logits}) if return_outputs else loss
+
+    def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix="eval"):
+        """English dev scores (fractions) from `evaluate_dev()`, logged and reported to callbacks as HF's own are."""
+        start = time.time()
+        scores, num_samples = self.evaluate_dev()
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in scores.items()}
+        metrics.update(speed_metrics(metric_key_prefix, start, num_samples=num_samples))
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+
+def distributed():
+    """(rank, number of processes) of a torch.distributed run, (0, 1) otherwise."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1
+
+
+def finish_distributed():
+    """Leave a distributed run in step: without this, gloo processes abort at exit now and then and lose files."""
+    if distributed()[1] > 1:
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+
+
+def run_batches(function, features, collator, batch_size, device, bf16=False, desc=None, disable_tqdm=False):
+    """Apply `function(batch) -> {name: tensor [rows, ...]}` to all features, longest first; returns {name: list of one array per feature}.
+
+    Rows come back in the order of `features` whatever the batches were. Under torch.distributed each process computes
+    every n-th batch and all get the whole result. `bf16` is autocast: weights and returned values stay float32.
+    """
+    rank, world = distributed()
+    order = np.argsort(-np.array(features["length"]), kind="stable")
+    batches = [order[begin : begin + batch_size].tolist() for begin in range(0, len(order), batch_size)]
+    inputs = features.select_columns([name for name in Collator.columns if name in features.column_names])
+    found = []
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        for rows in tqdm(batches[rank::world], desc=desc, disable=disable_tqdm or rank > 0, leave=False):
+            batch = {name: value.to(device) for name, value in collator(inputs.__getitems__(rows)).items()}
+            found.append((rows, {name: value.cpu().numpy() for name, value in function(batch).items()}))
+    if world > 1:
+        gathered = [None] * world
+        torch.distributed.all_gather_object(gathered, found)
+        found = [part for parts in gathered for part in parts]
+    result = {name: [None] * len(order) for name in (found[0][1] if found else {})}
+    for rows, values in found:
+        for name, value in values.items():
+            for row, item in zip(rows, value):
+                result[name][row] = item
+    return result
+
+
+def predict(model, head, features, collator, settings, batch_size, device, bf16=False, **progress):
+    """What the head's `decode` needs, one array row per feature, and the mean loss where the features have labels (else None)."""
+    model.eval()
+
+    def step(batch):
+        labels = batch.pop("labels", None)
+        logits = head.forward(model, dict(batch))
+        reduced = head.reduce(logits, batch, settings)
+        if labels is not None:
+            reduced["loss"], reduced["count"] = cross_entropy(logits, labels)
+        return reduced
+
+    reduced = run_batches(step, features, collator, batch_size, device, bf16, **progress)
+    loss = float(np.sum(reduced.pop("loss")) / max(1, np.sum(reduced.pop("count")))) if "loss" in reduced else None
+    return reduced, loss
+
+
+class Predictor:
+    """A head with all it needs to turn rows into predictions and scores."""
+
+    def __init__(self, head, labels, settings, args, tokenizer, pad_to_max_length=False):
+        self.head, self.labels, self.settings, self.args, self.tokenizer = head, labels, settings, args, tokenizer
+        self.collator = Collator(tokenizer.pad_token_id, settings.max_seq_length if pad_to_max_length else None)
+        self.options = {"batch_size": args.per_device_eval_batch_size, "device": args.device, "bf16": args.bf16, "disable_tqdm": args.disable_tqdm}
+
+    def predict(self, model, rows, features, desc=None):
+        """(one prediction per row, mean loss or None)."""
+        reduced, loss = predict(model, self.head, features, self.collator, self.settings, desc=desc, **self.options)
+        return self.head.decode(rows, features, reduced, self.labels, self.settings), loss
+
+    def count(self, task, rows, predictions, language):
+        """Additive counts per row for metrics.aggregate and a paired bootstrap; None where the file has no labels."""
+        references = self.head.references(rows)
+        if references is None:
+            return None
+        if isinstance(references[0], dict):  # question answering is scored by id
+            predictions = dict(zip(rows["id"], predictions))
+        counts = metrics.count(task.name, references, predictions, language)
+        about = [name for name in ("id", "paragraph") if name in rows.column_names]
+        return [{**{name: row[name] for name in about}, **count} for row, count in zip(rows.select_columns(about), counts)]
+
+    def evaluator(self, task, model, rows):
+        """A function () -> ({metric: fraction, "loss"}, number of rows) on English dev, for EncoderTrainer."""
+        features = self.head.encode(rows, self.tokenizer, self.labels, self.settings)
+
+        def evaluate_dev():
+            predictions, loss = self.predict(model, rows, features, desc="dev")
+            scores = metrics.aggregate(task.name, self.count(task, rows, predictions, "en"))
+            return {"loss": loss, **{name: value / 100 for name, value in scores.items()}}, len(rows)
+
+        return evaluate_dev
+
+
+def world_size():
+    """Number of processes that a launcher started, before torch.distributed is up."""
+    return int(os.environ.get("WORLD_SIZE", 1))
