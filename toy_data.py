@@ -40,7 +40,7 @@ SIZES = {"train": 900, "dev": 90, "test": 90}  # examples per file
 QUESTIONS = 3  # per context
 DEV_LANGUAGES = ("en", "de", "zh")
 VOCABULARY = 2000
-WIDTH, HEADS, LAYERS = 64, 4, 3
+WIDTH, HEADS, LAYERS = 128, 4, 3
 MARKER = "toy.json"
 
 # ---------------------------------------------------------------- the tasks: a generator draws language-free examples, a speaker writes them
@@ -104,7 +104,7 @@ def tagged(speaker, stories, field):
 def article(rng, index):
     """(facts with options of their sentences, [(which fact, role asked for)])."""
     facts = []
-    while len(facts) < rng.choice((4, 5, 6)):
+    while len(facts) < rng.choice((3, 4, 5)):
         fact = deed(rng, 0.6, (person, organization))
         if all(fact.agent[-1] != other.agent[-1] and (fact.verb, fact.patient.noun) != (other.verb, other.patient.noun) for other in facts):
             facts.append(fact)

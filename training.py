@@ -213,6 +213,33 @@ def cross_entropy(logits, labels, label_smoothing=0.0):
     return loss.view(examples, -1).sum(1), (labels != -100).view(examples, -1).sum(1)
 
 
+class LengthGroupedSampler(torch.utils.data.Sampler):
+    """Examples in random batches of like lengths: shuffled, sorted by length within 50 batches, batches shuffled again.
+
+    The order depends on the seed, the epoch and the effective batch size alone, so it is the same for 8x1, 2x4 and two
+    processes x 4. (HF's sampler draws from the global generator, groups by per-process batches, and leaves each 50
+    batches sorted from long to short.) A last, smaller batch stays last.
+    """
+
+    def __init__(self, lengths, batch_size, seed):
+        self.lengths, self.batch_size, self.seed, self.epoch = np.array(lengths), batch_size, seed, 0
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+    def __len__(self):
+        return len(self.lengths)
+
+    def __iter__(self):
+        random = np.random.default_rng((self.seed, self.epoch))
+        order, pool, size = random.permutation(len(self)), 50 * self.batch_size, self.batch_size
+        full = len(order) - len(order) % size
+        pools = [order[begin : min(begin + pool, full)] for begin in range(0, full, pool)]
+        grouped = np.concatenate([part[np.argsort(-self.lengths[part], kind="stable")] for part in pools] or [order[:0]])
+        batches = random.permutation(grouped.reshape(-1, size))
+        return iter([*batches.reshape(-1).tolist(), *order[full:].tolist()])
+
+
 class EncoderTrainer(Trainer):
     """HF's Trainer with a loss that does not depend on how a batch is split, and evaluation by the task's own metric.
 
@@ -235,6 +262,13 @@ class EncoderTrainer(Trainer):
         else:  # DDP averages gradients over processes, so the sum needs their number back
             loss = loss.sum() / num_items_in_batch * (self.accelerator.num_processes if self.args.average_tokens_across_devices else 1)
         return (loss, {"logits": logits}) if return_outputs else loss
+
+    def _get_train_sampler(self, train_dataset=None):
+        if self.args.train_sampling_strategy != "group_by_length":
+            return super()._get_train_sampler(train_dataset)
+        effective = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+        return LengthGroupedSampler((train_dataset or self.train_dataset)["length"], effective, seed)
 
     def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix="eval"):
         """English dev scores (fractions) from `evaluate_dev()`, logged and reported to callbacks as HF's own are."""

@@ -78,7 +78,7 @@ def encode(rows, tokenizer, labels, settings):
     def encode_batch(batch, indices):
         features = {name: [] for name in ("input_ids", "context", "offsets", "example", "length", "labels")}
         questions = tokenizer(batch["question"], add_special_tokens=False, truncation=True, max_length=_query_room(settings))["input_ids"]
-        contexts = tokenizer(batch["context"], add_special_tokens=False, return_offsets_mapping=True)
+        contexts = tokenizer(batch["context"], add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         for row, index in enumerate(indices):
             pieces, offsets = contexts["input_ids"][row], contexts["offset_mapping"][row]
             head = [*before, *questions[row], *between]
@@ -136,7 +136,9 @@ def forward(model, batch):
 
     batch.pop("context", None)
     outputs = model(**batch)
-    return torch.stack((outputs.start_logits, outputs.end_logits), dim=1)  # [windows, 2, tokens]
+    logits = torch.stack((outputs.start_logits, outputs.end_logits), dim=1)  # [windows, 2, tokens]
+    padding = batch["attention_mask"][:, None] == 0
+    return logits.float().masked_fill(padding, -torch.inf)  # else the loss would depend on how far a batch is padded
 
 
 def reduce(logits, batch, settings):

@@ -83,7 +83,7 @@ def encode(rows, tokenizer, labels, settings):
 
 def _word_pieces(tokenizer, sentences, room):
     """Piece ids of every word of every sentence."""
-    encoded = tokenizer(sentences, is_split_into_words=True, add_special_tokens=False)
+    encoded = tokenizer(sentences, is_split_into_words=True, add_special_tokens=False, verbose=False)
     result = []
     for index, sentence in enumerate(sentences):
         words = [[] for _ in sentence]

@@ -1,0 +1,362 @@
+"""How predictions are scored: every task of XTREME and XTREME-R, and the intermediate tasks. numpy, no torch.
+
+    python metrics.py --predictions outputs/xnli/predictions/clean --data_dir data/xtreme --output_file scores.json
+    python metrics.py --predictions submission --labels labels --benchmark xtreme-r
+
+Scores equal google-research/xtreme's evaluate.py (commit 838c13b), with its odd rules: they are named where they are coded.
+All scores are percents. Per-example counts are additive, so that any resample of examples can be scored without the model:
+
+    counts = count("udpos", references, predictions)        # one dict per sentence
+    aggregate("udpos", [counts[i] for i in resample])       # {"f1": ..., "precision": ..., "recall": ..., "accuracy": ...}
+
+Also one configuration per task of an `evaluate` module, offline:
+
+    evaluate.load("metrics.py", "xquad").compute(predictions=[{"id", "prediction_text"}], references=[{"id", "answers"}])
+
+The command line is that of submission.py, which says what is read and written: copy it and tasks.py with this file, for --data_dir
+also heads/ and outputs.py. As a module and for `evaluate` this file stands alone, and reads and writes nothing.
+"""
+
+import importlib
+import logging
+import re
+import string
+import unicodedata
+from collections import Counter
+from functools import lru_cache, partial
+from typing import NamedTuple
+
+import numpy as np
+
+logger = logging.getLogger("metrics")
+
+
+# --- Labels -----------------------------------------------------------------------------------------------------------
+
+QQP_POSITIVE = ("duplicate", "1")  # the class whose F1 GLUE reports
+
+
+def _check_lengths(references, predictions):
+    if len(references) != len(predictions):
+        raise ValueError(f"{len(predictions)} predictions for {len(references)} references; there must be one for each, in the same order")
+
+
+def count_accuracy(references, predictions, language=None):
+    """Labels are compared as they are: evaluate.py gives an XCOPA prediction "0" no credit for the label 0."""
+    _check_lengths(references, predictions)
+    if any(isinstance(gold, str) != isinstance(guess, str) for gold, guess in zip(references, predictions)):
+        logger.warning("some labels are text where the others are numbers; these never match")
+    return [{"correct": int(guess == gold)} for gold, guess in zip(references, predictions)]
+
+
+def count_paraphrases(references, predictions, language=None):
+    counts = count_accuracy(references, predictions)
+    for row, gold, guess in zip(counts, references, predictions):
+        gold, guess = str(gold) in QQP_POSITIVE, str(guess) in QQP_POSITIVE
+        row.update(true_positives=int(gold and guess), predicted=int(guess), gold=int(gold))
+    return counts
+
+
+# --- Tags -------------------------------------------------------------------------------------------------------------
+
+
+def chunks(sentences):
+    """{(type, first token, last token): sentence index}; tokens are numbered through the file, with one "O" between sentences.
+
+    The rules of seqeval 0.0.12 (later versions differ on bare tags), which evaluate.py runs on raw UPOS tags: the first letter is
+    the IOB prefix (SCONJ and SYM read as S: always a chunk of their own; INTJ as I), the type is the text after the last "-",
+    other adjacent equal tags merge.
+    """
+    found = {}
+    position, begin, last, last_type = 0, 0, "O", ""
+    for index, sentence in enumerate(sentences):
+        for tag in [*sentence, "O"]:
+            prefix, kind = tag[0], tag.split("-")[-1]
+            other = kind != last_type
+            if last in "ES" or (last in "BI" and prefix in "BSO") or (other and last not in "O."):
+                found[last_type, begin, position - 1] = index
+            if prefix in "BS" or (last in "ESO" and prefix in "EI") or (other and prefix not in "O."):
+                begin = position  # some ends come without a new beginning (E-X, A-X): the next chunk then starts where this one did
+            last, last_type = prefix, kind
+            position += 1
+    return found
+
+
+def count_chunks(references, predictions, language=None):
+    counts = count_tokens(references, predictions)
+    if any(len(gold) != len(guess) for gold, guess in zip(references, predictions)):
+        logger.warning("some sentences have more or fewer tags than words: as in evaluate.py, no later chunk matches until the numbers agree again")
+    gold, predicted = chunks(references), chunks(predictions)
+    for row in counts:
+        row.update(correct_chunks=0, predicted_chunks=0, gold_chunks=0)
+    for chunk, sentence in gold.items():
+        counts[sentence]["gold_chunks"] += 1
+        counts[sentence]["correct_chunks"] += chunk in predicted
+    for sentence in predicted.values():
+        counts[sentence]["predicted_chunks"] += 1
+    return counts
+
+
+def count_tokens(references, predictions, language=None):
+    _check_lengths(references, predictions)
+    return [{"correct_tokens": sum(a == b for a, b in zip(gold, guess)), "tokens": len(gold)} for gold, guess in zip(references, predictions)]
+
+
+# --- Answers ----------------------------------------------------------------------------------------------------------
+
+ENGLISH_ARTICLES = r"\b(a|an|the)\b"
+MLQA_ARTICLES = {
+    "ar": "ال",  # wherever it stands: the official pattern's other half ("\sال^") can never match
+    "de": r"\b(ein|eine|einen|einem|eines|einer|der|die|das|den|dem|des)\b",
+    "en": ENGLISH_ARTICLES,
+    "es": r"\b(un|una|unos|unas|el|la|los|las)\b",
+    "hi": None,
+    "vi": r"\b(của|là|cái|chiếc|những)\b",
+    "zh": None,
+}
+
+
+@lru_cache
+def _no_punctuation(unicode):
+    """str.translate table that deletes ASCII punctuation, and with `unicode` every character of the categories P*."""
+    extra = (code for code in range(0x10FFFF) if unicodedata.category(chr(code))[0] == "P") if unicode else ()
+    return dict.fromkeys([*map(ord, string.punctuation), *extra])
+
+
+def answer_tokens(text, language=None):
+    """Normalized tokens of an answer: SQuAD 1.1's English rules for every language, or MLQA's own for a `language`."""
+    text = text.lower().translate(_no_punctuation(language is not None))
+    articles = MLQA_ARTICLES[language] if language else ENGLISH_ARTICLES
+    if articles:
+        text = re.sub(articles, " ", text)
+    if language == "zh":
+        text = re.sub("[\u4e00-\u9fa5]", r" \g<0> ", text)  # one token per character; others split at white space
+    return text.split()
+
+
+def answer_f1(gold, predicted):
+    """Harmonic mean of token precision and recall. 0 where nothing is in common, also when both are empty (while EM is 1)."""
+    common = sum((Counter(gold) & Counter(predicted)).values())
+    return 2 * common / (len(gold) + len(predicted)) if common else 0.0
+
+
+def count_answers(references, predictions, rules=None, unanswerable=False):
+    """Best score over the gold answers by SQuAD's rules, or MLQA's for the language `rules`; a question without prediction scores 0.
+
+    references: [{"id", "answers": [text, ...] or {"text": [text, ...]}}], predictions: {id: text}.
+    With `unanswerable` (SQuAD 2.0) a question without gold answers is right when the prediction is empty.
+    """
+    counts = []
+    for reference in references:
+        example, answers = reference["id"], reference["answers"]
+        row = {"id": example, "exact_match": 0, "f1": 0.0}
+        counts.append(row)
+        if example not in predictions:
+            continue
+        predicted = answer_tokens(predictions[example], rules)
+        golds = [answer_tokens(text, rules) for text in (answers["text"] if isinstance(answers, dict) else answers)]
+        if unanswerable:
+            golds = [gold for gold in golds if gold] or [[]]
+        elif not golds:
+            raise ValueError(f"question {example} has no gold answer; only squad_v2 may have such questions")
+        row["exact_match"] = int(predicted in golds)
+        row["f1"] = 1.0 if unanswerable and predicted == golds[0] == [] else max(answer_f1(gold, predicted) for gold in golds)
+    unanswered = sum(row["id"] not in predictions for row in counts)
+    if unanswered:
+        logger.warning("%d of %d questions have no prediction and score 0", unanswered, len(counts))
+    return counts
+
+
+def count_squad(references, predictions, language=None):
+    return count_answers(references, predictions)
+
+
+def count_squad_v2(references, predictions, language=None):
+    return count_answers(references, predictions, unanswerable=True)
+
+
+def count_mlqa(references, predictions, language=None):
+    if language not in MLQA_ARTICLES:
+        raise ValueError(f"mlqa is scored by the rules of the answer's language: language={language!r} is not one of {', '.join(MLQA_ARTICLES)}")
+    return count_answers(references, predictions, rules=language)
+
+
+def best_no_answer_threshold(references, predictions, no_answer_scores):
+    """(threshold, scores) with the best SQuAD 2.0 F1, where the answer becomes empty when its no-answer score > threshold.
+
+    references and predictions as in `count_answers`; no_answer_scores: {id: float}. Of equally good thresholds, the lowest.
+    """
+    if not references:
+        raise ValueError("no examples to choose a threshold on")
+    answered = count_squad_v2(references, predictions)
+    empty = count_squad_v2(references, {row["id"]: "" for row in answered})
+    given = np.array([no_answer_scores[row["id"]] for row in answered], dtype=float)  # [questions]
+    order = np.argsort(given, kind="stable")
+    gain = np.cumsum([answered[index]["f1"] - empty[index]["f1"] for index in order])
+    last = np.flatnonzero(np.append(np.diff(given[order]) > 0, True))  # equal scores are answered together
+    best = int(gain[last].argmax())
+    threshold = float(given[order][last[best]]) if gain[last[best]] > 0 else float(given.min() - 1)
+    chosen = [row if score <= threshold else none for row, none, score in zip(answered, empty, given)]
+    return threshold, aggregate("squad_v2", chosen)
+
+
+# --- Retrieval --------------------------------------------------------------------------------------------------------
+
+
+def count_pairs(references, predictions, language=None):
+    """One row per source sentence; (source id, English id) pairs count once however often they are given."""
+    gold, predicted = set(map(tuple, references)), set(map(tuple, predictions))
+    rows = {pair[0]: {"id": pair[0], "correct": 0, "predicted": 0, "gold": 0} for pair in sorted(gold | predicted)}
+    for name, pairs in (("correct", gold & predicted), ("predicted", predicted), ("gold", gold)):
+        for pair in pairs:
+            rows[pair[0]][name] += 1
+    return list(rows.values())
+
+
+def count_rankings(references, predictions, language=None):
+    """Mewsli-X: references {id: [entity]}, predictions {id: [entity, ...] best first}; the first 20 count, a missing ranking scores 0."""
+    counts = []
+    for example, (gold, *_) in references.items():
+        ranking = list(predictions.get(example, []))[:20]
+        counts.append({"id": example, "reciprocal_rank": 1 / (1 + ranking.index(gold.strip())) if gold.strip() in ranking else 0.0})
+    return counts
+
+
+# --- Counts to scores -------------------------------------------------------------------------------------------------
+
+
+def _sums(counts, *names):
+    return [float(np.sum([row[name] for row in counts])) for name in names]
+
+
+def _mean(counts, **columns):
+    if not counts:
+        raise ValueError("no examples to score")
+    return {metric: total / len(counts) for metric, total in zip(columns, _sums(counts, *columns.values()))}
+
+
+def _f1(correct, predicted, gold):
+    precision, recall = correct / predicted if predicted else 0.0, correct / gold if gold else 0.0
+    return {"f1": 2 * precision * recall / (precision + recall) if correct else 0.0, "precision": precision, "recall": recall}
+
+
+def _token_accuracy(counts):
+    correct, tokens = _sums(counts, "correct_tokens", "tokens")
+    return {"accuracy": correct / tokens if tokens else 0.0}
+
+
+def _paraphrase_scores(counts):
+    return {**_mean(counts, accuracy="correct"), "f1": _f1(*_sums(counts, "true_positives", "predicted", "gold"))["f1"]}
+
+
+def _chunk_scores(counts):
+    return {**_f1(*_sums(counts, "correct_chunks", "predicted_chunks", "gold_chunks")), **_token_accuracy(counts)}
+
+
+class Family(NamedTuple):
+    count: callable  # (references, predictions, language) -> counts
+    aggregate: callable  # counts -> {metric: fraction}
+    main: tuple  # metrics whose mean is the task's score
+    suffix: str = "tsv"  # of its files in XTREME's submission format
+
+
+_accuracy, _answers = partial(_mean, accuracy="correct"), partial(_mean, exact_match="exact_match", f1="f1")
+FAMILIES = {
+    "label": Family(count_accuracy, _accuracy, ("accuracy",)),
+    "choice": Family(count_accuracy, _accuracy, ("accuracy",), "jsonl"),
+    "paraphrase": Family(count_paraphrases, _paraphrase_scores, ("accuracy",)),
+    "chunk": Family(count_chunks, _chunk_scores, ("f1",)),
+    "token": Family(count_tokens, _token_accuracy, ("accuracy",)),
+    "squad": Family(count_squad, _answers, ("exact_match", "f1"), "json"),
+    "squad_v2": Family(count_squad_v2, _answers, ("exact_match", "f1"), "json"),
+    "mlqa": Family(count_mlqa, _answers, ("exact_match", "f1"), "json"),
+    "pairs": Family(count_pairs, lambda counts: _f1(*_sums(counts, "correct", "predicted", "gold")), ("f1",)),
+    "ranking": Family(count_rankings, partial(_mean, **{"map@20": "reciprocal_rank"}), ("map@20",), "json"),
+}
+METRICS = {
+    "pawsx": "label", "xnli": "label", "udpos": "chunk", "panx": "chunk", "xquad": "squad", "mlqa": "mlqa", "tydiqa": "squad",
+    "bucc2018": "pairs", "tatoeba": "label", "xcopa": "choice", "mewslix": "ranking",
+    "anli": "label", "mnli": "label", "snli": "label", "anli_plus": "label", "qqp": "paraphrase", "squad": "squad", "squad_v2": "squad_v2",
+    "ccg": "token", "hellaswag": "choice", "cosmos_qa": "choice", "commonsense_qa": "choice",
+}  # fmt: skip
+
+
+def family(task):
+    if task not in METRICS:
+        raise ValueError(f"no metric for task {task!r}; choose from {', '.join(METRICS)}")
+    return FAMILIES[METRICS[task]]
+
+
+def count(task, references, predictions, language=None):
+    """One dict of additive numbers per example; `language` is needed for mlqa only. Examples of BUCC are source sentences."""
+    return family(task).count(references, predictions, language)
+
+
+def aggregate(task, counts):
+    """{metric: percent} of any list of counts. Raises ValueError when it is empty and the score undefined."""
+    return {metric: 100 * value for metric, value in family(task).aggregate(counts).items()}
+
+
+def score(task, references, predictions, language=None):
+    return aggregate(task, count(task, references, predictions, language))
+
+
+def main_score(task, scores):
+    """The task's one number: F1, accuracy or map@20, and (EM + F1) / 2 for question answering."""
+    main = family(task).main
+    return sum(scores[metric] for metric in main) / len(main)
+
+
+def evaluate_folder(predictions_dir, labels_dir=None, benchmark="xtreme", data_dir=None):
+    """All scores of a folder in XTREME's submission format: see submission.evaluate_folder."""
+    return importlib.import_module("submission").evaluate_folder(predictions_dir, labels_dir, benchmark, data_dir)
+
+
+# --- The `evaluate` module --------------------------------------------------------------------------------------------
+
+if __name__.startswith("evaluate_modules"):  # only when `evaluate` loads this file: the two imports take seconds
+    import datasets
+    import evaluate
+
+    TEXT = datasets.Value("string")
+    ANSWER = {"id": TEXT, "prediction_text": TEXT}
+    ANSWERS = {"id": TEXT, "answers": datasets.Sequence({"text": TEXT, "answer_start": datasets.Value("int32")})}
+    RANKING = {"id": TEXT, "entities": datasets.Sequence(TEXT)}
+    FEATURES = {  # family -> (prediction, reference); label, choice and paraphrase have one label in each
+        "chunk": (datasets.Sequence(TEXT), datasets.Sequence(TEXT)),
+        "token": (datasets.Sequence(TEXT), datasets.Sequence(TEXT)),
+        "squad": (ANSWER, ANSWERS),
+        "squad_v2": (ANSWER, ANSWERS),
+        "mlqa": (ANSWER, ANSWERS),
+        "pairs": (datasets.Sequence(TEXT), datasets.Sequence(TEXT)),  # "source id<TAB>English id"; one list per language
+        "ranking": (RANKING, RANKING),
+    }
+
+    class Metric(evaluate.Metric):
+        def _info(self):
+            family(self.config_name)  # raises ValueError for an unknown configuration
+            predictions, references = FEATURES.get(METRICS[self.config_name], (TEXT, TEXT))
+            return evaluate.MetricInfo(
+                description=__doc__,
+                citation="",
+                inputs_description="predictions and references in the order of the examples; mlqa also takes language=",
+                features=datasets.Features({"predictions": predictions, "references": references}),
+            )
+
+        def _compute(self, predictions, references, language=None):
+            kind = METRICS[self.config_name]
+            if kind == "pairs":
+                scores = [score(self.config_name, *map(_split, pair)) for pair in zip(references, predictions)]
+                return {metric: sum(row[metric] for row in scores) / len(scores) for metric in scores[0]}
+            if kind == "ranking":
+                references, predictions = ({row["id"]: row["entities"] for row in rows} for rows in (references, predictions))
+            elif FEATURES.get(kind, ())[:1] == (ANSWER,):
+                predictions = {row["id"]: row["prediction_text"] for row in predictions}
+            return score(self.config_name, references, predictions, language)
+
+    def _split(pairs):
+        return [tuple(pair.split("\t")) for pair in pairs]
+
+
+if __name__ == "__main__":
+    importlib.import_module("submission").main()  # by name: `evaluate` wants every import statement of a metric to be installed

@@ -1,0 +1,219 @@
+"""The heads: every word and every question gets an answer, windows cover everything, search is exact."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+from transformers import AutoTokenizer
+
+from heads import classification, multiple_choice, question_answering, retrieval, tagging
+from run_xtreme import Settings
+from tasks import TARGETS
+from training import Collator
+
+SETTINGS = Settings(max_seq_length=32, doc_stride=8, n_best_size=20, max_answer_length=30)
+
+
+@pytest.fixture(scope="session")
+def tokenizer(toy):
+    return AutoTokenizer.from_pretrained(toy / "model")
+
+
+def words_of(toy, number):
+    lines = (toy / "xtreme/udpos/train-en.tsv").read_text(encoding="utf-8").split("\n")
+    return [line.split("\t")[0] for line in lines if line][:number]
+
+
+# --- tagging
+
+
+def tagging_rows(sentences):
+    return Dataset.from_list([{"id": str(i), "words": words, "tags": ["NOUN"] * len(words)} for i, words in enumerate(sentences)])
+
+
+def test_every_word_gets_one_label_however_long_or_empty(toy, tokenizer):
+    long, odd = words_of(toy, 200), ["a", "\u200b", "", "\u00ad", "b" * 300, "特菲坡", "x"]
+    rows = tagging_rows([long, odd, ["\u200b"]])
+    labels = TARGETS["udpos"].labels
+    features = tagging.encode(rows, tokenizer, labels, SETTINGS)
+    assert max(features["length"]) <= SETTINGS.max_seq_length
+    reduced = {"label": [np.full(length, labels.index("VERB")) for length in features["length"]]}
+    predictions = tagging.decode(rows, features, reduced, labels, SETTINGS)
+    assert [len(tags) for tags in predictions] == [200, len(odd), 1]
+    counted = sum(label != -100 for window in features["labels"] for label in window)
+    assert counted == 200 + len(odd) + 1  # exactly one labeled sub-token per word
+
+
+def test_tagging_label_sits_on_the_first_subtoken_and_windows_keep_word_order(toy, tokenizer):
+    words = words_of(toy, 60)
+    labels = TARGETS["udpos"].labels
+    features = tagging.encode(tagging_rows([words]), tokenizer, labels, SETTINGS)
+    assert len(features) > 1
+    seen = []
+    for window, first in zip(features["input_ids"], features["first"]):
+        assert window[0] == tokenizer.cls_token_id and window[-1] == tokenizer.sep_token_id
+        seen += [window[position] for position in first]
+    assert seen == [tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in words]
+
+
+def test_tagging_windows_equal_greedy_packing(tokenizer):
+    assert list(tagging._windows([[1] * 4, [1] * 3, [1] * 2, [1] * 6], 7)) == [(0, 2), (2, 3), (3, 4)]
+    assert list(tagging._windows([[1] * 7], 7)) == [(0, 1)]
+
+
+# --- question answering
+
+
+def question_rows(context, answer, question="zibe?"):
+    start = context.index(answer)
+    return Dataset.from_list([{"id": "q", "context": context, "question": question, "answers": {"text": [answer], "answer_start": [start]}, "paragraph": 0}])
+
+
+def test_qa_windows_cover_the_context_and_targets_decode_to_the_answer(toy, tokenizer):
+    words = words_of(toy, 120)
+    context = " ".join(words)
+    for index in (0, 40, 119):
+        answer = words[index]
+        rows = question_rows(context, answer)
+        start = context.index(answer)
+        features = question_answering.encode(rows, tokenizer, (), SETTINGS)
+        assert max(features["length"]) <= SETTINGS.max_seq_length
+        covered = {tuple(span) for spans in features["offsets"] for span in spans}
+        assert {c for left, right in covered for c in range(left, right)} >= {i for i, char in enumerate(context) if char != " "}
+        found = 0
+        for labels, spans, (begin, _) in zip(features["labels"], features["offsets"], features["context"]):
+            if labels != [0, 0]:
+                found += 1
+                assert context[spans[labels[0] - begin][0] : spans[labels[1] - begin][1]].strip() == answer
+                assert spans[labels[0] - begin][0] <= start + 1
+        assert found  # at least one window holds the answer
+
+
+def test_qa_window_step_is_doc_stride(toy, tokenizer):
+    features = question_answering.encode(question_rows(" ".join(words_of(toy, 100)), words_of(toy, 1)[0]), tokenizer, (), SETTINGS)
+    starts = [spans[0][0] for spans in features["offsets"]]
+    pieces = tokenizer(" ".join(words_of(toy, 100)), add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    assert [[left for left, _ in pieces].index(start) for start in starts] == [8 * i for i in range(len(starts))]
+
+
+def brute_force(start, end, begin, stop, longest):
+    pairs = [(start[i] + end[j], i, j) for i in range(begin, stop) for j in range(i, min(stop, i + longest))]
+    return max(pairs)
+
+
+def test_qa_decoding_finds_the_best_span_and_always_answers(toy, tokenizer):
+    words = words_of(toy, 90)
+    rows = question_rows(" ".join(words), words[3])
+    features = question_answering.encode(rows, tokenizer, (), SETTINGS)
+    generator = torch.Generator().manual_seed(3)
+    batch = Collator(tokenizer.pad_token_id)([features[i] for i in range(len(features))])
+    settings = Settings(32, 8, n_best_size=32, max_answer_length=5)  # all positions are candidates: the search is exhaustive
+    logits = torch.randn(len(features), 2, batch["input_ids"].shape[1], generator=generator)
+    reduced = {name: list(value.numpy()) for name, value in question_answering.reduce(logits, batch, settings).items()}
+    best = max(brute_force(*logits[i].tolist(), *features[i]["context"], 5) + (i,) for i in range(len(features)))
+    _, i, j, window = best
+    begin, spans = features[window]["context"][0], features[window]["offsets"]
+    expected = rows[0]["context"][spans[i - begin][0] : spans[j - begin][1]].strip()
+    assert question_answering.decode(rows, features, reduced, (), settings) == [expected]
+    for n_best, longest in itertools.product((1, 2), (1, 3)):
+        settings = Settings(32, 8, n_best, longest)
+        reduced = {name: list(value.numpy()) for name, value in question_answering.reduce(logits, batch, settings).items()}
+        assert question_answering.decode(rows, features, reduced, (), settings)[0]  # an answer, even where no pair is in order
+
+
+def test_qa_no_answer_threshold(toy, tokenizer):
+    words = words_of(toy, 10)
+    rows = question_rows(" ".join(words), words[3])
+    features = question_answering.encode(rows, tokenizer, (), SETTINGS)
+    batch = Collator(tokenizer.pad_token_id)([features[0]])
+    logits = torch.zeros(1, 2, features[0]["length"])
+    logits[0, :, 0] = 3.0  # the null span scores 6, any other 0
+    reduced = {name: list(value.numpy()) for name, value in question_answering.reduce(logits, batch, SETTINGS).items()}
+    assert question_answering.no_answer_scores(rows, features, reduced, SETTINGS).tolist() == [6.0]
+    assert question_answering.decode(rows, features, reduced, (), Settings(32, 8, 20, 30, null_score_diff_threshold=5.0)) == [""]
+    assert question_answering.decode(rows, features, reduced, (), Settings(32, 8, 20, 30, null_score_diff_threshold=7.0)) != [""]
+
+
+# --- classification and multiple choice
+
+
+def test_tsv_is_read_raw_with_either_line_end(tmp_path):
+    (tmp_path / "xnli").mkdir()
+    (tmp_path / "xnli/test-de.tsv").write_bytes('"a ""b"""\tc "d"\tneutral\r\ne\u2028f\tg\tentailment\r\n'.encode())
+    rows = classification.read(TARGETS["xnli"], tmp_path, "test", "de")
+    assert rows["text_a"][0] == '"a ""b"""' and rows["text_a"][1] == "e\u2028f" and list(rows["label"]) == ["neutral", "entailment"]
+
+
+def test_multiple_choice_with_a_varying_number_of_choices(toy, tokenizer):
+    from transformers import AutoModelForMultipleChoice
+
+    model = AutoModelForMultipleChoice.from_pretrained(toy / "model", dtype=torch.float32).eval()
+    words = words_of(toy, 40)
+    rows = Dataset.from_list(
+        [{"id": str(i), "prompt": " ".join(words[i : i + 5]), "choices": words[10 : 10 + n], "label": n - 1} for i, n in enumerate((2, 4, 3))]
+    )
+    features = multiple_choice.encode(rows, tokenizer, (), SETTINGS)
+    collate = Collator(tokenizer.pad_token_id)
+    with torch.no_grad():
+        together = multiple_choice.forward(model, collate([features[i] for i in range(3)]))
+        for index, n in enumerate((2, 4, 3)):
+            alone = multiple_choice.forward(model, collate([features[index]]))
+            assert torch.allclose(together[index, :n], alone[0], atol=1e-5)
+            assert torch.isinf(together[index, n:]).all()
+
+
+# --- retrieval
+
+
+def test_neighbors_are_exact_in_blocks():
+    generator = np.random.default_rng(0)
+    x, y = (generator.standard_normal((n, 8)).astype("float32") for n in (37, 23))
+    similarities = x @ y.T
+    for block in (1, 5, 16, 100):
+        (values, indices), (back_values, back_indices) = retrieval.neighbors(x, y, 4, block)
+        assert (indices == np.argsort(-similarities, axis=1)[:, :4]).all()
+        assert (back_indices == np.argsort(-similarities.T, axis=1)[:, :4]).all()
+        assert np.allclose(values, -np.sort(-similarities, axis=1)[:, :4], atol=1e-6)
+        assert np.allclose(back_values, -np.sort(-similarities.T, axis=1)[:, :4], atol=1e-6)
+
+
+def test_nearest_is_english_to_source():
+    source = retrieval.normalize(np.eye(3, dtype="float32"))
+    english = retrieval.normalize(np.array([[0, 1, 0.1], [0, 0.9, 0.2], [1, 0, 0]], dtype="float32"))
+    found = retrieval.nearest(source, english)
+    assert found[""].tolist() == [1, 1, 0]  # for each English line a source line
+    assert found["_reverse"].tolist()[:2] == [2, 0]
+
+
+def margin_by_hand(x, y, k=4):
+    similarities = x @ y.T
+    forward = np.sort(similarities, axis=1)[:, -k:].mean(1)
+    backward = np.sort(similarities, axis=0)[-k:].mean(0)
+    return similarities / ((forward[:, None] + backward[None]) / 2)
+
+
+def test_mining_matches_greedily_by_ratio_margin():
+    generator = np.random.default_rng(1)
+    x, y = (retrieval.normalize(np.abs(generator.standard_normal((n, 6))).astype("float32")) for n in (12, 9))
+    margin = margin_by_hand(x, y)
+    mined = retrieval.mine(x, y)
+    assert len({a for a, _, _ in mined}) == len(mined) == len({b for _, b, _ in mined})
+    assert [score for *_, score in mined] == sorted((score for *_, score in mined), reverse=True)
+    assert all(np.isclose(score, margin[a, b], atol=1e-5) for a, b, score in mined)
+    nearest4 = {(a, b) for a in range(12) for b in np.argsort(-(x @ y.T)[a])[:4]} | {(a, b) for b in range(9) for a in np.argsort(-(x @ y.T)[:, b])[:4]}
+    assert mined[0][:2] == max(nearest4, key=lambda pair: margin[pair])
+
+
+def test_threshold_maximizes_f1_also_at_the_last_candidate():
+    scored = {("a", "1"): 3.0, ("b", "2"): 2.0, ("c", "3"): 1.0}
+    assert retrieval.best_threshold(scored, [("a", "1"), ("x", "9")]) == 2.5
+    assert retrieval.best_threshold(scored, [("a", "1"), ("b", "2"), ("c", "3")]) == 1.0  # XTREME's code fails here
+    assert retrieval.best_threshold(scored, [("x", "9")]) == 0.0
+
+
+def test_repeated_sentences_are_searched_once_and_never_extracted():
+    texts, ids = retrieval.distinct(Dataset.from_dict({"id": ["1", "2", "3"], "text": ["same", "other", "same"]}))
+    assert list(texts["text"]) == ["same", "other"] and ids == [None, "2"]
+    assert retrieval.named_pairs([(0, 0, 2.0), (1, 0, 1.0)], ids, ["e"]) == {("2", "e"): 1.0}

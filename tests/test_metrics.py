@@ -1,0 +1,492 @@
+"""Scores equal google-research/xtreme's evaluate.py: golden cases of its odd rules, and the command line on small folders.
+
+The expected numbers were computed with the official scripts and seqeval 0.0.12, outside of this repository.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import metrics
+import submission
+from metrics import aggregate, answer_tokens, best_no_answer_threshold, count, main_score, score
+from tasks import BENCHMARKS, INTERMEDIATE, TARGETS
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+# --- tagging
+
+UDPOS_CASES = [  # what, gold, predicted, (f1, precision, recall, token accuracy)
+    ("equal neighbors are one chunk", ["NOUN NOUN VERB"], ["NOUN VERB VERB"], (0, 0, 0, 200 / 3)),
+    ("merged in both", ["NOUN NOUN VERB"], ["NOUN NOUN X"], (50, 50, 50, 200 / 3)),
+    ("SCONJ reads as S: never merges", ["SCONJ SCONJ"], ["SCONJ X"], (50, 50, 50, 50)),
+    ("SYM reads as S", ["SYM SYM SYM"], ["SYM SYM X"], (200 / 3, 200 / 3, 200 / 3, 200 / 3)),
+    ("INTJ reads as I: merges", ["INTJ INTJ"], ["INTJ X"], (0, 0, 0, 50)),
+    ("INTJ after SCONJ begins a chunk", ["SCONJ INTJ INTJ"], ["SCONJ INTJ INTJ"], (100, 100, 100, 100)),
+    ("O between sentences: no merging", ["NOUN", "NOUN"], ["NOUN", "VERB"], (50, 50, 50, 50)),
+    ("no chunk at all", ["O O"], ["O O"], (0, 0, 0, 100)),
+    ("nothing predicted", ["NOUN X"], ["O O"], (0, 0, 0, 0)),
+    ("a dot is no chunk of its own", [". NOUN ."], [". NOUN NOUN"], (0, 0, 0, 200 / 3)),
+    ("sentence without words", ["", "NOUN"], ["", "NOUN"], (100, 100, 100, 100)),
+    ("a missing tag shifts the rest", ["NOUN VERB", "ADJ", "DET"], ["NOUN", "ADJ", "DET"], (200 / 7, 100 / 3, 25, 75)),
+]
+PANX_CASES = [
+    ("IOB2", ["B-PER I-PER O B-LOC"], ["B-PER I-PER O B-ORG"], (50, 50, 50, 75)),
+    ("I without B begins a chunk", ["B-PER I-PER", "O B-LOC"], ["I-PER I-PER", "O I-LOC"], (100, 100, 100, 50)),
+    ("type changes inside", ["B-PER I-PER"], ["B-PER I-LOC"], (0, 0, 0, 50)),
+    ("text after the last hyphen", ["B-X-PER I-Y-PER"], ["B-PER I-PER"], (100, 100, 100, 0)),
+    ("B after B", ["B-PER B-PER"], ["B-PER I-PER"], (0, 0, 0, 50)),
+    ("E ends without a beginning", ["E-A E-A A-A"], ["E-A E-A A-A"], (100, 100, 100, 100)),
+]
+
+
+@pytest.mark.parametrize(
+    "task, gold, predicted, expected",
+    [(task, *case[1:]) for task, cases in (("udpos", UDPOS_CASES), ("panx", PANX_CASES)) for case in cases],
+    ids=[case[0] for case in UDPOS_CASES + PANX_CASES],
+)
+def test_chunk_rules(task, gold, predicted, expected):
+    found = score(task, [line.split() for line in gold], [line.split() for line in predicted])
+    assert [found[metric] for metric in ("f1", "precision", "recall", "accuracy")] == pytest.approx(expected, abs=1e-9)
+    assert main_score(task, found) == found["f1"]
+
+
+def test_chunks_have_global_offsets():
+    assert metrics.chunks([["NOUN", "NOUN"], ["SYM", "SYM"]]) == {("NOUN", 0, 1): 0, ("SYM", 3, 3): 1, ("SYM", 4, 4): 1}
+
+
+def test_shifted_sentences_are_reported(caplog):
+    score("udpos", [["NOUN", "VERB"]], [["NOUN"]])
+    assert "more or fewer tags than words" in caplog.text
+
+
+# --- answers
+
+SQUAD_CASES = [  # what, gold answers, prediction, (exact match, f1)
+    ("article, case and punctuation", ["cat"], "The Cat!", (100, 100)),
+    ("answer of articles only: EM without F1", ["the"], "a", (100, 0)),
+    ("placeholder of stripped labels", [""], "cat", (0, 0)),
+    ("best of the gold answers", ["black dog", "dog"], "dog", (100, 100)),
+    ("best F1 from another answer than the first", ["one two three", "two four"], "two", (0, 200 / 3)),
+    ("repeated tokens count as often as in both", ["to be or not to be"], "to be to", (0, 200 / 3)),
+    ("an article inside a word stays", ["theater"], "ater", (0, 0)),
+    ("punctuation goes before articles", ["a.b"], "ab", (100, 100)),
+    ("only ASCII punctuation goes", ["北京。"], "北京", (0, 0)),
+    ("no segmentation of Chinese", ["中国人"], "中国", (0, 0)),
+    ("no-break space is white space", ["x\u00a0y"], "x y", (100, 100)),
+]
+
+
+@pytest.mark.parametrize("gold, predicted, expected", [case[1:] for case in SQUAD_CASES], ids=[case[0] for case in SQUAD_CASES])
+@pytest.mark.parametrize("task, language", [("xquad", "zh"), ("tydiqa", None), ("squad", "en")])
+def test_squad_rules(task, language, gold, predicted, expected):
+    found = score(task, [{"id": "q", "answers": gold}], {"q": predicted}, language)
+    assert (found["exact_match"], found["f1"]) == pytest.approx(expected, abs=1e-9)
+    assert main_score(task, found) == pytest.approx(sum(expected) / 2)
+
+
+MLQA_CASES = [  # what, language, gold answer, prediction, (exact match, f1)
+    ("one token per Chinese character", "zh", "中国人", "中国", (0, 80)),
+    ("Latin words stay whole", "zh", "iPhone手机", "iphone 手", (0, 80)),
+    ("last character of the class", "zh", "龥龥", "龥", (0, 200 / 3)),
+    ("beyond the class: no segmentation", "zh", "龦龦", "龦", (0, 0)),
+    ("Unicode punctuation goes", "zh", "《北京》。", "北京", (100, 100)),
+    ("Arabic article at the beginning", "ar", "الكتاب", "كتاب", (100, 100)),
+    ("Arabic article anywhere, also inside a word", "ar", "والكتاب", "و كتاب", (100, 100)),
+    ("Arabic punctuation", "ar", "كتاب؟", "كتاب", (100, 100)),
+    ("German articles", "de", "Die Katze des Hauses", "katze hauses", (100, 100)),
+    ("Spanish articles", "es", "¿Las casas?", "unos casas", (100, 100)),
+    ("Vietnamese classifiers", "vi", "những cái nhà của tôi", "nhà tôi", (100, 100)),
+    ("Hindi has none", "hi", "एक घर।", "एक घर", (100, 100)),
+    ("English articles are kept in German", "de", "the haus", "haus", (0, 200 / 3)),
+    ("currency signs in ASCII go, others stay", "en", "$5", "5", (100, 100)),
+    ("other currency signs stay", "en", "€5", "5", (0, 0)),
+]
+
+
+@pytest.mark.parametrize("language, gold, predicted, expected", [case[1:] for case in MLQA_CASES], ids=[case[0] for case in MLQA_CASES])
+def test_mlqa_rules(language, gold, predicted, expected):
+    found = score("mlqa", [{"id": "q", "answers": [gold]}], {"q": predicted}, language)
+    assert (found["exact_match"], found["f1"]) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("language", [None, "fr"])
+def test_mlqa_needs_one_of_its_languages(language):
+    with pytest.raises(ValueError, match="language="):
+        count("mlqa", [{"id": "q", "answers": ["x"]}], {"q": "x"}, language)
+
+
+def test_unanswered_questions_score_zero(caplog):
+    references = [{"id": name, "answers": {"text": ["x"], "answer_start": [0]}} for name in "ab"]
+    assert score("xquad", references, {"a": "x", "other": "y"}) == {"exact_match": 50, "f1": 50}
+    assert "1 of 2 questions have no prediction" in caplog.text
+
+
+def test_only_squad_v2_has_questions_without_answers():
+    references = [{"id": name, "answers": []} for name in "abc"] + [{"id": "d", "answers": ["cat"]}]
+    predictions = {"a": "", "b": "the", "c": "dog", "d": ""}
+    assert score("squad_v2", references, predictions) == {"exact_match": 50, "f1": 50}
+    with pytest.raises(ValueError, match="question a has no gold answer"):
+        score("squad", references, predictions)
+
+
+def test_no_answer_threshold():
+    references = [{"id": "a", "answers": ["x"]}, {"id": "b", "answers": []}, {"id": "c", "answers": ["y z"]}, {"id": "d", "answers": []}]
+    predictions = {"a": "x", "b": "wrong", "c": "y", "d": "wrong"}
+    threshold, scores = best_no_answer_threshold(references, predictions, {"a": -3.0, "b": 2.0, "c": 1.0, "d": 4.0})
+    assert threshold == 1.0 and scores == pytest.approx({"exact_match": 75, "f1": 100 * (1 + 1 + 2 / 3 + 1) / 4})
+    # Equal scores cannot be told apart: a and b are answered together or not at all.
+    threshold, scores = best_no_answer_threshold(references[:2], predictions, {"a": 1.0, "b": 1.0})
+    assert threshold < 1.0 and scores == {"exact_match": 50, "f1": 50}
+
+
+def test_no_answer_threshold_is_the_best_of_all():
+    random = np.random.default_rng(0)
+    names = [str(number) for number in range(60)]
+    references = [{"id": name, "answers": [["one two three"], []][random.integers(2)]} for name in names]
+    predictions = {name: ["one", "two three", "four", "one two three", ""][random.integers(5)] for name in names}
+    given = {name: float(random.integers(-5, 5)) for name in names}
+
+    def at(threshold):
+        return score("squad_v2", references, {name: text if given[name] <= threshold else "" for name, text in predictions.items()})
+
+    threshold, scores = best_no_answer_threshold(references, predictions, given)
+    assert at(threshold) == pytest.approx(scores)
+    assert scores["f1"] == pytest.approx(max(at(value)["f1"] for value in range(-7, 7)))
+
+
+# --- labels and retrieval
+
+
+def test_accuracy_of_labels():
+    assert score("xnli", ["neutral", "neutral", "entailment"], ["neutral", "Neutral", "entailment"]) == pytest.approx({"accuracy": 200 / 3})
+    assert score("xcopa", [0, 1], [0, 0]) == {"accuracy": 50}
+
+
+def test_text_and_numbers_never_match(caplog):
+    assert score("xcopa", [0, 1], ["0", "1"]) == {"accuracy": 0}
+    assert "never match" in caplog.text
+
+
+def test_paraphrases():
+    gold, predicted = ["duplicate", "duplicate", "not_duplicate", "not_duplicate"], ["duplicate", "not_duplicate", "not_duplicate", "duplicate"]
+    assert score("qqp", gold, predicted) == {"accuracy": 50, "f1": 50}
+    assert score("qqp", ["1", "0"], ["1", "0"]) == {"accuracy": 100, "f1": 100}
+
+
+def test_pairs_are_sets():
+    gold, predicted = [("a", "1"), ("b", "2"), ("b", "2")], [("a", "1"), ("a", "1"), ("a", "3"), ("c", "2")]
+    assert score("bucc2018", gold, predicted) == pytest.approx({"f1": 40, "precision": 100 / 3, "recall": 50})
+    assert count("bucc2018", gold, predicted)[0] == {"id": "a", "correct": 1, "predicted": 2, "gold": 1}
+    assert score("bucc2018", gold, []) == {"f1": 0, "precision": 0, "recall": 0}
+
+
+def test_rankings():
+    gold = {"a": ["Q1 "], "b": ["Q2"], "c": ["Q3"], "d": ["Q4"]}
+    rankings = {"a": ["Q9", "Q1"], "b": [f"X{i}" for i in range(20)] + ["Q2"], "c": ["Q3", "Q3"]}
+    assert score("mewslix", gold, rankings) == {"map@20": 37.5}
+
+
+def test_ccg_is_token_accuracy():
+    assert score("ccg", [["N", "N/N"], ["NP"]], [["N", "N"], ["NP"]]) == pytest.approx({"accuracy": 200 / 3})
+
+
+# --- the interface
+
+EXAMPLES = {  # task -> (references, predictions)
+    "xnli": (list("abcabcab"), list("abbacbab")),
+    "qqp": (list("01011010"), list("01101110")),
+    "udpos": ([["NOUN", "NOUN"], ["SYM", "X"], ["DET"], ["ADJ", "ADJ", "X"]], [["NOUN", "X"], ["SYM", "X"], ["X"], ["ADJ", "ADJ", "ADJ"]]),
+    "ccg": ([["N", "NP"], ["N"], ["S"]], [["N", "N"], ["N"], ["N"]]),
+}
+
+
+@pytest.mark.parametrize("task", EXAMPLES)
+def test_counts_of_a_resample_give_its_score(task):
+    references, predictions = EXAMPLES[task]
+    counts = count(task, references, predictions)
+    assert len(counts) == len(references)
+    for seed in range(20):
+        sample = np.random.default_rng(seed).integers(len(references), size=len(references))
+        expected = score(task, [references[i] for i in sample], [predictions[i] for i in sample])
+        assert aggregate(task, [counts[i] for i in sample]) == pytest.approx(expected, abs=1e-9)
+
+
+def test_counts_of_resampled_questions_give_their_score():
+    references = [{"id": str(i), "answers": [text]} for i, text in enumerate(["one two", "three", "four five six", "the"])]
+    predictions = {"0": "one", "1": "three", "2": "six five", "3": "a"}
+    counts = count("xquad", references, predictions)
+    assert [row["id"] for row in counts] == list("0123")
+    for seed in range(20):
+        sample = np.random.default_rng(seed).integers(4, size=4)
+        assert aggregate("xquad", [counts[i] for i in sample]) == pytest.approx(score("xquad", [references[i] for i in sample], predictions))
+
+
+def test_every_task_with_a_test_has_a_metric():
+    assert set(metrics.METRICS) == (set(TARGETS) | set(INTERMEDIATE)) - {"lareqa"}
+    for name in metrics.METRICS:
+        record = (TARGETS | INTERMEDIATE)[name]
+        assert record.metric in {*metrics.family(name).main, "accuracy", "f1"}
+
+
+def test_wrong_calls_are_named():
+    with pytest.raises(ValueError, match="no metric for task 'xlni'; choose from pawsx, xnli"):
+        count("xlni", [], [])
+    with pytest.raises(ValueError, match="2 predictions for 1 references"):
+        count("xnli", ["a"], ["a", "b"])
+    with pytest.raises(ValueError, match="no examples to score"):
+        aggregate("xnli", [])
+
+
+def test_answer_tokens():
+    assert answer_tokens("The  U.S. dollar’s") == ["us", "dollar’s"]
+    assert answer_tokens("The  U.S. dollar’s", "en") == ["us", "dollars"]
+
+
+# --- files
+
+
+def test_lines_end_as_in_python_and_are_stripped(tmp_path):
+    path = tmp_path / "test-en.tsv"
+    path.write_bytes(" a \r\n\u2028b\x0bc\rd\n\n".encode())
+    assert submission.read_labels(path) == ["a", "b\x0bc", "d", ""]
+
+
+def test_each_further_blank_line_is_an_empty_sentence(tmp_path):
+    path = tmp_path / "test-en.tsv"
+    path.write_text("\nA\nB\n \n\nC\n\n\n", encoding="utf-8")
+    assert submission.read_tags(path) == [[], ["A", "B"], [], ["C"], []]
+    path.write_text("A\n\nB", encoding="utf-8")
+    assert submission.read_tags(path) == [["A"], ["B"]]
+
+
+def test_predictions_may_lie_under_data(tmp_path):
+    path = tmp_path / "test-en.json"
+    path.write_text('{"data": {"q": "x"}, "version": 1}', encoding="utf-8")
+    assert submission.read_predictions("xquad", path) == {"q": "x"}
+
+
+# --- folders and the command line
+
+SQUAD = {"data": [{"paragraphs": [{"context": "c d", "qas": [{"id": str(i), "question": "?", "answers": [{"text": "c d", "answer_start": 0}]} for i in range(2)]}]}]}
+FILES = {  # task -> (label file, prediction file), with different scores
+    "label": ("0\n1\n0\n1\n", "0\n1\n1\n1\n"),
+    "chunk": ("B-PER\nI-PER\n\nB-LOC\n", "B-PER\nI-PER\n\nB-ORG\n"),
+    "squad": (json.dumps(SQUAD), '{"0": "c d", "1": "c"}'),
+    "pairs": ("a\t1\nb\t2\n", "a\t1\n"),
+    "choice": ('{"label": 0}\n{"label": 1}\n', '{"label": 0}\n{"label": 0}\n'),
+    "ranking": ('{"m": ["Q1"]}', '{"m": ["Q2", "Q1"]}'),
+}
+FILES["mlqa"] = FILES["squad"]
+TASK_SCORES = {"label": 75.0, "chunk": 50.0, "squad": (50 + 100 * (1 + 2 / 3) / 2) / 2, "pairs": 200 / 3, "choice": 50.0, "ranking": 50.0}
+TASK_SCORES["mlqa"] = TASK_SCORES["squad"]
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """Folder with complete predictions/ and labels/ of a benchmark."""
+
+    def make(benchmark="xtreme"):
+        for name in {name for group in BENCHMARKS[benchmark].values() for name in group} & set(metrics.METRICS):
+            for language in TARGETS[name].languages[benchmark]:
+                for folder, text in zip(("labels", "predictions"), FILES[metrics.METRICS[name]]):
+                    path = tmp_path / folder / name / f"test-{language}.{metrics.family(name).suffix}"
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_text(text, encoding="utf-8")
+        return tmp_path
+
+    return make
+
+
+def command(*arguments, cwd=REPOSITORY):
+    arguments = [sys.executable, REPOSITORY / "metrics.py", *map(str, arguments)]
+    return subprocess.run(arguments, capture_output=True, text=True, encoding="utf-8", cwd=cwd)
+
+
+def test_complete_benchmark(tree):
+    root = tree()
+    done = command("--predictions", root / "predictions", "--labels", root / "labels", "--output_file", root / "new/scores.json", cwd=root)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((root / "new/scores.json").read_text(encoding="utf-8"))
+    expected = {name: TASK_SCORES[metrics.METRICS[name]] for group in BENCHMARKS["xtreme"].values() for name in group}
+    assert {name: found[name]["metric"] for name in expected} == pytest.approx(expected, abs=1e-9)
+    assert found["groups"] == pytest.approx({group: np.mean([expected[name] for name in names]) for group, names in BENCHMARKS["xtreme"].items()})
+    assert found["overall"] == pytest.approx(sum(expected.values()) / 9, abs=1e-9)
+    assert found["missing"] == {} and found["ignored"] == []
+    assert found["xquad"]["el"] == pytest.approx({"exact_match": 50, "f1": 250 / 3})
+    assert found == submission.evaluate_folder(root / "predictions", root / "labels") == metrics.evaluate_folder(root / "predictions", root / "labels")
+    assert [path.name for path in (root / "new").iterdir()] == ["scores.json"]
+    lines = done.stdout.splitlines()
+    assert lines[0].split()[:2] == ["task", "score"] and "75.00" in lines[1] and lines[1].endswith("7/7")
+    assert f"overall    {found['overall']:.2f}" in done.stdout
+
+
+def test_incomplete_benchmark(tree):
+    root = tree()
+    (root / "predictions/xnli/test-sw.tsv").unlink()
+    (root / "labels/xquad/test-el.json").unlink()
+    (root / "predictions/tatoeba/test-xx.tsv").write_text("0\n", encoding="utf-8")
+    (root / "predictions/notes").mkdir()
+    for path in (root / "predictions/bucc2018").iterdir():
+        path.unlink()
+    (root / "predictions/bucc2018").rmdir()
+    done = command("--predictions", root / "predictions", "--labels", root / "labels", "--output_file", root / "scores.json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((root / "scores.json").read_text(encoding="utf-8"))
+    assert found["overall"] is None and set(found["groups"]) == {"tagging"}
+    assert found["missing"] == {
+        "xnli": {"sw": "no prediction file"},
+        "xquad": {"el": "no label file"},
+        "bucc2018": dict.fromkeys(("de", "fr", "ru", "zh"), "no prediction file"),
+    }
+    assert found["ignored"] == ["notes", "tatoeba/test-xx.tsv"]
+    assert found["xnli"]["metric"] == 75 and "bucc2018" not in found
+    for text in ("14/15 incomplete", "bucc2018 (no prediction file):  de  fr  ru  zh", "none: the benchmark is incomplete", "notes"):
+        assert text in done.stdout
+
+
+def test_xtreme_r_has_no_overall_score_without_lareqa(tree):
+    root = tree("xtreme-r")
+    found = submission.evaluate_folder(root / "predictions", root / "labels", "xtreme-r")
+    assert set(found["missing"]) == {"lareqa"} and found["overall"] is None
+    assert found["groups"]["retrieval"] == pytest.approx((75 + 50) / 2)  # Tatoeba and Mewsli-X, as in evaluate.py
+    assert found["groups"]["classification"] == pytest.approx((75 + 50) / 2)
+    assert "lareqa (no scorer)" in submission.table(found, "xtreme-r")
+
+
+def test_data_dir_holds_the_same_labels(tmp_path):
+    data, predictions = tmp_path / "data", tmp_path / "predictions"
+    texts = {
+        "data/pawsx/test-de.tsv": "a\tb\t0\nc\td\t1\n",
+        "predictions/pawsx/test-de.tsv": "0\n0\n",
+        "data/pawsx/test-fr.tsv": "a\tb\nc\td\n",
+        "predictions/pawsx/test-fr.tsv": "0\n0\n",
+        "data/udpos/test-de.tsv": "x\tNOUN\ny\tNOUN\n\nz\tVERB\n\n",
+        "predictions/udpos/test-de.tsv": "NOUN\nNOUN\n\nX\n\n",
+        "data/xquad/xquad.de.json": json.dumps(SQUAD),
+        "predictions/xquad/test-de.json": '{"0": "c d", "1": "c"}',
+        "data/tatoeba/de-en.de": "eins\nzwei\n",
+        "data/tatoeba/de-en.en": "one\ntwo\n",
+        "predictions/tatoeba/test-de.tsv": "0\n0\n",
+        "data/bucc2018/de-en.test.de": "de-1\teins\nde-2\tzwei\n",
+        "data/bucc2018/de-en.test.en": "en-1\tone\nen-2\ttwo\n",
+        "data/bucc2018/de-en.test.gold": "de-1\ten-1\nde-2\ten-2\n",
+        "predictions/bucc2018/test-de.tsv": "de-1\ten-1\nde-2\ten-1\n",
+    }
+    for name, text in texts.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    found = submission.evaluate_folder(predictions, data_dir=data)
+    assert found["pawsx"]["metric"] == 50 and found["missing"]["pawsx"]["fr"] == "no labels"
+    assert found["udpos"]["de"] == pytest.approx({"f1": 50, "precision": 50, "recall": 50, "accuracy": 200 / 3})
+    assert found["xquad"]["metric"] == pytest.approx(TASK_SCORES["squad"])
+    assert found["tatoeba"]["metric"] == 50 and found["bucc2018"]["metric"] == 50
+
+
+BAD_FILES = [  # file, content, what the message says
+    ("predictions/xnli/test-de.tsv", b"0\n1\n", "test-de.tsv: 2 predictions for 4 references"),
+    ("predictions/xnli/test-ar.tsv", b"0\n1\n0\n1\n1\n", "test-ar.tsv: 5 predictions for 4 references"),
+    ("predictions/udpos/test-de.tsv", b"NOUN\n\n\nX\n", "test-de.tsv: 3 predictions for 2 references"),
+    ("predictions/xquad/test-de.json", b'{"0": "c', "test-de.json: not valid JSON"),
+    ("predictions/xquad/test-de.json", b'["c"]', "test-de.json: not a JSON object"),
+    ("predictions/xquad/test-de.json", b'{"0": 3}', "test-de.json: '0' has 3"),
+    ("labels/mlqa/test-de.json", b'{"questions": []}', "test-de.json: not SQuAD JSON"),
+    ("predictions/pawsx/test-fr.tsv", b"0\n1\n\xff\n1\n", "test-fr.tsv, line 3: byte 0xff is not UTF-8"),
+]
+
+
+@pytest.mark.parametrize("name, content, message", BAD_FILES)
+def test_bad_files_are_named(tree, name, content, message):
+    root = tree()
+    (root / name).write_bytes(content)
+    with pytest.raises(submission.InputError) as error:
+        submission.evaluate_folder(root / "predictions", root / "labels")
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content, message", [(b'{"label": 0}\n\n', "line 2: not valid JSON"), (b'{"label": 0}\n{"x": 1}\n', "line 2: '{\"x\": 1}' is not of the form")])
+def test_bad_choices_are_named(tmp_path, content, message):
+    (tmp_path / "test-et.jsonl").write_bytes(content)
+    with pytest.raises(submission.InputError, match="test-et.jsonl, " + message):
+        submission.read_choices(tmp_path / "test-et.jsonl")
+
+
+def test_command_line_errors_are_one_line_with_code_2(tree):
+    root = tree()
+    good = ["--predictions", root / "predictions", "--labels", root / "labels"]
+    (root / "empty").mkdir()
+    cases = [
+        (["--predictions", root / "nowhere", "--labels", root / "labels"], "nowhere: no such folder"),
+        (["--predictions", root / "predictions", "--data_dir", root / "nowhere"], "nowhere: no such folder"),
+        (["--predictions", root / "empty", "--labels", root / "labels"], "no task folder of xtreme in it (found: none; tasks: pawsx, xnli"),
+        (["--predictions", root, "--labels", root / "labels"], "found: empty, labels, predictions"),
+        (good[:2], "one of the arguments --data_dir --labels is required"),
+        ([*good, "--data_dir", root], "not allowed with argument"),
+        ([*good, "--bench", "xtreme"], "unrecognized arguments"),
+        ([*good, "--benchmark", "glue"], "invalid choice: 'glue'"),
+    ]
+    (root / "predictions/xnli/test-de.tsv").write_text("0\n", encoding="utf-8")
+    cases.append((good, "test-de.tsv: 1 predictions for 4 references"))
+    for arguments, message in cases:
+        done = command(*arguments, "--output_file", root / "scores.json")
+        assert done.returncode == 2 and message in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr, (message, done.stderr)
+        assert done.stdout == "" and not (root / "scores.json").exists()
+
+
+def test_an_output_file_that_cannot_be_written_is_a_failure(tree):
+    root = tree()
+    done = command("--predictions", root / "predictions", "--labels", root / "labels", "--output_file", root / "labels/xnli/test-de.tsv/scores.json")
+    assert done.returncode == 1 and "cannot be written" in done.stderr and "Traceback" not in done.stderr
+
+
+# --- `evaluate`
+
+USE_EVALUATE = """
+import json, sys
+import evaluate
+path, results = sys.argv[1], []
+answers = {"text": ["中国人"], "answer_start": [0]}
+def compute(task, predictions, references, **options):
+    results.append(evaluate.load(path, task).compute(predictions=predictions, references=references, **options))
+compute("xquad", [{"id": "1", "prediction_text": "the cat"}], [{"id": "1", "answers": {"text": ["cat", "dog"], "answer_start": [0, 4]}}])
+compute("mlqa", [{"id": "1", "prediction_text": "中国"}], [{"id": "1", "answers": answers}], language="zh")
+compute("squad_v2", [{"id": "1", "prediction_text": ""}], [{"id": "1", "answers": {"text": [], "answer_start": []}}])
+compute("udpos", [["SYM", "SYM"], ["X"]], [["SYM", "X"], ["X"]])
+compute("xnli", ["neutral", "neutral"], ["neutral", "entailment"])
+compute("bucc2018", [["a\\t1", "b\\t2"], ["a\\t1"]], [["a\\t1"], ["a\\t1"]])
+compute("mewslix", [{"id": "m", "entities": ["Q1", "Q2"]}], [{"id": "m", "entities": ["Q2"]}])
+for task in ("xlni", None):
+    try:
+        evaluate.load(path, task)
+    except ValueError as error:
+        results.append(str(error).split(";")[0])
+json.dump(results, sys.stdout)
+"""
+
+
+def test_evaluate_loads_it_offline_from_any_folder(tmp_path):
+    environment = {**os.environ, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1", "HF_EVALUATE_OFFLINE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", USE_EVALUATE, REPOSITORY / "metrics.py"], capture_output=True, text=True, encoding="utf-8", cwd=tmp_path, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    xquad, mlqa, squad_v2, udpos, xnli, bucc, mewslix, unknown, none = json.loads(done.stdout)
+    assert xquad == squad_v2 == {"exact_match": 100, "f1": 100}
+    assert mlqa == pytest.approx({"exact_match": 0, "f1": 80})
+    assert udpos == pytest.approx(score("udpos", [["SYM", "X"], ["X"]], [["SYM", "SYM"], ["X"]]))
+    assert xnli == {"accuracy": 50} and mewslix == {"map@20": 50}
+    assert bucc == pytest.approx({"f1": (200 / 3 + 100) / 2, "precision": 75, "recall": 100})
+    assert unknown == "no metric for task 'xlni'" and none == "no metric for task 'default'"
+
+
+def test_metrics_alone_import_neither_torch_nor_evaluate():
+    code = "import sys, metrics, submission; print([name for name in ('torch', 'evaluate', 'datasets', 'transformers', 'sklearn') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY)
+    assert done.stdout.strip() == "[]", done.stderr

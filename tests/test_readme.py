@@ -1,0 +1,46 @@
+"""Every command in the README is one that the scripts accept."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import arguments
+import run_xtreme
+import submission
+from tasks import TARGETS
+
+ROOT = Path(__file__).resolve().parents[1]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```bash\n(.*?)```", TEXT, re.S)
+COMMANDS = [tokens for block in BLOCKS for line in block.replace("\\\n", " ").splitlines() if (tokens := shlex.split(line, comments=True))]
+
+
+@pytest.mark.parametrize("tokens", COMMANDS, ids=" ".join)
+def test_command_parses(tokens):
+    index = next(i for i, token in enumerate(tokens) if token.endswith((".py", ".sh")))
+    script, argv = tokens[index], tokens[index + 1 :]
+    assert (ROOT / script).exists()
+    if script == "run_xtreme.py":
+        args, _, given = arguments.parse(run_xtreme.build_parser(), argv)
+        assert args.task in TARGETS and "output_dir" in given
+        assert {"do_train", "do_eval", "do_predict"} & set(given)
+    elif script == "metrics.py":
+        assert submission.build_parser().parse_args(argv).predictions
+
+
+def test_readme_shows_commands_of_every_script():
+    assert len(COMMANDS) >= 8
+    assert {"run_xtreme.py", "metrics.py", "demo.sh", "tests/run.sh"} <= {token for tokens in COMMANDS for token in tokens}
+
+
+def test_every_flag_in_the_readme_exists():
+    known = {option for action in (*run_xtreme.build_parser()._actions, *submission.build_parser()._actions) for option in action.option_strings}
+    known |= {f"--{name}" for name in arguments.trainer_flags()} | {"--rounds", "--nproc_per_node", "--cov"}
+    assert {flag for flag in re.findall(r"--[a-z]\w+", TEXT)} <= known
+
+
+def test_every_file_in_the_readme_exists():
+    for name in re.findall(r"`([\w/]+\.(?:py|sh|txt))`", TEXT):
+        assert (ROOT / name).exists(), name

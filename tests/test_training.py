@@ -1,0 +1,165 @@
+"""Training: the loss does not depend on how a batch is split, hand-off keeps every encoder weight, files are float32."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from transformers import AutoModel
+
+import run_xtreme
+import training
+from heads import classification, multiple_choice, question_answering, tagging
+from outputs import InputError
+from tasks import TARGETS
+
+HEADS = {"xnli": classification, "udpos": tagging, "xquad": question_answering, "xcopa": multiple_choice}
+
+
+def command(toy, output, task, *flags):
+    shape = ["--max_steps", "4", "--logging_steps", "1", "--learning_rate", "1e-3", "--max_seq_length", "48", "--disable_tqdm", "true"]
+    data = ["--task", task, "--data_dir", str(toy / "xtreme"), "--model_name_or_path", str(toy / "model"), "--output_dir", str(output)]
+    return [*data, "--do_train", "--save_strategy", "no", *shape, *flags]
+
+
+def log(output):
+    history = json.loads((output / "trainer_state.json").read_text())["log_history"]
+    return np.array([[row["loss"], row["grad_norm"]] for row in history if "loss" in row])
+
+
+@pytest.mark.parametrize("task", ["xnli", "udpos", "xquad"])
+def test_loss_and_gradients_do_not_depend_on_accumulation(toy, tmp_path, task):
+    for name, size, steps in (("whole", 8, 1), ("two", 4, 2), ("four", 2, 4)):
+        flags = ["--per_device_train_batch_size", str(size), "--gradient_accumulation_steps", str(steps)]
+        run_xtreme.main(command(toy, tmp_path / name, task, *flags))
+    whole = log(tmp_path / "whole")
+    assert len(whole) == 4
+    for name in ("two", "four"):
+        assert np.abs(log(tmp_path / name)[:, 0] - whole[:, 0]).max() < 1e-5
+        assert np.allclose(log(tmp_path / name)[:, 1], whole[:, 1], rtol=1e-3)
+
+
+@pytest.mark.parametrize("task", ["xnli", "udpos"])
+def test_two_processes_give_the_gradients_of_one(toy, tmp_path, task, monkeypatch):
+    run_xtreme.main(command(toy, tmp_path / "one", task, "--per_device_train_batch_size", "8"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29611", run_xtreme.__file__]
+    flags = ["--per_device_train_batch_size", "4", "--do_predict", "--languages", "en", "zh"]
+    done = subprocess.run([*launcher, *command(toy, tmp_path / "two", task, *flags)], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    one, two = log(tmp_path / "one"), log(tmp_path / "two")
+    assert np.abs(one[:, 0] - two[:, 0]).max() < 1e-4
+    assert np.allclose(one[:, 1], two[:, 1], rtol=1e-3)
+    # prediction shared out over processes equals prediction by one
+    alone = ["--model_name_or_path", str(tmp_path / "two"), "--output_dir", str(tmp_path / "alone"), "--do_predict", "--languages", "en", "zh"]
+    run_xtreme.main(["--task", task, "--data_dir", str(toy / "xtreme"), *alone, "--max_seq_length", "48", "--disable_tqdm", "true"])
+    for language in ("en", "zh"):
+        file = f"predictions/clean/{task}/test-{language}.tsv"
+        assert (tmp_path / "two" / file).read_bytes() == (tmp_path / "alone" / file).read_bytes()
+
+
+def load(path, task, keep_head=False):
+    tokenizer = training.load_tokenizer(path)
+    config = training.load_config(path, tokenizer, 64)
+    return training.load_model(HEADS[task], path, config, TARGETS[task].labels, keep_head, seed=5), tokenizer
+
+
+@pytest.fixture(scope="module")
+def checkpoints(toy, tmp_path_factory):
+    """One saved model per kind of head."""
+    folder = tmp_path_factory.mktemp("heads")
+    for task in HEADS:
+        (model, _), tokenizer = load(toy / "model", task)
+        model.save_pretrained(folder / task)
+        tokenizer.save_pretrained(folder / task)
+    return folder
+
+
+@pytest.mark.parametrize("first", HEADS)
+@pytest.mark.parametrize("second", HEADS)
+def test_every_pair_of_heads_hands_over_the_encoder_and_a_fresh_head(checkpoints, toy, first, second):
+    (model, _), _ = load(checkpoints / first, second)
+    original = AutoModel.from_pretrained(toy / "model", dtype=torch.float32, add_pooling_layer=False).state_dict()
+    state = model.state_dict()
+    for name, value in original.items():
+        assert torch.equal(state[f"roberta.{name}"], value), name
+    fresh = load(toy / "model", second)[0][0].state_dict()
+    for name in state:
+        if not name.startswith("roberta."):
+            assert torch.equal(state[name], fresh[name]), f"{name} was not drawn anew"
+    assert all(value.dtype == torch.float32 for value in state.values())
+
+
+def test_one_from_pretrained_reads_every_checkpoint(checkpoints):
+    for task, head in HEADS.items():
+        model, info = getattr(transformers, head.MODEL).from_pretrained(checkpoints / task, output_loading_info=True)
+        assert not info["missing_keys"] and not info["unexpected_keys"]
+        if TARGETS[task].labels:
+            assert [model.config.id2label[i] for i in range(len(TARGETS[task].labels))] == list(TARGETS[task].labels)
+
+
+def test_kept_head_maps_labels_by_name(checkpoints, tmp_path):
+    (model, _), tokenizer = load(checkpoints / "xnli", "xnli", keep_head=True)
+    names = ("contradiction", "neutral", "entailment")  # another checkpoint's order
+    model.config.id2label, model.config.label2id = dict(enumerate(names)), {name: i for i, name in enumerate(names)}
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    (kept, labels), _ = load(tmp_path, "xnli", keep_head=True)
+    assert tuple(labels) == names
+    assert torch.equal(kept.classifier.out_proj.weight, model.classifier.out_proj.weight)
+
+
+def test_sixteen_bit_parent_is_loaded_as_float32_with_a_warning(checkpoints, tmp_path, caplog):
+    (model, _), tokenizer = load(checkpoints / "xnli", "xnli", keep_head=True)
+    model.to(torch.bfloat16).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    with caplog.at_level("WARNING", logger="xtreme"):
+        (again, _), _ = load(tmp_path, "udpos")
+    assert {value.dtype for value in again.state_dict().values()} == {torch.float32}
+    assert "16-bit" in caplog.text
+
+
+def test_unknown_encoder_keys_are_an_error(checkpoints, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    (model, _), tokenizer = load(checkpoints / "xnli", "xnli", keep_head=True)
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    state = load_file(tmp_path / "model.safetensors")
+    save_file({name.replace("roberta.", "xlm-roberta."): value for name, value in state.items()}, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(InputError, match="not the weights of a xlm-roberta encoder"):
+        load(tmp_path, "udpos")
+
+
+def test_batches_of_like_lengths_are_a_function_of_seed_and_epoch():
+    lengths = np.random.default_rng(0).integers(5, 100, 1003)
+    sampler = training.LengthGroupedSampler(lengths, 8, seed=3)
+    first, again = list(sampler), list(sampler)
+    sampler.set_epoch(1)
+    assert first == again != list(sampler)
+    assert sorted(first) == list(range(1003))
+    padded = sum(8 * lengths[first[begin : begin + 8]].max() for begin in range(0, 1000, 8))
+    assert padded < 1.15 * lengths.sum()  # random batches would give about 1.7
+    longest = [lengths[first[begin : begin + 8]].max() for begin in range(0, 400, 8)]
+    assert longest != sorted(longest, reverse=True)
+
+
+def test_precision_is_refused_or_chosen_by_device(monkeypatch):
+    monkeypatch.setattr(training, "cpu_is_fast_at_bf16", lambda: False)
+    with pytest.raises(InputError, match="bf16"):
+        training.precision_flags({"bf16": "true"})
+    with pytest.raises(InputError, match="fp16"):
+        training.precision_flags({"fp16": "true"})
+    assert {name: value for name, value, _ in training.precision_flags({})} == {"use_cpu": "true", "bf16": "false"}
+
+
+def test_bf16_keeps_weights_and_files_float32(toy, tmp_path):
+    if not training.cpu_is_fast_at_bf16():
+        pytest.skip("this CPU has no bfloat16 instructions")
+    from safetensors.torch import load_file
+
+    run_xtreme.main(command(toy, tmp_path / "run", "xnli", "--bf16"))
+    assert {value.dtype for value in load_file(tmp_path / "run/model.safetensors").values()} == {torch.float32}
