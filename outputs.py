@@ -14,6 +14,8 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
+import shlex
 import subprocess
 import sys
 from datetime import datetime, timezone
@@ -139,6 +141,41 @@ def differences(old, new):
 
 def _short(value):
     return f"{value[:8]}…" if isinstance(value, str) and len(value) == 64 else value
+
+
+def plain(value):
+    """A JSON value: enums by their value."""
+    return getattr(value, "value", value)
+
+
+def describe_run(script, argv, args, training_args, origins, previous, parent_hash):
+    """run.json: what is needed to repeat the run. Tokens are masked by to_sanitized_dict."""
+    before = read_run(args.model_name_or_path)
+    parent = {"path": args.model_name_or_path, "checkpoint": parent_hash, "command": before.get("command"), "seed": before.get("seed")}
+    if Path(args.model_name_or_path).resolve() == Path(training_args.output_dir).resolve():
+        parent = previous.get("parent", parent)  # predicting with the folder's own model
+    manifest = Path(args.data_dir) / "manifest.json"
+    history = previous.get("history", []) + ([{key: previous[key] for key in ("command", "started_at")}] if previous else [])
+    return {
+        "command": f"python {script} {shlex.join(mask_tokens(argv))}",
+        "task": args.task,
+        "seed": training_args.seed,
+        "model_name_or_path": args.model_name_or_path,
+        "parent": parent,
+        "arguments": vars(args),
+        "training_arguments": {key: plain(value) for key, value in training_args.to_sanitized_dict().items()},
+        "resolved": origins,
+        "data_manifest": sha256(manifest) if manifest.exists() else None,
+        "environment": environment(),
+        "history": history,
+        "started_at": now(),
+        "seconds": {},
+    }
+
+
+def mask_tokens(argv):
+    """The command line without secrets."""
+    return ["***" if index and argv[index - 1].endswith("_token") else re.sub(r"(_token=).*", r"\1***", token) for index, token in enumerate(argv)]
 
 
 class Results:

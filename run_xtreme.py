@@ -16,15 +16,13 @@ import dataclasses
 import logging
 import math
 import os
-import re
-import shlex
 import sys
 import time
 from importlib import import_module
 from pathlib import Path
 
 from arguments import Parser, nearest, parse, parse_conditions, task_defaults, trainer_arguments, truthy
-from outputs import InputError, Results, check_folder, checkpoint_hash, environment, now, read_run, sha256, table, write_card, write_json
+from outputs import InputError, Results, check_folder, checkpoint_hash, describe_run, now, plain, sha256, table, write_card, write_json
 from tasks import LANGUAGES, TARGETS
 
 logger = logging.getLogger("xtreme")
@@ -99,6 +97,7 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
     identity = training_identity(task, args, training_args, settings, parent_hash) if training_args.do_train else None
     previous = check_folder(folder, task, identity)
     trained = identity is not None and previous.get("training", {}).get("finished", False)
+    training.barrier()
 
     rows = read_rows(task, head, args, training_args, cells)
 
@@ -116,36 +115,28 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
         model, labels = training.load_model(head, source, config, task.labels, keep_head, training_args.seed, **options)
     predictor = training.Predictor(head, labels, settings, training_args, tokenizer, args.pad_to_max_length)
 
-    about = describe_run(args, training_args, origins, argv, previous, parent_hash, identity)
+    # From here on the folder is ours.
+    about = describe_run("run_xtreme.py", argv, args, training_args, origins, previous, parent_hash)
+    about["training"] = {**identity, "finished": trained} if identity else previous.get("training")
     if main_process:
         write_json(folder / "run.json", about)
 
     if trained:
         logger.info("%s: training is finished, going on with it", folder)
-    if (training_args.do_train and not trained) or training_args.do_eval:
-        train_rows = {name: rows[name] for name in ("train", "dev") if name in rows and not (trained and name == "train")}
-        about["seconds"].update(train(task, model, predictor, training_args, train_rows, resume_point(training_args)))
+        rows.pop("train")
+    if "train" in rows or training_args.do_eval:
+        about["seconds"].update(train(task, model, predictor, training_args, rows))
     if identity is not None:
-        about["training"] = {**identity, "finished": True}
+        about["training"]["finished"] = True
+        if main_process:
+            write_json(folder / "run.json", about)
 
+    results = Results(folder)
     if cells:
         start = time.time()
         model.to(training_args.device)
-        results, fixed = Results(folder), (checkpoint_hash(folder if identity else source), dataclasses.asdict(settings), training_args.bf16, layers)
-        for condition, language, data_dir in [(name, code, data_dir) for name, (data_dir, codes) in cells.items() for code in codes]:
-            files = [*input_files(task, data_dir, ("test", "test_english", "test_gold"), language), *input_files(task, args.data_dir, THRESHOLD_SPLITS, language)]
-            inputs = sha256(*fixed, args.max_predict_samples, *files)
-            if results.finished(task, language, condition, inputs):
-                logger.info("%s %s %s: finished before, skipped", task.name, language, condition)
-                continue
-            path, found = results.prediction_path(task, language, condition), rows[condition, language]
-            if task.head == "retrieval":
-                scores, counts, n, predictions = retrieve(task, model, predictor, found, rows.get(("dev", language)), layers)
-            else:
-                scores, counts, n, predictions = predict_cell(task, model, predictor, found, language, f"{language} {condition}")
-            if main_process:
-                head.write_predictions(path, found, predictions)
-                results.add(task, language, condition, scores, counts, n, inputs, seed=about["seed"], model=str(folder), parent=args.model_name_or_path)
+        checkpoint = checkpoint_hash(folder if identity else source)
+        predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint, results, about)
         about["seconds"]["predict"] = round(time.time() - start, 3)
 
     if main_process:
@@ -219,22 +210,18 @@ def resolve_arguments(parser, task, args, trainer_argv, given):
     training_args = trainer_arguments(parser, trainer_argv, flags)
     stride = args.doc_stride or task.defaults.doc_stride
     settings = Settings(args.max_seq_length or task.defaults.max_seq_length, stride, args.n_best_size, args.max_answer_length)
-    origins = [(name, getattr(training_args, name), origin) for name, _, origin in flags]
-    origins += [(name, getattr(training_args, name), "given") for name in given if hasattr(training_args, name)]
+    origins = [(name, plain(getattr(training_args, name)), origin) for name, _, origin in flags]
+    origins += [(name, plain(getattr(training_args, name)), "given") for name in given if hasattr(training_args, name) and not name.endswith("_token")]
     origins.append(("max_seq_length", settings.max_seq_length, "given" if args.max_seq_length else f"task default, {task.defaults.source}"))
     if task.head == "question_answering":
         origins.append(("doc_stride", stride, "given" if args.doc_stride else f"task default, {task.defaults.source}"))
-    for name, value, origin in sorted(origins):
+    origins.sort(key=lambda row: row[0])
+    for name, value, origin in origins:
         logger.info("%-30s %-16s %s", name, value, origin)
     if training_args.do_train:
         per_device, steps = training_args.per_device_train_batch_size, training_args.gradient_accumulation_steps
         logger.info("effective batch %d = %d x %d processes x %d accumulation", per_device * steps * training.world_size(), per_device, training.world_size(), steps)
-    return training_args, settings, [[name, plain(value), origin] for name, value, origin in sorted(origins)]
-
-
-def plain(value):
-    """A JSON value: enums by their value."""
-    return getattr(value, "value", value)
+    return training_args, settings, origins
 
 
 def input_files(task, folder, splits, language):
@@ -264,34 +251,6 @@ def read_rows(task, head, args, training_args, cells):
 
 def limit(rows, number):
     return rows if number is None else rows.select(range(min(number, len(rows))))
-
-
-def describe_run(args, training_args, origins, argv, previous, parent_hash, identity):
-    """run.json: what is needed to repeat the run. Tokens are masked by to_sanitized_dict."""
-    parent = read_run(args.model_name_or_path) if os.path.isdir(args.model_name_or_path) else {}
-    manifest = Path(args.data_dir) / "manifest.json"
-    history = previous.get("history", []) + ([{key: previous[key] for key in ("command", "started_at")}] if previous else [])
-    return {
-        "command": f"python run_xtreme.py {shlex.join(mask_tokens(argv))}",
-        "task": args.task,
-        "seed": training_args.seed,
-        "model_name_or_path": args.model_name_or_path,
-        "parent": {"checkpoint": parent_hash, "command": parent.get("command"), "seed": parent.get("seed")},
-        "arguments": vars(args),
-        "training_arguments": {key: plain(value) for key, value in training_args.to_sanitized_dict().items()},
-        "resolved": origins,
-        "training": identity,
-        "data_manifest": sha256(manifest) if manifest.exists() else None,
-        "environment": environment(),
-        "history": history,
-        "started_at": now(),
-        "seconds": {},
-    }
-
-
-def mask_tokens(argv):
-    """The command line without secrets."""
-    return ["***" if index and argv[index - 1].endswith("_token") else re.sub(r"(_token=).*", r"\1***", token) for index, token in enumerate(argv)]
 
 
 def training_identity(task, args, training_args, settings, parent_hash):
@@ -324,7 +283,7 @@ def resume_point(training_args):
     return last
 
 
-def train(task, model, predictor, training_args, rows, resume):
+def train(task, model, predictor, training_args, rows):
     """Fine-tune on English where `rows` has "train", score English dev where it has "dev"; returns seconds per stage.
 
     The folder gets the selected model, its tokenizer and metrics in the form that HF's Trainer writes.
@@ -346,7 +305,7 @@ def train(task, model, predictor, training_args, rows, resume):
     )
     if features is not None:
         start = time.time()
-        outcome = trainer.train(resume_from_checkpoint=resume)
+        outcome = trainer.train(resume_from_checkpoint=resume_point(training_args))
         trainer.save_model()
         trainer.log_metrics("train", outcome.metrics)
         trainer.save_metrics("train", outcome.metrics)
@@ -360,6 +319,25 @@ def train(task, model, predictor, training_args, rows, resume):
         seconds["eval"] = round(time.time() - start, 3)
     logger.info("saved to %s", folder)
     return seconds
+
+
+def predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint, results, about):
+    """Every language under every condition; a cell that was finished from the same inputs is skipped."""
+    for condition, language, folder in [(name, code, folder) for name, (folder, codes) in cells.items() for code in codes]:
+        files = input_files(task, folder, ("test", "test_english", "test_gold"), language) + input_files(task, args.data_dir, THRESHOLD_SPLITS, language)
+        inputs = sha256(checkpoint, dataclasses.asdict(predictor.settings), predictor.args.bf16, layers, args.max_predict_samples, *files)
+        if results.finished(task, language, condition, inputs):
+            logger.info("%s %s %s: finished before, skipped", task.name, language, condition)
+            continue
+        found = rows[condition, language]
+        if task.head == "retrieval":
+            scores, counts, n, predictions = retrieve(task, model, predictor, found, rows.get(("dev", language)), layers)
+        else:
+            scores, counts, n, predictions = predict_cell(task, model, predictor, found, language, f"{language} {condition}")
+        if predictor.args.process_index == 0:
+            predictor.head.write_predictions(results.prediction_path(task, language, condition), found, predictions)
+            shared = {"seed": about["seed"], "model": str(results.folder), "parent": about["parent"]["path"]}
+            results.add(task, language, condition, scores, counts, n, inputs, **shared)
 
 
 def predict_cell(task, model, predictor, rows, language, desc):
@@ -423,7 +401,6 @@ def set_up_logging():
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logger.setLevel(logging.INFO if int(os.environ.get("RANK", 0)) == 0 else logging.ERROR)
     import datasets
-
     import transformers
 
     datasets.disable_progress_bars()

@@ -13,6 +13,7 @@ Copy with it: metrics.py tasks.py; for --data_dir also heads/ and outputs.py.
 """
 
 import argparse
+import contextlib
 import importlib
 import io
 import json
@@ -224,7 +225,9 @@ def table(results, benchmark):
     lines.append("")
     for name, reasons in results["missing"].items():
         for reason in dict.fromkeys(reasons.values()):
-            lines += _wrapped("missing", [f"{name} ({reason}):", *(key for key, value in reasons.items() if value == reason)], widths[0])
+            languages = [language for language, why in reasons.items() if why == reason]
+            everything = len(languages) == len(TARGETS[name].languages[benchmark])
+            lines += _wrapped("missing", [f"{name} ({reason}):", *(["all languages"] if everything else languages)], widths[0])
     lines += _wrapped("ignored", results["ignored"], widths[0]) if results["ignored"] else []
     lines += _wrapped("groups", [f"{group} {value:.2f}" for group, value in results["groups"].items()] or ["none is complete"], widths[0])
     overall = "none: the benchmark is incomplete" if results["overall"] is None else f"{results['overall']:.2f}"
@@ -246,9 +249,9 @@ def write_json(path, value):
         temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
         os.replace(temporary, path)
     except OSError as error:
-        raise SystemExit(f"{path}: cannot be written ({error.strerror})") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise SystemExit(f"{path}: cannot be written ({error.strerror}); choose another --output_file") from None
 
 
 def main():

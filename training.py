@@ -37,6 +37,8 @@ def precision_flags(given):
     """Flags for device and precision that were not given, with their origin; refuses what the device cannot do."""
     flags = []
     cuda = torch.cuda.is_available() and given.get("use_cpu", "false").lower() not in ("true", "1", "yes", "y", "t")
+    if not cuda:
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # or deepspeed, which accelerate imports, warns that it found no GPU
     if not cuda and "use_cpu" not in given:
         flags.append(("use_cpu", "true", "no GPU found"))
     on = {name for name in ("bf16", "fp16") if given.get(name, "false").lower() in ("true", "1", "yes", "y", "t")}
@@ -288,10 +290,16 @@ def distributed():
     return 0, 1
 
 
-def finish_distributed():
-    """Leave a distributed run in step: without this, gloo processes abort at exit now and then and lose files."""
+def barrier():
+    """Wait until all processes are here."""
     if distributed()[1] > 1:
         torch.distributed.barrier()
+
+
+def finish_distributed():
+    """Leave a distributed run in step: without this, gloo processes abort at exit now and then and lose files."""
+    barrier()
+    if distributed()[1] > 1:
         torch.distributed.destroy_process_group()
 
 
