@@ -45,6 +45,27 @@ RENAMED_FLAGS = {
     "max_length": "--max_seq_length",
 }
 
+# Values of TrainingArguments that nobody else checks before work begins: flag -> (least, most).
+RANGES = {
+    "learning_rate": (0, 1e6),
+    "weight_decay": (0, 1e6),
+    "warmup_steps": (0, 1e12),
+    "max_grad_norm": (0, 1e12),
+    "label_smoothing_factor": (0, 1),
+    "adam_beta1": (0, 0.999999),
+    "adam_beta2": (0, 0.999999999),
+    "adam_epsilon": (0, 1),
+    "num_train_epochs": (1e-6, 1e6),
+    "per_device_train_batch_size": (1, 1e6),
+    "per_device_eval_batch_size": (1, 1e6),
+    "gradient_accumulation_steps": (1, 1e6),
+    "seed": (0, 2**32 - 1),
+    "data_seed": (0, 2**32 - 1),
+    "dataloader_num_workers": (0, 1e4),
+}
+
+STRAY = "unexpected argument {!r}; every value belongs to a --flag before it"
+
 
 class Parser(argparse.ArgumentParser):
     """argparse without abbreviations and with one-line errors (exit code 2)."""
@@ -53,6 +74,8 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*args, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)
 
     def error(self, message):
+        if str(message).startswith(("argument ", "the following arguments")):  # argparse's own, which name no next step
+            message = f"{message}; see --help"
         self.exit(2, f"{self.prog}: error: {' '.join(str(message).split())}\n")
 
 
@@ -93,8 +116,8 @@ def parse(parser, argv):
         if re.match(r"--?[A-Za-z]", token):
             check_flag(parser, token, own_flags, hf_flags)
     own, rest = parser.parse_known_args([underscored(token) for token in argv])
-    if rest and not rest[0].startswith("--"):
-        parser.error(f"unexpected argument {rest[0]!r}; every value belongs to a --flag before it")
+    if rest and (rest[0] == "--" or not rest[0].startswith("--")):
+        parser.error(STRAY.format(rest[0]))
     given = {}
     for index, token in enumerate(rest):
         if token.startswith("--"):
@@ -119,10 +142,11 @@ def check_flag(parser, token, own_flags, hf_flags):
     if name in RENAMED_FLAGS:
         parser.error(f"--{name} does not exist here (transformers 5 or this script dropped it); use {RENAMED_FLAGS[name]}")
     known = sorted(own_flags) + [flag for flag in hf_flags if not flag.startswith("no_")]
-    longer = [flag for flag in known if flag.startswith(name)]
-    near = longer or difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    longer = [flag for flag in known if flag.startswith(name) and flag != name]
+    near = [name] if name in known else longer or difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(f'--{flag}' for flag in near[:3])}?" if near else "see --help"
-    parser.error(f"unknown flag {token.split('=')[0]}; {hint}{' Flags are not abbreviated.' if longer else ''}")
+    rule = " Flags begin with two dashes." if name in known else " Flags are not abbreviated." if longer else ""
+    parser.error(f"unknown flag {token.split('=')[0]}; {hint}{rule}")
 
 
 def truthy(value):
@@ -152,7 +176,7 @@ def task_defaults(task, given, world_size):
     default("save_strategy", strategy if select and strategy != "no" else "epoch", "as eval_strategy")
     if "eval_steps" in given:
         default("save_steps", given["eval_steps"], "as eval_steps")
-    if select and strategy != "no" and given.get("save_strategy", strategy) == strategy:
+    if select and strategy != "no" and given.get("save_strategy", strategy) in (strategy, "best"):
         default("load_best_model_at_end", "true", "selection on English dev")
         default("metric_for_best_model", f"eval_{task.metric}", "the task's metric")
     default("save_total_limit", 1, "default")
@@ -181,10 +205,33 @@ def trainer_arguments(parser, trainer_argv, flags):
     extra = [token for name, value, _ in flags for token in (f"--{name}", str(value))]
     fixed = ["--remove_unused_columns", "false"]  # the collator picks the columns; the Trainer would drop those that only heads read
     try:
-        (training_args,) = hf_parser.parse_args_into_dataclasses([*trainer_argv, *extra, *fixed], look_for_args_file=False)
-    except (ValueError, ImportError) as error:
-        raise InputError(f"TrainingArguments: {' '.join(str(error).split())[:300]}") from None
+        training_args, stray = hf_parser.parse_args_into_dataclasses([*trainer_argv, *extra, *fixed], False, True, look_for_args_file=False)
+    except Exception as error:  # its checks raise many kinds; all mean values that cannot be used
+        raise InputError(f"TrainingArguments: {' '.join(str(error).split())[:300] or type(error).__name__}; see --help") from None
+    if stray:
+        raise InputError(STRAY.format(stray[0]))
+    check_values(training_args)
     return training_args
+
+
+def check_values(training_args):
+    """Refuse values that would fail, or silently spoil the run, only after it has begun."""
+    from transformers.integrations import get_available_reporting_integrations
+
+    for name, (least, most) in RANGES.items():
+        value = getattr(training_args, name)
+        if value is not None and not least <= value <= most:  # NaN is neither
+            raise InputError(f"--{name} {value}: must be from {least:.10g} to {most:.10g}; leave it out for the default")
+    missing = sorted(set(training_args.report_to) - set(get_available_reporting_integrations()))
+    if missing:
+        raise InputError(f"--report_to {missing[0]}: no such package is installed; install it or write --report_to none")
+    checkpoint = training_args.resume_from_checkpoint
+    if checkpoint and str(checkpoint).lower() not in ("true", "last") and not os.path.isdir(checkpoint):
+        raise InputError(f"--resume_from_checkpoint {checkpoint}: no such folder; write 'last' or leave it out to go on from the last checkpoint")
+    if training_args.eval_on_start and not training_args.do_eval:
+        raise InputError("--eval_on_start: there is nothing to evaluate without --do_eval; add it")
+    if training_args.save_strategy == "best" and not training_args.metric_for_best_model:
+        raise InputError("--save_strategy best: best by what? Add --do_eval or --metric_for_best_model")
 
 
 def nearest(value, choices):

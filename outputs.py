@@ -52,9 +52,12 @@ def sha256(*parts):
     digest = hashlib.sha256()
     for part in parts:
         if isinstance(part, Path):
-            with open(part, "rb") as file:
-                while block := file.read(1 << 22):
-                    digest.update(block)
+            try:
+                with open(part, "rb") as file:
+                    while block := file.read(1 << 22):
+                        digest.update(block)
+            except OSError as error:
+                raise InputError(f"{part}: cannot be read ({error.strerror}); check the path and its permissions") from None
         else:
             digest.update(json.dumps(part, sort_keys=True, default=str).encode())
         digest.update(b"\0")
@@ -106,8 +109,8 @@ def read_run(output_dir):
     if not path.exists():
         return {}
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError) as error:
         raise InputError(f"{path}: broken ({error}); remove it or choose a new --output_dir") from None
 
 
@@ -119,11 +122,16 @@ def check_folder(output_dir, task, training):
     folder = Path(output_dir)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--output_dir {folder}: is a file; name a new folder")
+    above = next(parent for parent in folder.absolute().parents if parent.exists())
+    if not os.access(folder if folder.exists() else above, os.W_OK) or not above.is_dir():
+        raise InputError(f"--output_dir {folder}: cannot be written below {above}; name another folder")
     previous = read_run(folder)
     if not previous and folder.is_dir() and any(folder.iterdir()):
         raise InputError(f"--output_dir {folder}: not empty and without a run.json, so not ours to write into; name a new folder")
-    if previous and previous.get("task") != task.name:
-        raise InputError(f"--output_dir {folder}: holds a run of {previous.get('task')}, this is {task.name}; name a new folder")
+    if previous and not {"task", "command", "started_at"} <= previous.keys():
+        raise InputError(f"{folder / 'run.json'}: broken (no task, command or started_at); remove it or choose a new --output_dir")
+    if previous and previous["task"] != task.name:
+        raise InputError(f"--output_dir {folder}: holds a run of {previous['task']}, this is {task.name}; name a new folder")
     if previous and training:
         if not previous.get("training"):
             raise InputError(f"--output_dir {folder}: holds a run that only predicts; name a new folder to train in")
@@ -193,8 +201,9 @@ class Results:
         if self.path.exists():
             for number, line in enumerate(self.path.read_text(encoding="utf-8").splitlines(), start=1):
                 try:
-                    self.rows.append(json.loads(line))
-                except ValueError:
+                    row = json.loads(line)
+                    self.rows.append({**row, **{key: row[key] for key in ("task", "language", "condition", "metric", "value", "n", "inputs", "predictions")}})
+                except (KeyError, TypeError, ValueError):
                     raise InputError(f"{self.path}, line {number}: broken; remove the file to predict everything again") from None
 
     def prediction_path(self, task, language, condition):

@@ -9,25 +9,20 @@ evaluate.py) or in XTREME's data layout (--data_dir). Writes --output_file:
     {task: {metric: average, "metric": task score, lang: {metric: value}}, "groups": {group: value}, "overall": value or null,
      "missing": {task: {lang: why}}, "ignored": [what is no part of the benchmark]}
 
-Copy with it: metrics.py tasks.py; for --data_dir also heads/ and outputs.py.
+Copy with it: arguments.py metrics.py outputs.py tasks.py; for --data_dir also heads/.
 """
 
-import argparse
-import contextlib
 import importlib
 import io
 import json
-import os
 import textwrap
 from functools import partial
 from pathlib import Path
 
+from arguments import Parser
 from metrics import METRICS, family, main_score, score
+from outputs import InputError, write_json
 from tasks import BENCHMARKS, TARGETS
-
-
-class InputError(ValueError):
-    """Input that cannot be scored: one line that names the file and the value. The command line exits with code 2."""
 
 
 class Missing(Exception):
@@ -241,39 +236,34 @@ def _wrapped(name, cells, width):
     return [f"{name if index == 0 else '':<{max(width, 7)}}  {line}".replace("\0", " ") for index, line in enumerate(lines)]
 
 
-def write_json(path, value):
-    """Whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise SystemExit(f"{path}: cannot be written ({error.strerror}); choose another --output_file") from None
-
-
-def main():
-    parser = argparse.ArgumentParser(allow_abbrev=False, description="Score predictions in XTREME's submission format.")
+def build_parser():
+    parser = Parser(prog="metrics.py", description="Score predictions in XTREME's submission format.")
     parser.add_argument("--predictions", type=Path, required=True, help="folder with <task>/test-<lang>.{tsv,json,jsonl}")
     gold = parser.add_mutually_exclusive_group(required=True)
     gold.add_argument("--data_dir", type=Path, help="gold labels: XTREME's data layout")
     gold.add_argument("--labels", type=Path, help="gold labels: the layout of the predictions, as evaluate.py reads them")
     parser.add_argument("--output_file", type=Path, help="JSON file to write")
     parser.add_argument("--benchmark", choices=list(BENCHMARKS), default="xtreme", help="which tasks and languages (default: xtreme)")
+    return parser
+
+
+def main():
+    parser = build_parser()
     args = parser.parse_args()
     for flag in ("predictions", "data_dir", "labels"):
         folder = getattr(args, flag)
         if folder is not None and not folder.is_dir():
-            parser.exit(2, f"{parser.prog}: error: --{flag} {folder}: no such folder; check the path\n")
+            parser.error(f"--{flag} {folder}: no such folder; check the path")
     try:
         results = evaluate_folder(args.predictions, args.labels, args.benchmark, args.data_dir)
     except InputError as error:
-        parser.exit(2, f"{parser.prog}: error: {error}\n")
+        parser.error(error)
     print(table(results, args.benchmark))
     if args.output_file:
-        write_json(args.output_file, results)
+        try:
+            write_json(args.output_file, results)
+        except OSError as error:
+            raise SystemExit(f"{args.output_file}: cannot be written ({error.strerror}); choose another --output_file") from None
         print(f"\nscores written to {args.output_file}")
 
 

@@ -90,8 +90,8 @@ def _versions(xtreme=(), xtreme_r=()):
 
 
 # Task groups. The overall score is the mean over a version's tasks, a group's score the mean over its own.
-# XTREME-R follows the paper: the official script lists xcopa in two groups and has no reader, languages or metric for
-# LAReQA, so it can never compute that version's overall score.
+# XTREME-R as in the official script, which lists xcopa in two groups, with LAReQA added from the paper: the script has no
+# reader, languages or metric for it, so it can never compute that version's overall score.
 BENCHMARKS = {
     "xtreme": {
         "classification": ("pawsx", "xnli"),
@@ -104,6 +104,7 @@ BENCHMARKS = {
         "tagging": ("udpos", "panx"),
         "qa": ("xquad", "mlqa", "tydiqa"),
         "retrieval": ("tatoeba", "lareqa", "mewslix"),
+        "multi_choice": ("xcopa",),
     },
 }
 

@@ -106,7 +106,7 @@ def article(rng, index):
     facts = []
     while len(facts) < rng.choice((3, 4, 5)):
         fact = deed(rng, 0.6, (person, organization))
-        if all(fact.agent[-1] != other.agent[-1] and (fact.verb, fact.patient.noun) != (other.verb, other.patient.noun) for other in facts):
+        if all({*fact.agent}.isdisjoint(other.agent) and fact.patient.noun != other.patient.noun for other in facts):
             facts.append(fact)
     asked = [(number, role) for number, fact in enumerate(facts) for role in WH if getattr(fact, role)]
     return [(fact, {"passive": rng.random() < 0.15}) for fact in facts], rng.sample(asked, 3)

@@ -34,40 +34,59 @@ def read_text(path):
         raise InputError(f"{path}: no such file; check --data_dir or download the task") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from None
-    if not content.strip():
-        raise InputError(f"{path}: the file is empty; download it again")
     try:
-        return content.decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise InputError(f"{path}, line {line}: byte 0x{content[error.start]:02x} is not UTF-8; convert the file to UTF-8") from None
+    if not text.strip():
+        raise InputError(f"{path}: the file is empty; download it again")
+    return text
 
 
 def read_lines(path):
-    """Lines without their line ends. Only \\n and \\r\\n end a line: text may hold U+2028 and its like."""
+    """Lines without their line ends and without blank lines at the end. Only \\n and \\r\\n end a line: text may hold U+2028 and its like."""
     lines = [line.removesuffix("\r") for line in read_text(path).split("\n")]
-    return lines[:-1] if lines[-1] == "" else lines
+    while not lines[-1]:
+        lines.pop()
+    return lines
 
 
 def read_json(path):
     """One JSON document; errors name the line where parsing stopped."""
-    try:
-        return json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}, line {error.lineno}: not valid JSON ({error.msg}); is the file truncated?") from None
+    return _parse(read_text(path), path)
 
 
 def read_jsonl(path, columns):
     """Yield (line number, row) of a JSON-lines file whose rows must all have `columns`."""
     for number, line in enumerate(read_lines(path), start=1):
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path}, line {number}: not valid JSON ({error.msg}); is the file truncated?") from None
+        row = _parse(line, path, number)
         missing = [column for column in columns if not isinstance(row, dict) or column not in row]
         if missing:
             raise InputError(f"{path}, line {number}: no column {missing[0]!r}; this task's rows have {', '.join(columns)}")
         yield number, row
+
+
+def _parse(text, path, number=1):
+    """The JSON value of a text that begins on line `number`."""
+    try:
+        value = json.loads(text)
+        if "\\ud" in text.lower():
+            json.dumps(value, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}, line {number + error.lineno - 1}: not valid JSON ({error.msg}); is the file truncated?") from None
+    except UnicodeEncodeError:
+        raise InputError(f"{path}, line {number}: a \\ud... escape without its other half is no character; remove it") from None
+    except (RecursionError, ValueError) as error:  # brackets too deep, integers too long
+        raise InputError(f"{path}, line {number}: unusable JSON ({error}); write the file again") from None
+    return value
+
+
+def check_texts(path, number, columns):
+    """Refuse {column: value} with a value that is not a string."""
+    for column, value in columns.items():
+        if not isinstance(value, str):
+            raise InputError(f"{path}, line {number}: {column} {value!r} is not a text; write it as a JSON string")
 
 
 def check_label(path, number, label, labels):
@@ -79,9 +98,9 @@ def check_label(path, number, label, labels):
 
 
 def check_unique(path, ids):
-    """Refuse a file that uses an id twice: predictions are keyed by id."""
-    seen = set()
+    """Refuse a file that uses an id twice: predictions are keyed by id. Files other than JSON have one example per line."""
+    seen, unit = set(), "example" if path.suffix == ".json" else "line"
     for number, example_id in enumerate(ids, start=1):
         if example_id in seen:
-            raise InputError(f"{path}: example {number} repeats the id {example_id!r}; ids must be unique, remove one of the two")
+            raise InputError(f"{path}, {unit} {number}: repeats the id {example_id!r}; ids must be unique, remove one of the two")
         seen.add(example_id)

@@ -2,7 +2,7 @@
 
 from datasets import Dataset
 
-from heads import check_label, path_of, read_jsonl, read_lines
+from heads import check_label, check_texts, path_of, read_jsonl, read_lines
 from outputs import InputError, write_text
 
 MODEL = "AutoModelForSequenceClassification"
@@ -39,7 +39,10 @@ def _read_jsonl(path, task):
     for number, row in read_jsonl(path, task.columns):
         if row[label] == -1:  # SNLI: annotators did not agree; every user of the data set drops these
             continue
+        check_texts(path, number, {text_a: row[text_a], text_b: row[text_b]})
         rows.append({"text_a": row[text_a], "text_b": row[text_b], "label": check_label(path, number, row[label], task.labels)})
+    if not rows:
+        raise InputError(f"{path}: no examples with a label; download it again")
     return rows
 
 

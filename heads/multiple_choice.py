@@ -4,7 +4,7 @@ import json
 
 from datasets import Dataset
 
-from heads import check_unique, path_of, read_jsonl
+from heads import check_texts, check_unique, path_of, read_jsonl
 from outputs import InputError, write_text
 
 MODEL = "AutoModelForMultipleChoice"
@@ -21,6 +21,8 @@ FORMATS = {
     ),
 }
 
+NO_TEXTS = ("label", "endings", "choices", "answerKey")  # columns that do not hold one text
+
 
 def _index(label):
     return None if label == "" else int(label)
@@ -32,11 +34,13 @@ def read(task, data_dir, split, language):
     for path in path_of(task, data_dir, split, language):
         columns = [column for column in task.columns if column != "label" or split != "test"]
         for number, row in read_jsonl(path, columns):
+            check_texts(path, number, {column: row[column] for column in columns if column not in NO_TEXTS})
             try:
                 prompt, choices, label = FORMATS[task.name](row)
-            except (KeyError, ValueError, TypeError) as error:
+            except (AttributeError, KeyError, ValueError, TypeError) as error:
                 raise InputError(f"{path}, line {number}: row does not have {task.name}'s form ({error}); see tasks.py") from None
-            if label is not None and label not in range(len(choices)):
+            check_texts(path, number, {f"choice {index}": choice for index, choice in enumerate(choices)})
+            if label is not None and (type(label) is not int or label not in range(len(choices))):
                 raise InputError(f"{path}, line {number}: unknown label {label!r}; it must be the index of one of {len(choices)} choices")
             rows.append({"id": str(row.get("idx", row.get("id", row.get("ind", number - 1)))), "prompt": prompt, "choices": choices, "label": label})
         check_unique(path, [row["id"] for row in rows])

@@ -23,10 +23,13 @@ def read(task, data_dir, split, language):
             raise InputError(f"{path}: no questions in the file; download it again")
         if split != "train":  # SQuAD's own training file repeats a few
             check_unique(path, [row["id"] for row in found])
-        if all(row["answers"]["text"] == [""] for row in found):
-            found = [{**row, "answers": None} for row in found]
         for row in found:
-            _check_answers(path, row)
+            _check(path, row)
+        stripped = [row["id"] for row in found if row["answers"]["text"] == [""]]
+        if len(stripped) == len(found):
+            found = [{**row, "answers": None} for row in found]
+        elif stripped:
+            raise InputError(f"{path}: question {stripped[0]}: its answer is empty, others are not; give all an answer (or [], if unanswerable) or none")
         rows += found
     return Dataset.from_list(rows)
 
@@ -45,7 +48,9 @@ def _nested(path):
                     "paragraph": paragraph_index,
                 }
     except (KeyError, TypeError) as error:
-        raise InputError(f"{path}: not SQuAD JSON (data > paragraphs > context, qas > id, question, answers): missing {error}") from None
+        problem = f"no {error}" if isinstance(error, KeyError) else "a list, object or text stands where another belongs"
+        form = '{"data": [{"paragraphs": [{"context", "qas": [{"id", "question", "answers": [{"text", "answer_start"}]}]}]}]}'
+        raise InputError(f"{path}: not SQuAD JSON: {problem}; its form is {form}") from None
 
 
 def _flat(path):
@@ -55,14 +60,22 @@ def _flat(path):
         yield {**{key: row[key] for key in ("id", "context", "question", "answers")}, "paragraph": paragraph}
 
 
-def _check_answers(path, row):
-    answers = row["answers"] or {"text": [], "answer_start": []}
-    for text, start in zip(answers["text"], answers["answer_start"]):
+def _check(path, row):
+    where = f"{path}: question {row['id']}"
+    for column in ("context", "question"):
+        if not isinstance(row[column], str):
+            raise InputError(f"{where}: {column} {row[column]!r} is not a text; write it as a JSON string")
+    try:
+        answers = list(zip(row["answers"]["text"], row["answers"]["answer_start"], strict=True))
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f'{where}: answers must be {{"text": [...], "answer_start": [...]}} of equal length') from None
+    for text, start in answers:
+        if not isinstance(text, str) or type(start) is not int or start < 0:
+            raise InputError(f"{where}: answer {text!r} at answer_start {start!r}: must be a text and a character offset from 0")
         found = row["context"][start : start + len(text)]
         if found != text:
             raise InputError(
-                f"{path}: question {row['id']}: answer {text!r} does not match its context, which has {found!r} at "
-                f"answer_start {start}; offsets count characters from 0"
+                f"{where}: answer {text!r} does not match its context, which has {found!r} at answer_start {start}; offsets count characters from 0"
             )
 
 

@@ -6,6 +6,7 @@ from heads import path_of, read_jsonl, read_lines
 from outputs import InputError, write_text
 
 MODEL = "AutoModelForTokenClassification"
+BLANK = " \t"  # what a line between sentences may hold; other white space can be a word
 
 
 def read(task, data_dir, split, language):
@@ -23,15 +24,15 @@ def read(task, data_dir, split, language):
 def _read_tsv(path, task, labeled):
     rows, words, tags = [], [], []
     lines = read_lines(path)
-    labeled = labeled or any("\t" in line for line in lines[:1])
+    labeled = labeled or "\t" in next(line for line in lines if line.strip(BLANK))
     for number, line in enumerate(lines + [""], start=1):
         fields = line.split("\t")
-        if not line.strip():
+        if not line.strip(BLANK):
             if words:
                 rows.append({"words": words, "tags": tags if labeled else None})
             words, tags = [], []
         elif len(fields) != 1 + labeled:
-            expected = "word, tag" if labeled else "word (as line 1: a file without labels)"
+            expected = "word, tag" if labeled else "word (as the first: a file without labels)"
             raise InputError(f"{path}, line {number}: {len(fields)} tab-separated columns instead of {1 + labeled}: {expected}")
         elif labeled and task.labels and fields[1].strip() not in task.labels:
             raise InputError(f"{path}, line {number}: unknown label {fields[1]!r}; the task's labels are {', '.join(task.labels)}")
