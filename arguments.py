@@ -64,6 +64,7 @@ RANGES = {
     "dataloader_num_workers": (0, 1e4),
 }
 
+TRUE, FALSE = ("true", "1", "yes", "y", "t"), ("false", "0", "no", "n", "f")  # HfArgumentParser's spellings
 STRAY = "unexpected argument {!r}; every value belongs to a --flag before it"
 
 
@@ -124,6 +125,9 @@ def parse(parser, argv):
             name, _, value = token[2:].partition("=")
             following = rest[index + 1] if index + 1 < len(rest) and not rest[index + 1].startswith("--") else "true"
             given[name] = value or following
+    for name in ("do_train", "do_eval", "do_predict"):
+        if given.get(name, "true").lower() not in (*TRUE, *FALSE):
+            parser.error(f"--{name} {given[name]}: takes true, false or nothing; {STRAY.format(given[name])}")
     return own, rest, given
 
 
@@ -151,7 +155,7 @@ def check_flag(parser, token, own_flags, hf_flags):
 
 def truthy(value):
     """Whether a flag's value on the command line switches it on."""
-    return str(value).lower() in ("true", "1", "yes", "y", "t")
+    return str(value).lower() in TRUE
 
 
 def task_defaults(task, given, world_size):
@@ -205,8 +209,8 @@ def trainer_arguments(parser, trainer_argv, flags):
     extra = [token for name, value, _ in flags for token in (f"--{name}", str(value))]
     fixed = ["--remove_unused_columns", "false"]  # the collator picks the columns; the Trainer would drop those that only heads read
     try:
-        training_args, stray = hf_parser.parse_args_into_dataclasses([*trainer_argv, *extra, *fixed], False, True, look_for_args_file=False)
-    except Exception as error:  # its checks raise many kinds; all mean values that cannot be used
+        training_args, stray = hf_parser.parse_args_into_dataclasses([*trainer_argv, *extra, *fixed], True, look_for_args_file=False)
+    except (ValueError, ImportError, OSError, RuntimeError) as error:
         raise InputError(f"TrainingArguments: {' '.join(str(error).split())[:300] or type(error).__name__}; see --help") from None
     if stray:
         raise InputError(STRAY.format(stray[0]))
@@ -246,7 +250,7 @@ def parse_conditions(tokens, data_dir):
     for token in tokens or [f"clean={data_dir}"]:
         name, separator, folder = token.partition("=")
         if not separator or not re.fullmatch(r"[\w.+-]+", name) or name in (".", ".."):
-            raise InputError(f"--conditions {token!r}: write NAME=FOLDER, NAME of letters, digits, '.', '_' and '-', e.g. keyboard-2=noised/keyboard-2")
+            raise InputError(f"--conditions {token!r}: write NAME=FOLDER, NAME of letters, digits and . _ + -, e.g. keyboard-2=noised/keyboard-2")
         if name in conditions:
             raise InputError(f"--conditions: the name {name!r} stands twice; give each condition its own name")
         if not os.path.isdir(folder):

@@ -23,6 +23,7 @@ from pathlib import Path
 
 PACKAGES = ("torch", "transformers", "datasets", "tokenizers", "accelerate", "deepspeed", "numpy", "scikit-learn", "safetensors")
 SUFFIX = {"question_answering": "json", "multiple_choice": "jsonl"}  # of a prediction file; tsv for the others
+ROW = {"task", "language", "condition", "metric", "value", "n", "inputs", "predictions"}  # keys of results.jsonl that are read back
 CHECKPOINT_FILES = ("config.json", "tokenizer.json", "sentencepiece.bpe.model", "tokenizer_config.json", "*.safetensors", "*.bin")
 
 
@@ -201,9 +202,10 @@ class Results:
         if self.path.exists():
             for number, line in enumerate(self.path.read_text(encoding="utf-8").splitlines(), start=1):
                 try:
-                    row = json.loads(line)
-                    self.rows.append({**row, **{key: row[key] for key in ("task", "language", "condition", "metric", "value", "n", "inputs", "predictions")}})
-                except (KeyError, TypeError, ValueError):
+                    self.rows.append(json.loads(line))
+                    if not ROW <= self.rows[-1].keys():
+                        raise ValueError
+                except (AttributeError, ValueError):
                     raise InputError(f"{self.path}, line {number}: broken; remove the file to predict everything again") from None
 
     def prediction_path(self, task, language, condition):

@@ -55,8 +55,8 @@ def build_parser():
     add("--data_dir", required=True, help="folder in google/xtreme's layout")
     add("--model_name_or_path", required=True, help="folder or Hub id of the encoder, e.g. an output of run_intermediate.py")
     add("--model_revision", default="main", help="branch, tag or commit of a Hub model")
-    add("--languages", nargs="+", help="languages to predict (default: every language of the task that is on disk)")
-    add("--conditions", nargs="+", metavar="NAME=DIR", help="evaluation folders in the same layout (default: clean=DATA_DIR)")
+    add("--languages", nargs="+", action="extend", help="languages to predict (default: every language of the task that is on disk)")
+    add("--conditions", nargs="+", action="extend", metavar="NAME=DIR", help="evaluation folders in the same layout (default: clean=DATA_DIR)")
     add("--keep_head", action="store_true", help="start from the checkpoint's head; its label names must be the task's (default: fresh)")
     add("--max_seq_length", type=int, help="longest input in sub-tokens (default: the task's)")
     add("--doc_stride", type=int, help="question answering: sub-tokens from one window to the next (default: the task's)")
@@ -81,6 +81,8 @@ def main(argv=None):
         run(parser, task, args, trainer_argv, given, cells, argv)
     except InputError as error:
         parser.error(error)
+    except OSError as error:  # a full disk, a lost network folder
+        parser.exit(1, f"{parser.prog}: error: {' '.join(str(error).split())}; finished cells are kept, run the same command again\n")
 
 
 def run(parser, task, args, trainer_argv, given, cells, argv):
@@ -116,6 +118,8 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
     predictor = training.Predictor(head, labels, settings, training_args, tokenizer, args.pad_to_max_length)
 
     # From here on the folder is ours.
+    results = Results(folder)
+    log_settings(training_args, origins)
     about = describe_run("run_xtreme.py", argv, args, training_args, origins, previous, parent_hash)
     about["training"] = {**identity, "finished": trained} if identity else previous.get("training")
     if main_process:
@@ -131,7 +135,6 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
         if main_process:
             write_json(folder / "run.json", about)
 
-    results = Results(folder)
     if cells:
         start = time.time()
         model.to(training_args.device)
@@ -172,7 +175,7 @@ def check_arguments(args, given):
             raise InputError(f"--max_predict_samples {args.max_predict_samples}: dropping candidates would change {task.name}; leave it out")
         if stages != ["do_predict"]:
             raise InputError(f"--{stages[0]}: {task.name} needs no training; use --do_predict alone with an encoder")
-        if args.layer not in (None, "all") and not args.layer.isdigit():
+        if args.layer not in (None, "all") and not args.layer.isdecimal():
             raise InputError(f"--layer {args.layer}: give a hidden_states index (0 is the embedding layer) or 'all'")
     elif args.layer is not None:
         raise InputError(f"--layer {args.layer}: only retrieval (bucc2018, tatoeba) pools a layer; leave it out for {task.name}")
@@ -208,6 +211,9 @@ def resolve_arguments(parser, task, args, trainer_argv, given):
 
     flags = [*task_defaults(task, given, training.world_size()), *training.precision_flags(given)]
     training_args = trainer_arguments(parser, trainer_argv, flags)
+    metric, known = training_args.metric_for_best_model, {"loss", task.metric, *TABLE_METRICS.get(task.head, ())}
+    if metric and metric.removeprefix("eval_") not in known:
+        raise InputError(f"--metric_for_best_model {metric}: the metrics of {task.name} are {', '.join(sorted(known))}; choose one of them")
     stride = args.doc_stride or task.defaults.doc_stride
     settings = Settings(args.max_seq_length or task.defaults.max_seq_length, stride, args.n_best_size, args.max_answer_length)
     origins = [(name, plain(getattr(training_args, name)), origin) for name, _, origin in flags]
@@ -216,12 +222,15 @@ def resolve_arguments(parser, task, args, trainer_argv, given):
     if task.head == "question_answering":
         origins.append(("doc_stride", stride, "given" if args.doc_stride else f"task default, {task.defaults.source}"))
     origins.sort(key=lambda row: row[0])
+    return training_args, settings, origins
+
+
+def log_settings(training_args, origins):
     for name, value, origin in origins:
         logger.info("%-30s %-16s %s", name, value, origin)
     if training_args.do_train:
-        per_device, steps = training_args.per_device_train_batch_size, training_args.gradient_accumulation_steps
-        logger.info("effective batch %d = %d x %d processes x %d accumulation", per_device * steps * training.world_size(), per_device, training.world_size(), steps)
-    return training_args, settings, origins
+        per_device, steps, world = training_args.per_device_train_batch_size, training_args.gradient_accumulation_steps, training_args.world_size
+        logger.info("effective batch %d = %d x %d processes x %d accumulation", per_device * steps * world, per_device, world, steps)
 
 
 def input_files(task, folder, splits, language):
@@ -236,6 +245,8 @@ def read_rows(task, head, args, training_args, cells):
     rows = {}
     if training_args.do_train:
         rows["train"] = limit(head.read(task, args.data_dir, "train", "en"), args.max_train_samples)
+        if head.references(rows["train"].select([0])) is None:
+            raise InputError(f"{input_files(task, args.data_dir, ['train'], 'en')[0]}: has no labels to train on; use the labeled file")
     if training_args.do_eval:
         rows["dev"] = limit(head.read(task, args.data_dir, "dev", "en"), args.max_eval_samples)
         if head.references(rows["dev"]) is None:

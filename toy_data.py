@@ -16,11 +16,12 @@ and the punctuation); names keep their syllables in every script, as translitera
 The model is no pre-trained model. What masked language modeling on many languages gives to XLM-R is imitated by its initialization:
     - pieces of translation-equivalent words start close to each other (one vector per concept, near that of its word class, plus a
       little noise per language), so that fine-tuning in English carries over to the other languages;
-    - positions start as sinusoids, and the first layers attend to equal concepts and to neighbors (queries equal keys).
+    - positions start as sinusoids, and attention starts with a liking for equal concepts and for neighbors (queries equal keys).
 It is a stand-in for the pre-training that run_intermediate.py does, good for demonstrations and tests only: no score on this world
 says anything about real languages.
 
-Copy with it: tasks.py (where the files lie). Needs sentencepiece, protobuf, torch and transformers for the model only.
+Copy with it: toy_world.py (languages and facts), tasks.py (where the files lie). sentencepiece, protobuf, torch and transformers are
+needed for the model only.
 """
 
 import argparse
@@ -34,7 +35,8 @@ import tempfile
 from pathlib import Path
 
 from tasks import LANGUAGES, TARGETS
-from toy_world import CAUSES, CLASSES, GRAMMARS, GROUPS, KINDS, WH, YEARS, Fact, Speaker, Word, deed, lexicon, meeting, opposite, organization, person, place
+from toy_world import CAUSES, CLASSES, GRAMMARS, GROUPS, KINDS, WH, YEARS, Fact, Speaker, Word
+from toy_world import deed, lexicon, meeting, opposite, organization, person, place
 
 SIZES = {"train": 900, "dev": 90, "test": 90}  # examples per file
 QUESTIONS = 3  # per context
@@ -60,7 +62,8 @@ def nli_example(rng, index):
         more = bare._replace(place=place(rng)) if rng.random() < 0.5 else bare._replace(year=rng.choice(YEARS))
         return label, fact._replace(place=(), year=""), more, {}
     reverse = fact._replace(patient=fact.patient._replace(adjective=opposite(fact.patient.adjective)))
-    return label, fact, *rng.choice(((fact, {"negated": True}), (bare, {"negated": True}), (bare._replace(verb=opposite(fact.verb)), {}), (reverse, {})))
+    undone = bare._replace(verb=opposite(fact.verb))
+    return label, fact, *rng.choice(((fact, {"negated": True}), (bare, {"negated": True}), (undone, {}), (reverse, {})))
 
 
 def paraphrase_example(rng, index):
@@ -113,7 +116,7 @@ def article(rng, index):
 
 
 def squad(speaker, articles, prefix):
-    """SQuAD JSON; ids are the same in every language, as in XQuAD and MLQA, unless `prefix` tells them apart."""
+    """SQuAD JSON; ids are the same in every language, as in XQuAD and MLQA, unless `prefix` names the language, as in TyDiQA."""
     data = []
     for number, (facts, asked) in enumerate(articles):
         sentences = [speaker.sentence(fact, **options) for fact, options in facts]
@@ -124,7 +127,7 @@ def squad(speaker, articles, prefix):
             begin, end = inside[0][0], inside[-1][0] + len(speaker.form(inside[-1][1]))
             answer = {"text": context[begin:end], "answer_start": begin}
             question = speaker.text(speaker.question(facts[which][0], role))[0]
-            qas.append({"id": f"{prefix}-{number}-{which}-{role}", "question": question, "answers": [answer]})
+            qas.append({"id": f"{prefix}{number}-{which}-{role}", "question": question, "answers": [answer]})
         data.append({"title": f"{number}", "paragraphs": [{"context": context, "qas": qas}]})
     return {"version": "1.1", "data": data}
 
@@ -348,7 +351,7 @@ def check_output(output, seed):
         marker = json.loads((output / MARKER).read_text(encoding="utf-8"))
         wanted = marker["seed"], marker["version"], marker["files"]
     except (OSError, ValueError, KeyError, TypeError):
-        return f"--output_dir {output}: not empty and not written by toy_data.py; choose another folder"
+        return f"--output_dir {output}: exists and was not written by toy_data.py; choose another folder"
     if wanted[:2] != (seed, fingerprint()):
         return f"--output_dir {output}: written with seed {wanted[0]} by version {wanted[1]}; delete it or choose another folder"
     for name, size in wanted[2].items():
@@ -362,15 +365,20 @@ def main():
     parser.add_argument("--output_dir", type=Path, required=True, help="folder to write: absent, empty, or complete already")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default: %(default)s)")
     arguments = parser.parse_args()
-    found = check_output(arguments.output_dir, arguments.seed)
+    output = arguments.output_dir
+    found = check_output(output, arguments.seed)
     if isinstance(found, str):
         print(f"toy_data.py: error: {found}", file=sys.stderr)
         sys.exit(2)
     if found:
-        print(f"{arguments.output_dir} is there already, complete.")
+        print(f"{output} is there already, complete.")
         return
-    generate(arguments.output_dir, arguments.seed)
-    print(f"Wrote {arguments.output_dir}/xtreme and {arguments.output_dir}/model.")
+    try:
+        generate(output, arguments.seed)
+    except OSError as error:
+        print(f"toy_data.py: error: --output_dir {output}: cannot be written ({error.strerror}); choose another folder", file=sys.stderr)
+        sys.exit(1)
+    print(f"Wrote {output}/xtreme and {output}/model.")
 
 
 if __name__ == "__main__":

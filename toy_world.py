@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 # Syllable 5 * c + v of every script: consonant c of "bdfghklmnprstvz", vowel v of "aeiou".
 HAN = "巴贝比波布达德迪多杜法费菲佛富加格吉戈古哈赫希霍胡卡克基科库拉莱利洛卢马梅米莫穆纳内尼诺努帕佩皮坡普腊雷里罗鲁萨塞西索苏塔特提托图瓦维韦沃武扎泽齐佐祖"
-HANGUL = [chr(0xAC00 + 588 * consonant + 28 * vowel) for consonant in (7, 3, 8, 0, 18, 15, 5, 6, 2, 17, 4, 9, 16, 14, 12) for vowel in (0, 5, 20, 8, 13)]
+HANGUL = [chr(0xAC00 + 588 * c + 28 * v) for c in (7, 3, 8, 0, 18, 15, 5, 6, 2, 17, 4, 9, 16, 14, 12) for v in (0, 5, 20, 8, 13)]
 SCRIPTS = {
     "Latin": [c + v for c in "bdfghklmnprstvz" for v in "aeiou"],
     "Cyrillic": [c + v for c in "бдфгхклмнпрствз" for v in "аеиоу"],
@@ -51,15 +51,30 @@ GRAMMARS = {
 # What there is in the world. Names are spelled alike everywhere; the other concepts have a word of their own in every language.
 GIVEN, FAMILY, CITY = ([f"{kind}{i}" for i in range(10)] for kind in ("given", "family", "city"))
 KINDS = {"animal": ("cat", "dog", "horse", "bird"), "fruit": ("apple", "plum", "melon", "fig"), "tool": ("saw", "rake", "drill", "axe")}
-OPPOSITES = {"VERB": (("buy", "sell"), ("find", "lose"), ("love", "hate"), ("lift", "drop")), "ADJ": (("big", "small"), ("old", "new"), ("red", "green"))}
-CAUSES = (("rain", "flood"), ("slip", "fall"), ("run", "sweat"), ("fast", "hunger"), ("wake", "yawn"), ("win", "cheer"), ("joke", "laugh"), ("burn", "smoke"))
+OPPOSITES = {
+    "VERB": (("buy", "sell"), ("find", "lose"), ("love", "hate"), ("lift", "drop")),
+    "ADJ": (("big", "small"), ("old", "new"), ("red", "green")),
+}
+CAUSES = (
+    ("rain", "flood"), ("slip", "fall"), ("run", "sweat"), ("fast", "hunger"), ("wake", "yawn"), ("win", "cheer"), ("joke", "laugh"), ("burn", "smoke"),
+)  # fmt: skip
 MEETING = ("meet", "help", "visit", "follow")  # verbs between people
 CLASSES = {
-    "PROPN": (*GIVEN, *FAMILY, *CITY), "NOUN": (*KINDS, *(noun for nouns in KINDS.values() for noun in nouns), "bank", "school", "club", "lake"),
-    "VERB": (*(verb for pair in (*OPPOSITES["VERB"], *CAUSES) for verb in pair), *MEETING), "ADJ": tuple(word for pair in OPPOSITES["ADJ"] for word in pair),
-    "NUM": ("two", "three", "four", "five"), "ADV": ("often", "very", "then"), "PRON": ("he", "she", "who", "what", "where", "when"), "DET": ("the", "this"),
-    "ADP": ("in", "by"), "AUX": ("be", "can"), "PART": ("not",), "CCONJ": ("and", "or"), "SCONJ": ("because", "if"), "INTJ": ("yes", "oh"),
-}  # fmt: skip
+    "PROPN": (*GIVEN, *FAMILY, *CITY),
+    "NOUN": (*KINDS, *(noun for nouns in KINDS.values() for noun in nouns), "bank", "school", "club", "lake"),
+    "VERB": (*(verb for pair in (*OPPOSITES["VERB"], *CAUSES) for verb in pair), *MEETING),
+    "ADJ": tuple(word for pair in OPPOSITES["ADJ"] for word in pair),
+    "NUM": ("two", "three", "four", "five"),
+    "ADV": ("often", "then"),
+    "PRON": ("he", "she", "who", "what", "where", "when"),
+    "DET": ("the",),
+    "ADP": ("in", "by"),
+    "AUX": ("be",),
+    "PART": ("not",),
+    "CCONJ": ("and", "or"),
+    "SCONJ": ("because", "if"),
+    "INTJ": ("yes", "oh"),
+}
 GROUPS = (GIVEN, FAMILY, CITY, *((kind, *nouns) for kind, nouns in KINDS.items()), MEETING)  # words that occur alike
 YEARS = tuple(str(year) for year in range(1905, 2000, 6))
 WH = {"agent": "who", "patient": "what", "place": "where", "year": "when"}

@@ -3,6 +3,7 @@
 Shared by the run scripts; everything else about training is HF's Trainer, unchanged. Copy with a run script.
 """
 
+import contextlib
 import logging
 import os
 import time
@@ -48,11 +49,8 @@ def precision_flags(given):
     if "bf16" in on and not capable:
         raise InputError(f"--bf16: this {'GPU' if cuda else 'CPU'} has no bfloat16 instructions; use {'--fp16' if cuda else 'float32'}")
     if "bf16" not in given and "fp16" not in given:
-        if cuda and capable:
-            flags.append(("bf16", "true", "device default: this GPU is fast at it; weights stay float32"))
-        else:
-            hint = "; --bf16 is faster on this CPU" if capable else ""
-            flags.append(("bf16", "false", f"device default: float32{hint}"))
+        fast = ("bf16", "true", "device default: this GPU is fast at it; weights stay float32")
+        flags.append(fast if cuda and capable else ("bf16", "false", f"device default: float32{'; --bf16 is faster on this CPU' * capable}"))
     return flags
 
 
@@ -60,7 +58,10 @@ def load_tokenizer(path, revision="main"):
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
     except Exception as error:  # transformers raises many kinds; all mean that the folder is not usable
-        raise InputError(f"--model_name_or_path {path}: its tokenizer cannot be loaded ({_first_line(error)})") from None
+        problem = "its tokenizer cannot be loaded" if os.path.isdir(path) else "no such folder, and no such model on the Hub or in its cache"
+        raise InputError(f"--model_name_or_path {path}: {problem} ({_first_line(error)}); correct the path or copy it again") from None
+    if len(tokenizer) <= len(tokenizer.all_special_ids) + 1:  # transformers makes an empty one where the files are missing
+        raise InputError(f"--model_name_or_path {path}: its tokenizer has no vocabulary; copy tokenizer.json of the same checkpoint")
     return tokenizer
 
 
@@ -69,14 +70,12 @@ def load_config(path, tokenizer, max_seq_length, revision="main"):
     try:
         config = AutoConfig.from_pretrained(path, revision=revision)
     except Exception as error:
-        raise InputError(f"--model_name_or_path {path}: no usable config.json ({_first_line(error)}); give a folder or a Hub id of an encoder") from None
+        raise InputError(f"--model_name_or_path {path}: no usable config.json ({_first_line(error)}); give an encoder's folder or Hub id") from None
     if type(config) not in MODEL_FOR_MASKED_LM_MAPPING or config.is_encoder_decoder:
         raise InputError(f"--model_name_or_path {path}: model type {config.model_type!r} is not an encoder; use XLM-R or its like (BERT, RoBERTa, …)")
     if len(tokenizer) > config.vocab_size or tokenizer.pad_token_id != config.pad_token_id:
-        raise InputError(
-            f"--model_name_or_path {path}: the tokenizer does not fit the model: {len(tokenizer)} tokens and pad id "
-            f"{tokenizer.pad_token_id} against {config.vocab_size} and {config.pad_token_id}; copy the tokenizer files of the same checkpoint"
-        )
+        found = f"{len(tokenizer)} tokens and pad id {tokenizer.pad_token_id} against {config.vocab_size} and {config.pad_token_id}"
+        raise InputError(f"--model_name_or_path {path}: the tokenizer does not fit the model: {found}; copy that of the same checkpoint")
     positions = config.max_position_embeddings - (config.pad_token_id + 1 if "roberta" in config.model_type else 0)
     if max_seq_length > positions:
         raise InputError(f"--max_seq_length {max_seq_length}: the model has {positions} positions; give at most that")
@@ -85,8 +84,7 @@ def load_config(path, tokenizer, max_seq_length, revision="main"):
 
 def load_encoder(path, config, revision="main", attn_implementation=None):
     """The bare encoder in float32, without pooler, every weight from the checkpoint; for retrieval."""
-    options = {"dtype": torch.float32, "attn_implementation": attn_implementation, "config": config, "revision": revision}
-    encoder, info = _from_pretrained(AutoModel, path, output_loading_info=True, **options)
+    encoder, info = _from_pretrained(AutoModel, path, dtype=torch.float32, attn_implementation=attn_implementation, config=config, revision=revision)
     _check_encoder_keys(path, config, info)
     return encoder
 
@@ -115,44 +113,57 @@ def load_model(head, path, config, labels, keep_head=False, seed=42, revision="m
     names = labels or ("LABEL_0", "LABEL_1")  # not the parent's: a QA head has as many outputs as the configuration has labels
     config.id2label, config.label2id = dict(enumerate(names)), {name: index for index, name in enumerate(names)}
     set_seed(seed)
-    model = auto_class.from_config(config, **options)
-    encoder, info = _from_pretrained(AutoModel, path, revision=revision, output_loading_info=True, **options)
+    with _loading(path, auto_class):
+        model = auto_class.from_config(config, **options)
+    encoder, info = _from_pretrained(AutoModel, path, revision=revision, **options)
     _check_encoder_keys(path, config, info)
     state = encoder.state_dict()
-    pooler_is_new = any(key.startswith(POOLER) for key in info["missing_keys"])
-    if pooler_is_new:  # AutoModel drew its own; keep the one drawn from our seed
+    if any(key.startswith(POOLER) for key in info["missing_keys"]):  # AutoModel drew its own; keep the one drawn from our seed
         state = {key: value for key, value in state.items() if not key.startswith(POOLER)}
     loaded = getattr(model, model.base_model_prefix).load_state_dict(state, strict=False)
     lost = [key for key in (*loaded.missing_keys, *loaded.unexpected_keys) if not key.startswith(POOLER)]
     if lost:
         raise InputError(f"--model_name_or_path {path}: encoder weight {lost[0]} does not fit {auto_class.__name__}")
     dropped = sorted({key.rsplit(".", 1)[0] for key in (*info["unexpected_keys"], *loaded.unexpected_keys)})
-    new = sorted({key.split(".")[0] for key in model.state_dict() if not key.startswith(model.base_model_prefix + ".")})
-    new += ["pooler"] if loaded.missing_keys else []
-    logger.info("encoder: %d tensors from %s; new: %s; left behind: %s", len(state), path, ", ".join(new), ", ".join(dropped) or "nothing")
+    new = {key.split(".")[0] for key in model.state_dict() if not key.startswith(model.base_model_prefix + ".")}
+    new |= {"pooler"} if loaded.missing_keys else set()
+    logger.info("encoder: %d tensors from %s; new: %s; left behind: %s", len(state), path, ", ".join(sorted(new)), ", ".join(dropped) or "nothing")
     return model, labels
 
 
 def _load_with_head(auto_class, path, config, labels, revision, options):
+    model, info = _from_pretrained(auto_class, path, config=config, revision=revision, **options)
+    if wrong := sorted((*info["missing_keys"], *info["unexpected_keys"])):
+        problem = f"has no {auto_class.__name__.removeprefix('AutoModelFor')} head ({wrong[0]} does not fit)"
+        raise InputError(f"--model_name_or_path {path}: {problem}; train one with --do_train, without --keep_head")
     stored = [config.id2label[index] for index in sorted(config.id2label)]
     if labels and sorted(stored) != sorted(labels):
-        raise InputError(f"--keep_head: {path} was trained for the labels {', '.join(stored)}, the task has {', '.join(labels)}; leave --keep_head out")
-    model, info = _from_pretrained(auto_class, path, config=config, revision=revision, output_loading_info=True, **options)
-    if info["missing_keys"] or info["unexpected_keys"]:
-        key = sorted((*info["missing_keys"], *info["unexpected_keys"]))[0]
-        raise InputError(f"{path} has no {auto_class.__name__.removeprefix('AutoModelFor')} head ({key} does not fit); train one with --do_train, without --keep_head")
+        problem = f"its head knows the labels {', '.join(stored)}, the task has {', '.join(labels)}"
+        raise InputError(f"--model_name_or_path {path}: {problem}; train a new head with --do_train, without --keep_head")
     logger.info("encoder and head from %s", path)
     return model, stored if labels else labels
 
 
 def _from_pretrained(auto_class, path, **options):
-    """from_pretrained without its table of keys: the caller checks and logs them."""
+    """(model, info about its keys); refuses weights that are not finite."""
+    with _loading(path, auto_class):
+        model, info = auto_class.from_pretrained(path, trust_remote_code=False, output_loading_info=True, **options)
+    spoiled = next((name for name, weight in model.named_parameters() if not weight.isfinite().all()), None)
+    if spoiled:
+        raise InputError(f"--model_name_or_path {path}: {spoiled} holds NaN or infinity; its training diverged, take an earlier checkpoint")
+    return model, info
+
+
+@contextlib.contextmanager
+def _loading(path, auto_class):
+    """Loading without transformers' table of keys (the caller checks and logs them) and with its errors as one line."""
     verbosity = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()
     try:
-        return auto_class.from_pretrained(path, trust_remote_code=False, **options)
+        yield
     except Exception as error:
-        raise InputError(f"--model_name_or_path {path}: weights cannot be loaded as {auto_class.__name__} ({_first_line(error)})") from None
+        problem = "shapes differ from config.json's" if "mismatched_sizes" in str(error) else _first_line(error)
+        raise InputError(f"--model_name_or_path {path}: cannot be loaded as {auto_class.__name__} ({problem}); check or copy it again") from None
     finally:
         transformers.logging.set_verbosity(verbosity)
 

@@ -44,8 +44,9 @@ def read(task, data_dir, split, language):
                 raise InputError(f"{path}, line {number}: unknown label {label!r}; it must be the index of one of {len(choices)} choices")
             rows.append({"id": str(row.get("idx", row.get("id", row.get("ind", number - 1)))), "prompt": prompt, "choices": choices, "label": label})
         check_unique(path, [row["id"] for row in rows])
-        if len({row["label"] is None for row in rows}) > 1:
-            raise InputError(f"{path}: labels on some lines only; give every line a label or none")
+        odd = [number for number, row in enumerate(rows, start=1) if (row["label"] is None) != (rows[0]["label"] is None)]
+        if odd:
+            raise InputError(f"{path}, line {odd[0]}: labels on some lines only; give every line a label or none")
     return Dataset.from_list(rows)
 
 

@@ -1,5 +1,8 @@
 """Answer spans in a context: XQuAD, MLQA, TyDiQA-GoldP, SQuAD 1.1 and 2.0."""
 
+from bisect import bisect_left, bisect_right
+from operator import itemgetter
+
 import numpy as np
 from datasets import Dataset
 
@@ -29,7 +32,7 @@ def read(task, data_dir, split, language):
         if len(stripped) == len(found):
             found = [{**row, "answers": None} for row in found]
         elif stripped:
-            raise InputError(f"{path}: question {stripped[0]}: its answer is empty, others are not; give all an answer (or [], if unanswerable) or none")
+            raise InputError(f"{path}: question {stripped[0]}: empty answer, unlike others; give all an answer ([] if unanswerable) or none")
         rows += found
     return Dataset.from_list(rows)
 
@@ -96,11 +99,12 @@ def encode(rows, tokenizer, labels, settings):
             pieces, offsets = contexts["input_ids"][row], contexts["offset_mapping"][row]
             head = [*before, *questions[row], *between]
             room = settings.max_seq_length - len(head) - len(after)
-            answers = batch["answers"][row]
+            first, last = _answer_tokens(batch["answers"][row], offsets)
             for begin in _window_starts(len(pieces), room, settings.doc_stride):
                 inputs = [*head, *pieces[begin : begin + room], *after]
-                spans = offsets[begin : begin + room]
-                values = (inputs, [len(head), len(head) + len(spans)], spans, index, len(inputs), _target(answers, spans, len(head)))
+                spans, shift = offsets[begin : begin + room], len(head) - begin
+                target = [first + shift, last + shift] if begin <= first <= last < begin + len(spans) else [0, 0]
+                values = (inputs, [len(head), len(head) + len(spans)], spans, index, len(inputs), target)
                 for name, value in zip(features, values):
                     features[name].append(value)
         if batch["answers"][0] is None:
@@ -131,17 +135,13 @@ def _window_starts(length, room, step):
         yield begin
 
 
-def _target(answers, spans, shift):
-    """Token positions [start, end] of the first answer in a window of character `spans`, or [0, 0]."""
-    if not answers or not answers["text"] or not spans:
-        return [0, 0]
+def _answer_tokens(answers, offsets):
+    """First and last token of the first answer among the character `offsets` of a context; (-1, -1) without an answer."""
+    if not answers or not answers["text"]:
+        return -1, -1
     start = answers["answer_start"][0]
     end = start + len(answers["text"][0])
-    if start < spans[0][0] or end > spans[-1][1]:
-        return [0, 0]
-    starts = [i for i, (left, right) in enumerate(spans) if left <= start < right]
-    ends = [i for i, (left, right) in enumerate(spans) if left < end <= right]
-    return [starts[-1] + shift, ends[0] + shift] if starts and ends and starts[-1] <= ends[0] else [0, 0]
+    return bisect_right(offsets, start, key=itemgetter(0)) - 1, bisect_left(offsets, end, key=itemgetter(1))
 
 
 def forward(model, batch):

@@ -54,7 +54,7 @@ def _gold(path, source, english):
     for number, line in enumerate(read_lines(path), start=1):
         pair = tuple(line.split("\t"))
         if len(pair) != 2 or pair[0] not in sides[0] or pair[1] not in sides[1]:
-            raise InputError(f"{path}, line {number}: {line!r} is not a source id and an English id of the two text files; correct or remove the line")
+            raise InputError(f"{path}, line {number}: {line!r} is no pair of a source id and an English id of the text files; correct or remove it")
         pairs.append(pair)
     return pairs
 
