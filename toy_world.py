@@ -56,7 +56,8 @@ OPPOSITES = {
     "ADJ": (("big", "small"), ("old", "new"), ("red", "green")),
 }
 CAUSES = (
-    ("rain", "flood"), ("slip", "fall"), ("run", "sweat"), ("fast", "hunger"), ("wake", "yawn"), ("win", "cheer"), ("joke", "laugh"), ("burn", "smoke"),
+    ("rain", "flood"), ("slip", "fall"), ("run", "sweat"), ("fast", "hunger"), ("wake", "yawn"), ("win", "cheer"),
+    ("joke", "laugh"), ("burn", "smoke"),
 )  # fmt: skip
 MEETING = ("meet", "help", "visit", "follow")  # verbs between people
 CLASSES = {

@@ -141,7 +141,8 @@ def _answer_tokens(answers, offsets):
         return -1, -1
     start = answers["answer_start"][0]
     end = start + len(answers["text"][0])
-    return bisect_right(offsets, start, key=itemgetter(0)) - 1, bisect_left(offsets, end, key=itemgetter(1))
+    first = bisect_right(offsets, start, key=itemgetter(0)) - 1
+    return first, max(first, bisect_left(offsets, end, key=itemgetter(1)))  # a lone "▁" has the offsets of the letter after it
 
 
 def forward(model, batch):

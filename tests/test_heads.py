@@ -91,6 +91,15 @@ def test_qa_windows_cover_the_context_and_targets_decode_to_the_answer(toy, toke
         assert found  # at least one window holds the answer
 
 
+def test_qa_target_of_one_letter_after_a_lone_space_piece(toy, tokenizer):
+    context = "hiho somo ♞ zibe"  # a letter that the vocabulary lacks
+    offsets = tokenizer(context, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    assert offsets.count((10, 11)) == 2
+    (features,) = question_answering.encode(question_rows(context, "♞"), tokenizer, (), SETTINGS)
+    first, last = features["labels"]
+    assert 0 < first == last and features["input_ids"][first] == tokenizer.unk_token_id
+
+
 def test_qa_window_step_is_doc_stride(toy, tokenizer):
     features = question_answering.encode(question_rows(" ".join(words_of(toy, 100)), words_of(toy, 1)[0]), tokenizer, (), SETTINGS)
     starts = [spans[0][0] for spans in features["offsets"]]
