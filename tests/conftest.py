@@ -11,6 +11,7 @@ ENVIRONMENT = {
     "HF_DATASETS_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "CUDA_VISIBLE_DEVICES": "",
+    "OMP_NUM_THREADS": "1",  # the toy model is too small for threads
 }
 os.environ.update(ENVIRONMENT)
 
