@@ -7,7 +7,7 @@ export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}   # the toy model is too small for threads
 folder=${1:-demo}
 
-"$python" toy_data.py --output_dir "$folder/toy" 2> /dev/null || "$python" toy_data.py --output_dir "$folder/toy"
+"$python" toy_data.py --output_dir "$folder/toy"
 
 run() {
     local task=$1
@@ -28,6 +28,6 @@ run tatoeba --do_predict --layer all
 run bucc2018 --do_predict
 
 echo
-"$python" metrics.py --predictions "$folder/outputs/xquad/predictions/clean" --data_dir "$folder/toy/xtreme" | head -n 12
+"$python" metrics.py --predictions "$folder/outputs/xquad/predictions/clean" --data_dir "$folder/toy/xtreme" | sed -n 1,4p
 echo
 echo "runs, predictions and scores: $folder/outputs      logs: $folder/*.log"

@@ -260,7 +260,8 @@ def table(results, task, languages, conditions, metrics):
                 values.setdefault(condition, {})[language] = [found[metric] for metric in metrics]
                 line.append(" / ".join(f"{found[metric]:.1f}" for metric in metrics))
         lines.append(line)
-    for name, chosen in (("average", languages), ("average without en", [code for code in languages if code != "en"])):
+    others = [code for code in languages if code != "en"]
+    for name, chosen in [("average", languages), ("average without en", others)][: 1 + ("en" in languages)]:
         means = []
         for condition in conditions:
             rows = [values[condition][code] for code in chosen if code in values.get(condition, {})]

@@ -289,9 +289,11 @@ def word_vectors(tokenizer, words, width):
 
 def build_model(folder, speakers, words, seed):
     """Tokenizer and encoder; see the module's docstring for what the initialization stands for."""
+    os.environ.setdefault("DS_ACCELERATOR", "cpu")  # or deepspeed, which transformers imports to save, warns that it found no GPU
     import torch
-    from transformers import XLMRobertaConfig, XLMRobertaModel
+    from transformers import XLMRobertaConfig, XLMRobertaModel, logging
 
+    logging.disable_progress_bar()
     tokenizer = build_tokenizer(corpus(speakers, seed))
     config = XLMRobertaConfig(
         vocab_size=len(tokenizer), hidden_size=WIDTH, num_hidden_layers=LAYERS, num_attention_heads=HEADS, intermediate_size=4 * WIDTH,
