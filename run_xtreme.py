@@ -9,7 +9,7 @@
   torchrun --nproc_per_node 8 run_xtreme.py --task xnli ...
 
 Reads: --data_dir in google/xtreme's own layout, and a checkpoint folder or Hub id. Writes: the README's "Outputs".
-Copy with it: arguments.py heads/ metrics.py outputs.py tasks.py training.py.
+Copy with it: arguments.py checkpoints.py heads/ metrics.py outputs.py tasks.py training.py.
 """
 
 import dataclasses
@@ -88,6 +88,7 @@ def main(argv=None):
 def run(parser, task, args, trainer_argv, given, cells, argv):
     """The story: settings, folder, data, model, training, predictions, table. Nothing is written before all input is checked."""
     set_up_logging()
+    import checkpoints
     import training
 
     training_args, settings, origins = resolve_arguments(parser, task, args, trainer_argv, given)
@@ -105,16 +106,16 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
 
     # A trained model keeps its head; training starts from a fresh one.
     source = str(folder) if trained else args.model_name_or_path
-    tokenizer = training.load_tokenizer(source, args.model_revision)
-    config = training.load_config(source, tokenizer, settings.max_seq_length, args.model_revision)
+    tokenizer = checkpoints.load_tokenizer(source, args.model_revision)
+    config = checkpoints.load_config(source, tokenizer, settings.max_seq_length, args.model_revision)
     options = {"revision": args.model_revision, "attn_implementation": args.attn_implementation}
     layers, labels = [], ()
     if task.head == "retrieval":
         layers = retrieval_layers(head, task, args.layer, config)
-        model = training.load_encoder(source, config, **options)
+        model = checkpoints.load_encoder(source, config, **options)
     else:
         keep_head = args.keep_head or trained or not training_args.do_train
-        model, labels = training.load_model(head, source, config, task.labels, keep_head, training_args.seed, **options)
+        model, labels = checkpoints.load_model(head, source, config, task.labels, keep_head, training_args.seed, **options)
     predictor = training.Predictor(head, labels, settings, training_args, tokenizer, args.pad_to_max_length)
 
     # From here on the folder is ours.
@@ -137,7 +138,7 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
 
     if cells:
         start = time.time()
-        model.to(training_args.device)
+        training.prepare_to_predict(model, training_args)
         checkpoint = checkpoint_hash(folder if identity else source)
         predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint, results, about)
         about["seconds"]["predict"] = round(time.time() - start, 3)
@@ -336,7 +337,7 @@ def predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint,
     """Every language under every condition; a cell that was finished from the same inputs is skipped."""
     for condition, language, folder in [(name, code, folder) for name, (folder, codes) in cells.items() for code in codes]:
         files = input_files(task, folder, ("test", "test_english", "test_gold"), language) + input_files(task, args.data_dir, THRESHOLD_SPLITS, language)
-        inputs = sha256(checkpoint, dataclasses.asdict(predictor.settings), predictor.args.bf16, layers, args.max_predict_samples, *files)
+        inputs = sha256(checkpoint, dataclasses.asdict(predictor.settings), precision(predictor.args), layers, args.max_predict_samples, *files)
         if results.finished(task, language, condition, inputs):
             logger.info("%s %s %s: finished before, skipped", task.name, language, condition)
             continue
@@ -349,6 +350,11 @@ def predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint,
             predictor.head.write_predictions(results.prediction_path(task, language, condition), found, predictions)
             shared = {"seed": about["seed"], "model": str(results.folder), "parent": about["parent"]["path"]}
             results.add(task, language, condition, scores, counts, n, inputs, **shared)
+
+
+def precision(args):
+    """What predictions may depend on beside the weights."""
+    return [name for name in ("bf16", "bf16_full_eval", "fp16_full_eval") if getattr(args, name)]
 
 
 def predict_cell(task, model, predictor, rows, language, desc):

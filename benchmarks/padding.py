@@ -24,18 +24,19 @@ VARIANTS = {
     "HF examples: pad to 128, random, float32": ["--pad_to_max_length", "--train_sampling_strategy", "random", "--bf16", "false"],
     "default: length-grouped, float32": ["--bf16", "false"],
     "default with --bf16": ["--bf16"],
+    "default with --bf16 --bf16_full_eval": ["--bf16", "--bf16_full_eval"],
 }
 LABELS = ("entailment", "neutral", "contradiction")
 
 
 def write_pairs(path, words, number, rng):
-    """Pairs whose label is told by which of three words stands in the first text."""
+    """Pairs whose label is told by their first word, one of three."""
     lines = []
     for _ in range(number):
-        length = min(124, max(6, round(rng.lognormvariate(3.43, 0.5))))  # mean 35 with the four special tokens
+        length = min(128, max(6, round(rng.lognormvariate(3.43, 0.5)))) - 4  # mean 35 with the four special tokens
         label = rng.randrange(3)
         texts = [[rng.choice(words[3:]) for _ in range(max(1, part))] for part in (length // 2, length - length // 2)]
-        texts[0][rng.randrange(len(texts[0]))] = words[label]
+        texts[0][0] = words[label]
         lines.append("\t".join([*(" ".join(text) for text in texts), LABELS[label]]))
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 

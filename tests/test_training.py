@@ -10,6 +10,7 @@ import torch
 import transformers
 from transformers import AutoModel
 
+import checkpoints
 import run_xtreme
 import training
 from heads import classification, multiple_choice, question_answering, tagging
@@ -62,13 +63,13 @@ def test_two_processes_give_the_gradients_of_one(toy, tmp_path, task, monkeypatc
 
 
 def load(path, task, keep_head=False):
-    tokenizer = training.load_tokenizer(path)
-    config = training.load_config(path, tokenizer, 64)
-    return training.load_model(HEADS[task], path, config, TARGETS[task].labels, keep_head, seed=5), tokenizer
+    tokenizer = checkpoints.load_tokenizer(path)
+    config = checkpoints.load_config(path, tokenizer, 64)
+    return checkpoints.load_model(HEADS[task], path, config, TARGETS[task].labels, keep_head, seed=5), tokenizer
 
 
 @pytest.fixture(scope="module")
-def checkpoints(toy, tmp_path_factory):
+def saved(toy, tmp_path_factory):
     """One saved model per kind of head."""
     folder = tmp_path_factory.mktemp("heads")
     for task in HEADS:
@@ -80,8 +81,8 @@ def checkpoints(toy, tmp_path_factory):
 
 @pytest.mark.parametrize("first", HEADS)
 @pytest.mark.parametrize("second", HEADS)
-def test_every_pair_of_heads_hands_over_the_encoder_and_a_fresh_head(checkpoints, toy, first, second):
-    (model, _), _ = load(checkpoints / first, second)
+def test_every_pair_of_heads_hands_over_the_encoder_and_a_fresh_head(saved, toy, first, second):
+    (model, _), _ = load(saved / first, second)
     original = AutoModel.from_pretrained(toy / "model", dtype=torch.float32, add_pooling_layer=False).state_dict()
     state = model.state_dict()
     for name, value in original.items():
@@ -93,16 +94,16 @@ def test_every_pair_of_heads_hands_over_the_encoder_and_a_fresh_head(checkpoints
     assert all(value.dtype == torch.float32 for value in state.values())
 
 
-def test_one_from_pretrained_reads_every_checkpoint(checkpoints):
+def test_one_from_pretrained_reads_every_checkpoint(saved):
     for task, head in HEADS.items():
-        model, info = getattr(transformers, head.MODEL).from_pretrained(checkpoints / task, output_loading_info=True)
+        model, info = getattr(transformers, head.MODEL).from_pretrained(saved / task, output_loading_info=True)
         assert not info["missing_keys"] and not info["unexpected_keys"]
         if TARGETS[task].labels:
             assert [model.config.id2label[i] for i in range(len(TARGETS[task].labels))] == list(TARGETS[task].labels)
 
 
-def test_kept_head_maps_labels_by_name(checkpoints, tmp_path):
-    (model, _), tokenizer = load(checkpoints / "xnli", "xnli", keep_head=True)
+def test_kept_head_maps_labels_by_name(saved, tmp_path):
+    (model, _), tokenizer = load(saved / "xnli", "xnli", keep_head=True)
     names = ("contradiction", "neutral", "entailment")  # another checkpoint's order
     model.config.id2label, model.config.label2id = dict(enumerate(names)), {name: i for i, name in enumerate(names)}
     model.save_pretrained(tmp_path)
@@ -112,8 +113,8 @@ def test_kept_head_maps_labels_by_name(checkpoints, tmp_path):
     assert torch.equal(kept.classifier.out_proj.weight, model.classifier.out_proj.weight)
 
 
-def test_sixteen_bit_parent_is_loaded_as_float32_with_a_warning(checkpoints, tmp_path, caplog):
-    (model, _), tokenizer = load(checkpoints / "xnli", "xnli", keep_head=True)
+def test_sixteen_bit_parent_is_loaded_as_float32_with_a_warning(saved, tmp_path, caplog):
+    (model, _), tokenizer = load(saved / "xnli", "xnli", keep_head=True)
     model.to(torch.bfloat16).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     with caplog.at_level("WARNING", logger="xtreme"):
@@ -122,10 +123,10 @@ def test_sixteen_bit_parent_is_loaded_as_float32_with_a_warning(checkpoints, tmp
     assert "16-bit" in caplog.text
 
 
-def test_unknown_encoder_keys_are_an_error(checkpoints, tmp_path):
+def test_unknown_encoder_keys_are_an_error(saved, tmp_path):
     from safetensors.torch import load_file, save_file
 
-    (model, _), tokenizer = load(checkpoints / "xnli", "xnli", keep_head=True)
+    (model, _), tokenizer = load(saved / "xnli", "xnli", keep_head=True)
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     state = load_file(tmp_path / "model.safetensors")
@@ -147,6 +148,16 @@ def test_batches_of_like_lengths_are_a_function_of_seed_and_epoch():
     assert longest != sorted(longest, reverse=True)
 
 
+def test_prediction_batches_hold_every_row_once_with_little_padding():
+    lengths = np.clip(np.random.default_rng(0).lognormal(3.4, 0.5, 500).astype(int), 6, 128)
+    batches = training.length_batches(lengths, 64)
+    assert sorted(row for batch in batches for row in batch) == list(range(500))
+    assert all(len(batch) <= 64 for batch in batches)
+    padded = sum(len(batch) * lengths[batch].max() for batch in batches)
+    assert padded < 1.12 * lengths.sum()  # batches of 64 throughout: 1.29
+    assert training.length_batches(lengths[:3], 1) and len(training.length_batches(lengths[:3], 1)) == 3
+
+
 def test_precision_is_refused_or_chosen_by_device(monkeypatch):
     monkeypatch.setattr(training, "cpu_is_fast_at_bf16", lambda: False)
     with pytest.raises(InputError, match="bf16"):
@@ -161,5 +172,5 @@ def test_bf16_keeps_weights_and_files_float32(toy, tmp_path):
         pytest.skip("this CPU has no bfloat16 instructions")
     from safetensors.torch import load_file
 
-    run_xtreme.main(command(toy, tmp_path / "run", "xnli", "--bf16"))
+    run_xtreme.main(command(toy, tmp_path / "run", "xnli", "--bf16", "--bf16_full_eval", "--do_predict", "--languages", "en"))
     assert {value.dtype for value in load_file(tmp_path / "run/model.safetensors").values()} == {torch.float32}

@@ -1,0 +1,138 @@
+"""How a checkpoint becomes a model: an encoder in float32 with every weight accounted for, under a fresh or a kept head.
+
+Phases hand over plain Hugging Face folders. Shared by the run scripts; copy with them.
+"""
+
+import contextlib
+import logging
+import os
+
+import torch
+import transformers
+from transformers import AutoConfig, AutoModel, AutoTokenizer, set_seed
+from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING
+
+from outputs import InputError
+
+logger = logging.getLogger("xtreme")
+
+HEAD_KEYS = ("classifier.", "qa_outputs.", "lm_head.", "cls.", "heads.")  # what may lie beside an encoder in a checkpoint
+POOLER = "pooler."  # only multiple choice reads it; new where a checkpoint has none
+
+
+def load_tokenizer(path, revision="main"):
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
+    except Exception as error:  # transformers raises many kinds; all mean that the folder is not usable
+        problem = "its tokenizer cannot be loaded" if os.path.isdir(path) else "no such folder, and no such model on the Hub or in its cache"
+        raise InputError(f"--model_name_or_path {path}: {problem} ({_first_line(error)}); correct the path or copy it again") from None
+    if len(tokenizer) <= len(tokenizer.all_special_ids) + 1:  # transformers makes an empty one where the files are missing
+        raise InputError(f"--model_name_or_path {path}: its tokenizer has no vocabulary; copy tokenizer.json of the same checkpoint")
+    return tokenizer
+
+
+def load_config(path, tokenizer, max_seq_length, revision="main"):
+    """The configuration of an encoder, checked against its tokenizer and the sequence length."""
+    try:
+        config = AutoConfig.from_pretrained(path, revision=revision)
+    except Exception as error:
+        raise InputError(f"--model_name_or_path {path}: no usable config.json ({_first_line(error)}); give an encoder's folder or Hub id") from None
+    if type(config) not in MODEL_FOR_MASKED_LM_MAPPING or config.is_encoder_decoder:
+        raise InputError(f"--model_name_or_path {path}: model type {config.model_type!r} is not an encoder; use XLM-R or its like (BERT, RoBERTa, …)")
+    if len(tokenizer) > config.vocab_size or tokenizer.pad_token_id != config.pad_token_id:
+        found = f"{len(tokenizer)} tokens and pad id {tokenizer.pad_token_id} against {config.vocab_size} and {config.pad_token_id}"
+        raise InputError(f"--model_name_or_path {path}: the tokenizer does not fit the model: {found}; copy that of the same checkpoint")
+    positions = config.max_position_embeddings - (config.pad_token_id + 1 if "roberta" in config.model_type else 0)
+    if max_seq_length > positions:
+        raise InputError(f"--max_seq_length {max_seq_length}: the model has {positions} positions; give at most that")
+    return config
+
+
+def load_encoder(path, config, revision="main", attn_implementation=None):
+    """The bare encoder in float32, without pooler, every weight from the checkpoint; for retrieval."""
+    encoder, info = _from_pretrained(AutoModel, path, dtype=torch.float32, attn_implementation=attn_implementation, config=config, revision=revision)
+    _check_encoder_keys(path, config, info)
+    return encoder
+
+
+def _check_encoder_keys(path, config, info):
+    missing = [key for key in info["missing_keys"] if not key.startswith(POOLER)]
+    foreign = [key for key in info["unexpected_keys"] if not key.startswith((*HEAD_KEYS, POOLER)) and not key.endswith("position_ids")]
+    if missing or foreign:
+        problem = f"lacks {missing[0]} and {len(missing) - 1} more" if missing else f"has the unknown weight {foreign[0]} and {len(foreign) - 1} more"
+        raise InputError(f"--model_name_or_path {path}: not the weights of a {config.model_type} encoder: it {problem}")
+
+
+def load_model(head, path, config, labels, keep_head=False, seed=42, revision="main", attn_implementation=None):
+    """A model of the head's class in float32 with the encoder of `path`; returns (model, labels in the model's order).
+
+    The head is fresh (drawn from `seed`) unless `keep_head`, which needs a head of this kind with the same label names.
+    Raises InputError unless every encoder weight of the model comes from the checkpoint and the checkpoint holds none beside.
+    float32 explicitly: transformers 5 takes the checkpoint's dtype, and 16-bit weights would pass from phase to phase.
+    """
+    auto_class = getattr(transformers, head.MODEL)
+    if config.dtype in (torch.float16, torch.bfloat16):
+        logger.warning("%s holds 16-bit weights (%s): an earlier phase lost precision; loading as float32", path, config.dtype)
+    options = {"dtype": torch.float32, "attn_implementation": attn_implementation}
+    if keep_head:
+        return _load_with_head(auto_class, path, config, labels, revision, options)
+    names = labels or ("LABEL_0", "LABEL_1")  # not the parent's: a QA head has as many outputs as the configuration has labels
+    config.id2label, config.label2id = dict(enumerate(names)), {name: index for index, name in enumerate(names)}
+    set_seed(seed)
+    with _loading(path, auto_class):
+        model = auto_class.from_config(config, **options)
+    encoder, info = _from_pretrained(AutoModel, path, revision=revision, **options)
+    _check_encoder_keys(path, config, info)
+    state = encoder.state_dict()
+    if any(key.startswith(POOLER) for key in info["missing_keys"]):  # AutoModel drew its own; keep the one drawn from our seed
+        state = {key: value for key, value in state.items() if not key.startswith(POOLER)}
+    loaded = getattr(model, model.base_model_prefix).load_state_dict(state, strict=False)
+    lost = [key for key in (*loaded.missing_keys, *loaded.unexpected_keys) if not key.startswith(POOLER)]
+    if lost:
+        raise InputError(f"--model_name_or_path {path}: encoder weight {lost[0]} does not fit {auto_class.__name__}")
+    dropped = sorted({key.rsplit(".", 1)[0] for key in (*info["unexpected_keys"], *loaded.unexpected_keys)})
+    new = {key.split(".")[0] for key in model.state_dict() if not key.startswith(model.base_model_prefix + ".")}
+    new |= {"pooler"} if loaded.missing_keys else set()
+    logger.info("encoder: %d tensors from %s; new: %s; left behind: %s", len(state), path, ", ".join(sorted(new)), ", ".join(dropped) or "nothing")
+    return model, labels
+
+
+def _load_with_head(auto_class, path, config, labels, revision, options):
+    model, info = _from_pretrained(auto_class, path, config=config, revision=revision, **options)
+    if wrong := sorted((*info["missing_keys"], *info["unexpected_keys"])):
+        problem = f"has no {auto_class.__name__.removeprefix('AutoModelFor')} head ({wrong[0]} does not fit)"
+        raise InputError(f"--model_name_or_path {path}: {problem}; train one with --do_train, without --keep_head")
+    stored = [config.id2label[index] for index in sorted(config.id2label)]
+    if labels and sorted(stored) != sorted(labels):
+        problem = f"its head knows the labels {', '.join(stored)}, the task has {', '.join(labels)}"
+        raise InputError(f"--model_name_or_path {path}: {problem}; train a new head with --do_train, without --keep_head")
+    logger.info("encoder and head from %s", path)
+    return model, stored if labels else labels
+
+
+def _from_pretrained(auto_class, path, **options):
+    """(model, info about its keys); refuses weights that are not finite."""
+    with _loading(path, auto_class):
+        model, info = auto_class.from_pretrained(path, trust_remote_code=False, output_loading_info=True, **options)
+    spoiled = next((name for name, weight in model.named_parameters() if not weight.isfinite().all()), None)
+    if spoiled:
+        raise InputError(f"--model_name_or_path {path}: {spoiled} holds NaN or infinity; its training diverged, take an earlier checkpoint")
+    return model, info
+
+
+@contextlib.contextmanager
+def _loading(path, auto_class):
+    """Loading without transformers' table of keys (the caller checks and logs them) and with its errors as one line."""
+    verbosity = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    try:
+        yield
+    except Exception as error:
+        problem = "shapes differ from config.json's" if "mismatched_sizes" in str(error) else _first_line(error)
+        raise InputError(f"--model_name_or_path {path}: cannot be loaded as {auto_class.__name__} ({problem}); check or copy it again") from None
+    finally:
+        transformers.logging.set_verbosity(verbosity)
+
+
+def _first_line(error):
+    return str(error).strip().split("\n")[0][:200] or type(error).__name__
