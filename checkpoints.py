@@ -17,6 +17,7 @@ from outputs import InputError
 logger = logging.getLogger("xtreme")
 
 HEAD_KEYS = ("classifier.", "qa_outputs.", "lm_head.", "cls.", "heads.")  # what may lie beside an encoder in a checkpoint
+BERT_LIKE = ("bert", "roberta", "xlm-roberta", "xlm-roberta-xl")  # encoders built of layer[i].attention, then a feed-forward part per position
 POOLER = "pooler."  # only multiple choice reads it; new where a checkpoint has none
 
 
@@ -74,8 +75,22 @@ def load_model(head, path, config, labels, keep_head=False, seed=42, revision="m
     if config.dtype in (torch.float16, torch.bfloat16):
         logger.warning("%s holds 16-bit weights (%s): an earlier phase lost precision; loading as float32", path, config.dtype)
     options = {"dtype": torch.float32, "attn_implementation": attn_implementation}
-    if keep_head:
-        return _load_with_head(auto_class, path, config, labels, revision, options)
+    load = _load_with_head if keep_head else _load_with_fresh_head
+    model, labels = load(auto_class, path, config, labels, seed, revision, options)
+    if head.READS_FIRST_TOKEN_ONLY and config.model_type in BERT_LIKE:
+        skip_unread_positions(getattr(model, model.base_model_prefix).encoder)
+    return model, labels
+
+
+def skip_unread_positions(encoder):
+    """Let the last layer's feed-forward part see `<s>` alone where nothing else of its output is read.
+
+    Exact in training and prediction; saves two thirds of a layer: 17 % of a 4-layer encoder's work, 3 % of XLM-R Large's.
+    """
+    encoder.layer[-1].attention.register_forward_hook(lambda module, inputs, output: (output[0][:, :1], *output[1:]))
+
+
+def _load_with_fresh_head(auto_class, path, config, labels, seed, revision, options):
     names = labels or ("LABEL_0", "LABEL_1")  # not the parent's: a QA head has as many outputs as the configuration has labels
     config.id2label, config.label2id = dict(enumerate(names)), {name: index for index, name in enumerate(names)}
     set_seed(seed)
@@ -97,7 +112,7 @@ def load_model(head, path, config, labels, keep_head=False, seed=42, revision="m
     return model, labels
 
 
-def _load_with_head(auto_class, path, config, labels, revision, options):
+def _load_with_head(auto_class, path, config, labels, seed, revision, options):
     model, info = _from_pretrained(auto_class, path, config=config, revision=revision, **options)
     if wrong := sorted((*info["missing_keys"], *info["unexpected_keys"])):
         problem = f"has no {auto_class.__name__.removeprefix('AutoModelFor')} head ({wrong[0]} does not fit)"

@@ -6,6 +6,7 @@ from heads import check_label, check_texts, path_of, read_jsonl, read_lines
 from outputs import InputError, write_text
 
 MODEL = "AutoModelForSequenceClassification"
+READS_FIRST_TOKEN_ONLY = True
 
 
 def read(task, data_dir, split, language):

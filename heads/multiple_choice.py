@@ -8,6 +8,7 @@ from heads import check_texts, check_unique, path_of, read_jsonl
 from outputs import InputError, write_text
 
 MODEL = "AutoModelForMultipleChoice"
+READS_FIRST_TOKEN_ONLY = True
 
 # How each data set's row becomes (prompt, choices, index of the right choice or None): jiant's formats (X-STILTs), XTREME-R's for XCOPA.
 FORMATS = {

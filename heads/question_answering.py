@@ -10,6 +10,7 @@ from heads import check_unique, path_of, read_json, read_jsonl
 from outputs import InputError, write_json
 
 MODEL = "AutoModelForQuestionAnswering"
+READS_FIRST_TOKEN_ONLY = False
 MAX_QUERY_LENGTH = 64  # sub-tokens of the question that are kept, as in SQuAD's and XTREME's scripts
 
 

@@ -6,6 +6,7 @@ from heads import path_of, read_jsonl, read_lines
 from outputs import InputError, write_text
 
 MODEL = "AutoModelForTokenClassification"
+READS_FIRST_TOKEN_ONLY = False
 BLANK = " \t"  # what a line between sentences may hold; other white space can be a word
 
 
