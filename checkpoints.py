@@ -49,10 +49,12 @@ def load_config(path, tokenizer, max_seq_length, revision="main"):
     return config
 
 
-def load_encoder(path, config, revision="main", attn_implementation=None):
-    """The bare encoder in float32, without pooler, every weight from the checkpoint; for retrieval."""
+def load_encoder(path, config, depth, revision="main", attn_implementation=None):
+    """The bare encoder in float32 up to layer `depth`, every weight from the checkpoint; for retrieval."""
     encoder, info = _from_pretrained(AutoModel, path, dtype=torch.float32, attn_implementation=attn_implementation, config=config, revision=revision)
     _check_encoder_keys(path, config, info)
+    if config.model_type in BERT_LIKE:
+        del encoder.encoder.layer[max(1, depth) :]  # nothing reads the layers above
     return encoder
 
 

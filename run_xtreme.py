@@ -112,7 +112,7 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
     layers, labels = [], ()
     if task.head == "retrieval":
         layers = retrieval_layers(head, task, args.layer, config)
-        model = checkpoints.load_encoder(source, config, **options)
+        model = checkpoints.load_encoder(source, config, max(layers), **options)
     else:
         keep_head = args.keep_head or trained or not training_args.do_train
         model, labels = checkpoints.load_model(head, source, config, task.labels, keep_head, training_args.seed, **options)
@@ -193,8 +193,10 @@ def plan_cells(task, args):
         found = []
         for code in args.languages or table_languages:
             path = path_of(task, folder, "test", code)[0]
-            if path.exists():
+            if path.exists() and not (task.name == "mlqa" and code not in table_languages):
                 found.append(code)
+            elif path.exists():
+                raise InputError(f"--languages {code}: MLQA's scorer has no rules for it, only for {' '.join(table_languages)}; leave {code} out")
             elif args.languages and code not in {*LANGUAGES, *table_languages}:
                 raise InputError(f"--languages {code}: unknown language{nearest(code, table_languages)}; {task.name} has {' '.join(table_languages)}")
             elif args.languages:
@@ -218,7 +220,8 @@ def resolve_arguments(parser, task, args, trainer_argv, given):
     stride = args.doc_stride or task.defaults.doc_stride
     settings = Settings(args.max_seq_length or task.defaults.max_seq_length, stride, args.n_best_size, args.max_answer_length)
     origins = [(name, plain(getattr(training_args, name)), origin) for name, _, origin in flags]
-    origins += [(name, plain(getattr(training_args, name)), "given") for name in given if hasattr(training_args, name) and not name.endswith("_token")]
+    shown = [name for name in given if hasattr(training_args, name) and not name.endswith("_token")]
+    origins += [(name, plain(getattr(training_args, name)), "given") for name in shown]
     origins.append(("max_seq_length", settings.max_seq_length, "given" if args.max_seq_length else f"task default, {task.defaults.source}"))
     if task.head == "question_answering":
         origins.append(("doc_stride", stride, "given" if args.doc_stride else f"task default, {task.defaults.source}"))
@@ -336,7 +339,8 @@ def train(task, model, predictor, training_args, rows):
 def predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint, results, about):
     """Every language under every condition; a cell that was finished from the same inputs is skipped."""
     for condition, language, folder in [(name, code, folder) for name, (folder, codes) in cells.items() for code in codes]:
-        files = input_files(task, folder, ("test", "test_english", "test_gold"), language) + input_files(task, args.data_dir, THRESHOLD_SPLITS, language)
+        files = input_files(task, folder, ("test", "test_english", "test_gold"), language)
+        files += input_files(task, args.data_dir, THRESHOLD_SPLITS, language)
         inputs = sha256(checkpoint, dataclasses.asdict(predictor.settings), precision(predictor.args), layers, args.max_predict_samples, *files)
         if results.finished(task, language, condition, inputs):
             logger.info("%s %s %s: finished before, skipped", task.name, language, condition)

@@ -98,7 +98,7 @@ def peer(folder):
 
     def load(file):
         lines = [line.split("\t") for line in (folder / f"data/xnli/{file}.tsv").read_text(encoding="utf-8").splitlines()]
-        rows = datasets.Dataset.from_dict({"a": [line[0] for line in lines], "b": [line[1] for line in lines], "label": [LABELS.index(line[2]) for line in lines]})
+        rows = datasets.Dataset.from_list([{"a": a, "b": b, "label": LABELS.index(label)} for a, b, label in lines])
         return rows.map(lambda batch: tokenizer(batch["a"], batch["b"], padding="max_length", max_length=128, truncation=True), batched=True)
 
     arguments = TrainingArguments(

@@ -1,6 +1,7 @@
 """The heads: every word and every question gets an answer, windows cover everything, search is exact."""
 
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -10,9 +11,16 @@ from transformers import AutoTokenizer
 
 from heads import classification, multiple_choice, question_answering, retrieval, tagging
 from run_xtreme import Settings
-from tasks import TARGETS
+from tasks import INTERMEDIATE, TARGETS
 from training import Collator
 
+HUB_HEADS = {
+    "snli": classification,
+    "ccg": tagging,
+    "squad_v2": question_answering,
+    "hellaswag": multiple_choice,
+    "commonsense_qa": multiple_choice,
+}
 SETTINGS = Settings(max_seq_length=32, doc_stride=8, n_best_size=20, max_answer_length=30)
 
 
@@ -171,6 +179,24 @@ def test_multiple_choice_with_a_varying_number_of_choices(toy, tokenizer):
             alone = multiple_choice.forward(model, collate([features[index]]))
             assert torch.allclose(together[index, :n], alone[0], atol=1e-5)
             assert torch.isinf(together[index, n:]).all()
+
+
+def test_hub_rows_are_read_with_labels_by_name(tmp_path):
+    for folder, lines in {
+        "snli/train": [{"premise": "a", "hypothesis": "b", "label": 2}, {"premise": "c", "hypothesis": "d", "label": -1}],
+        "ccg/train": [{"tokens": ["a", "b"], "tags": ["np/n", "n"]}],
+        "squad_v2/train": [{"id": "1", "context": "x y", "question": "q", "answers": {"text": [], "answer_start": []}}] * 2,
+        "hellaswag/train": [{"ctx_a": "a", "ctx_b": "b", "endings": ["c", "d", "e", "f"], "label": "3"}],
+        "commonsense_qa/train": [{"question": "q", "choices": {"label": ["A", "B"], "text": ["x", "y"]}, "answerKey": "B"}],
+    }.items():
+        (tmp_path / folder).parent.mkdir()
+        (tmp_path / f"{folder}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    rows = {name: head.read(INTERMEDIATE[name], tmp_path, "train", "en") for name, head in HUB_HEADS.items()}
+    assert list(rows["snli"]["label"]) == ["contradiction"]  # -1: no gold label
+    assert rows["ccg"][0]["tags"] == ["np/n", "n"]
+    assert question_answering.references(rows["squad_v2"])[0]["answers"] == []
+    assert rows["hellaswag"][0]["choices"][3] == "b f" and rows["hellaswag"][0]["label"] == 3
+    assert rows["commonsense_qa"][0]["label"] == 1
 
 
 # --- retrieval

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from heads import path_of
-from tasks import TARGETS
+from tasks import INTERMEDIATE, TARGETS
 
 DATA = Path(__file__).resolve().parents[2] / "shared/data/xtreme"
 pytestmark = [pytest.mark.shared, pytest.mark.skipif(not DATA.is_dir(), reason="the real data copy is not here")]
@@ -39,3 +39,13 @@ def test_english_train_and_dev_are_read(name):
     task, head = TARGETS[name], import_module(f"heads.{TARGETS[name].head}")
     assert len(head.read(task, DATA, "train", "en")) > 300
     assert len(head.read(task, DATA, "dev", "en")) > 90
+
+
+@pytest.mark.parametrize("name", INTERMEDIATE)
+def test_intermediate_tasks_are_read(name):
+    task, head = INTERMEDIATE[name], import_module(f"heads.{INTERMEDIATE[name].head}")
+    for split in ("train", "dev"):
+        rows = head.read(task, DATA.parent / "intermediate", split, "en")
+        assert len(rows) > 250 and len(head.references(rows)) == len(rows)
+    if task.labels:
+        assert set(rows["label"]) == set(task.labels)
