@@ -21,7 +21,7 @@ import sys
 from datetime import datetime, timezone
 from pathlib import Path
 
-PACKAGES = ("torch", "transformers", "datasets", "tokenizers", "accelerate", "deepspeed", "numpy", "scikit-learn", "safetensors")
+PACKAGES = ("torch", "transformers", "datasets", "tokenizers", "accelerate", "deepspeed", "numpy", "safetensors")
 SUFFIX = {"question_answering": "json", "multiple_choice": "jsonl"}  # of a prediction file; tsv for the others
 ROW = {"task", "language", "condition", "metric", "value", "n", "inputs", "predictions"}  # keys of results.jsonl that are read back
 CHECKPOINT_FILES = ("config.json", "tokenizer.json", "sentencepiece.bpe.model", "tokenizer_config.json", "*.safetensors", "*.bin")
@@ -65,11 +65,11 @@ def sha256(*parts):
     return digest.hexdigest()
 
 
-def checkpoint_hash(folder):
-    """Content hash of a local checkpoint (weights, configuration, tokenizer); a Hub name hashes as itself."""
+def checkpoint_hash(folder, revision="main"):
+    """Content hash of a local checkpoint (weights, configuration, tokenizer); a Hub model hashes as its name and revision."""
     folder = Path(folder)
     if not folder.is_dir():
-        return sha256(str(folder))
+        return sha256(str(folder), revision)
     files = sorted({file for pattern in CHECKPOINT_FILES for file in folder.glob(pattern) if file.name != "training_args.bin"})
     return sha256(*[part for file in files for part in (file.name, file)])
 

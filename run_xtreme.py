@@ -96,7 +96,7 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
     folder, main_process = Path(training_args.output_dir), training_args.process_index == 0
 
     # The folder is new, or holds this very run.
-    parent_hash = checkpoint_hash(args.model_name_or_path)
+    parent_hash = checkpoint_hash(args.model_name_or_path, args.model_revision)
     identity = training_identity(task, args, training_args, settings, parent_hash) if training_args.do_train else None
     previous = check_folder(folder, task, identity)
     trained = identity is not None and previous.get("training", {}).get("finished", False)
@@ -139,7 +139,7 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
     if cells:
         start = time.time()
         training.prepare_to_predict(model, training_args)
-        checkpoint = checkpoint_hash(folder if identity else source)
+        checkpoint = checkpoint_hash(folder if identity else source, args.model_revision)
         predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint, results, about)
         about["seconds"]["predict"] = round(time.time() - start, 3)
 
