@@ -96,8 +96,9 @@ def neighbors(x, y, k, block=BLOCK):
     """
     import torch
 
-    x, y = torch.from_numpy(x), torch.from_numpy(y)
-    forward, backward = _Best(len(x), min(k, len(y))), _Best(len(y), min(k, len(x)))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    x, y = torch.from_numpy(x).to(device), torch.from_numpy(y).to(device)
+    forward, backward = _Best(len(x), min(k, len(y)), device), _Best(len(y), min(k, len(x)), device)
     for row in range(0, len(x), block):
         for column in range(0, len(y), block):
             similarities = x[row : row + block] @ y[column : column + block].T
@@ -109,11 +110,11 @@ def neighbors(x, y, k, block=BLOCK):
 class _Best:
     """Running top-k of rows whose candidates arrive block by block."""
 
-    def __init__(self, rows, k):
+    def __init__(self, rows, k, device):
         import torch
 
-        self.values = torch.full((rows, k), -torch.inf)
-        self.indices = torch.zeros((rows, k), dtype=torch.int64)
+        self.values = torch.full((rows, k), -torch.inf, device=device)
+        self.indices = torch.zeros((rows, k), dtype=torch.int64, device=device)
 
     def update(self, row, similarities, first_column):
         import torch
@@ -126,7 +127,7 @@ class _Best:
         self.indices[own] = indices.gather(1, order)
 
     def arrays(self):
-        return self.values.numpy(), self.indices.numpy()
+        return self.values.cpu().numpy(), self.indices.cpu().numpy()
 
 
 def _margins(values, indices, other_values):
