@@ -217,6 +217,9 @@ def resolve_arguments(parser, task, args, trainer_argv, given):
     metric, known = training_args.metric_for_best_model, {"loss", task.metric, *TABLE_METRICS.get(task.head, ())}
     if metric and metric.removeprefix("eval_") not in known:
         raise InputError(f"--metric_for_best_model {metric}: the metrics of {task.name} are {', '.join(sorted(known))}; choose one of them")
+    smoothing = training_args.label_smoothing_factor
+    if smoothing and task.head in ("question_answering", "multiple_choice"):
+        raise InputError(f"--label_smoothing_factor {smoothing}: {task.name} has no fixed set of classes to smooth over; leave it out")
     stride = args.doc_stride or task.defaults.doc_stride
     settings = Settings(args.max_seq_length or task.defaults.max_seq_length, stride, args.n_best_size, args.max_answer_length)
     origins = [(name, plain(getattr(training_args, name)), origin) for name, _, origin in flags]

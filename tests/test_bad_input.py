@@ -278,6 +278,7 @@ FLAGS = {
     "evaluate without dev": Case(f"{TRAIN} --eval_on_start", ("--eval_on_start", "--do_eval")),
     "best of nothing": Case(f"{TRAIN} --save_strategy best", ("--save_strategy best", "--do_eval")),
     "unknown metric": Case(f"{EVAL} --metric_for_best_model bleu", ("--metric_for_best_model bleu", "accuracy, loss")),
+    "smoothing over positions": Case(f"{TRAIN} --label_smoothing_factor 0.1", ("--label_smoothing_factor 0.1", "leave it out"), task="xquad"),
     "missing DeepSpeed file": Case(f"{TRAIN} --deepspeed none.json", ("none.json", "deepspeed")),
     "missing accelerator file": Case(f"{TRAIN} --accelerator_config none.json", ("none.json", "No such file")),
     "JSON flag": Case(f"{TRAIN} --lr_scheduler_kwargs {{bad", ("TrainingArguments", "--help")),
