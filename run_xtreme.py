@@ -139,7 +139,7 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
     if cells:
         start = time.time()
         training.prepare_to_predict(model, training_args)
-        checkpoint = checkpoint_hash(folder if identity else source, args.model_revision)
+        checkpoint = checkpoint_hash(folder) if identity else parent_hash
         predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint, results, about)
         about["seconds"]["predict"] = round(time.time() - start, 3)
 
@@ -273,14 +273,12 @@ def limit(rows, number):
 
 def training_identity(task, args, training_args, settings, parent_hash):
     """All that decides what training computes; a folder holds one such run."""
-    import training
-
     if Path(training_args.output_dir).resolve() == Path(args.model_name_or_path).resolve():
         raise InputError(f"--output_dir {training_args.output_dir} is also --model_name_or_path; train into a new folder")
     return {
         "parent": parent_hash,
         "data": sha256(*input_files(task, args.data_dir, ("train", "dev") if training_args.do_eval else ("train",), "en")),
-        "processes": training.world_size(),
+        "processes": training_args.world_size,
         **{name: getattr(args, name) for name in ("keep_head", "max_train_samples", "max_eval_samples", "pad_to_max_length")},
         **{name: plain(getattr(training_args, name)) for name in DECISIVE},
         "max_seq_length": settings.max_seq_length,
@@ -341,6 +339,7 @@ def train(task, model, predictor, training_args, rows):
 
 def predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint, results, about):
     """Every language under every condition; a cell that was finished from the same inputs is skipped."""
+    thresholds = {}  # of bucc2018: language -> one per layer, the same under every condition
     for condition, language, folder in [(name, code, folder) for name, (folder, codes) in cells.items() for code in codes]:
         files = input_files(task, folder, ("test", "test_english", "test_gold"), language)
         files += input_files(task, args.data_dir, THRESHOLD_SPLITS, language)
@@ -350,7 +349,9 @@ def predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint,
             continue
         found = rows[condition, language]
         if task.head == "retrieval":
-            scores, counts, n, predictions = retrieve(task, model, predictor, found, rows.get(("dev", language)), layers)
+            if ("dev", language) in rows and language not in thresholds:
+                thresholds[language] = tune(model, predictor, rows["dev", language], layers)
+            scores, counts, n, predictions = retrieve(task, model, predictor, found, layers, thresholds.get(language))
         else:
             scores, counts, n, predictions = predict_cell(task, model, predictor, found, language, f"{language} {condition}")
         if predictor.args.process_index == 0:
@@ -386,15 +387,23 @@ def retrieval_layers(head, task, asked, config):
     return [protocol if asked is None else int(asked)]
 
 
-def retrieve(task, model, predictor, rows, dev, layers):
-    """One language of Tatoeba or BUCC at every layer: as predict_cell; only the first layer's counts and predictions are returned."""
+def tune(model, predictor, dev, layers):
+    """BUCC's margin threshold at every layer: the one with the best F1 on dev."""
+    head, vectors = predictor.head, predictor.head.embed(dev, model, predictor, layers)
+    return [head.best_threshold(head.scored_pairs(vectors, position), dev["gold"]) for position in range(len(layers))]
+
+
+def retrieve(task, model, predictor, rows, layers, thresholds):
+    """One language of Tatoeba, or with `thresholds` of BUCC, at every layer: as predict_cell; counts and predictions are the first layer's."""
     import metrics
 
     head, outcome, scores = predictor.head, None, {}
-    test = head.embed(rows, model, predictor, layers)
-    dev_vectors = head.embed(dev, model, predictor, layers) if dev else None
+    vectors = head.embed(rows, model, predictor, layers)
     for position, layer in enumerate(layers):
-        found = head.search(test, position) if dev is None else {"": head.mine_pairs(test, dev_vectors, position)}
+        if thresholds is None:
+            found = head.search(vectors, position)
+        else:
+            found = {"": [pair for pair, margin in head.scored_pairs(vectors, position).items() if margin >= thresholds[position]]}
         for variant, predictions in found.items():
             counts = head.count(task, rows, predictions)
             suffix = variant + (f"_layer{layer}" if position else "")

@@ -9,7 +9,7 @@ evaluate.py) or in XTREME's data layout (--data_dir). Writes --output_file:
     {task: {metric: average, "metric": task score, lang: {metric: value}}, "groups": {group: value}, "overall": value or null,
      "missing": {task: {lang: why}}, "ignored": [what is no part of the benchmark]}
 
-Copy with it: arguments.py metrics.py outputs.py tasks.py; for --data_dir also heads/.
+Copy with it: arguments.py heads/ metrics.py outputs.py tasks.py.
 """
 
 import importlib
@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from arguments import Parser
+from heads import decode, path_of
 from metrics import METRICS, family, main_score, score
 from outputs import InputError, write_json
 from tasks import BENCHMARKS, TARGETS
@@ -33,12 +34,7 @@ class Missing(Exception):
 
 
 def read_text(path):
-    content = Path(path).read_bytes()
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{path}, line {line}: byte 0x{content[error.start]:02x} is not UTF-8; convert the file to UTF-8") from None
+    return decode(path, Path(path).read_bytes())
 
 
 def read_labels(path):
@@ -126,13 +122,10 @@ def gold_of_labels(labels_dir, record, language):
 
 def gold_of_data(data_dir, record, language):
     """Gold labels as the head of the task reads them: of Tatoeba the line number, of BUCC the gold pairs."""
-    if record.not_runnable or not Path(data_dir, record.files["test"].format(lang=language)).is_file():
+    if record.not_runnable or not path_of(record, data_dir, "test", language)[0].is_file():
         raise Missing("no test file")
-    try:
-        head = importlib.import_module(f"heads.{record.head}")  # here: it loads `datasets`, which takes seconds
-        rows = head.read(record, data_dir, "test", language)
-    except ValueError as error:
-        raise InputError(str(error)) from None
+    head = importlib.import_module(f"heads.{record.head}")  # here: it loads `datasets`, which takes seconds
+    rows = head.read(record, data_dir, "test", language)
     gold = rows["gold"] if record.head == "retrieval" else head.references(rows)
     if gold is None:
         raise Missing("no labels")

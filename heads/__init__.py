@@ -35,14 +35,19 @@ def read_text(path):
         raise InputError(f"{path}: no such file; check --data_dir or download the task") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from None
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{path}, line {line}: byte 0x{content[error.start]:02x} is not UTF-8; convert the file to UTF-8") from None
+    text = decode(path, content, "utf-8-sig")
     if not text.strip():
         raise InputError(f"{path}: the file is empty; download it again")
     return text
+
+
+def decode(path, content, encoding="utf-8"):
+    """The text of a file's bytes; the error names the first line that is not UTF-8."""
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{path}, line {line}: byte 0x{content[error.start]:02x} is not UTF-8; convert the file to UTF-8") from None
 
 
 def read_lines(path):

@@ -210,7 +210,7 @@ def embed(rows, model, predictor, layers):
         features = encode(texts, predictor.tokenizer, predictor.settings)
         found = run_batches(lambda batch: {"vector": pooled(model, batch, layers)}, features, predictor.collator, desc=side, **predictor.options)
         sides[side] = ids, np.stack(found["vector"])
-    return {**sides, "gold": rows["gold"]}
+    return sides
 
 
 def search(sides, position):
@@ -218,14 +218,10 @@ def search(sides, position):
     return nearest(*(normalize(sides[side][1][:, position]) for side in ("source", "english")))
 
 
-def mine_pairs(test, dev, position):
-    """BUCC's predictions from the vectors of one layer: pairs of ids, with the threshold that is best on dev."""
-    scored = []
-    for sides in (dev, test):
-        candidates = mine(*(normalize(sides[side][1][:, position]) for side in ("source", "english")))
-        scored.append(named_pairs(candidates, sides["source"][0], sides["english"][0]))
-    threshold = best_threshold(scored[0], dev["gold"])
-    return [pair for pair, score in scored[1].items() if score >= threshold]
+def scored_pairs(sides, position):
+    """BUCC's candidates from the vectors of one layer: {(source id, English id): margin}."""
+    candidates = mine(*(normalize(sides[side][1][:, position]) for side in ("source", "english")))
+    return named_pairs(candidates, sides["source"][0], sides["english"][0])
 
 
 def count(task, rows, predictions):
