@@ -8,11 +8,14 @@ import argparse
 import ast
 import difflib
 import importlib.util
+import logging
 import os
 import re
 from pathlib import Path
 
-from outputs import InputError
+from outputs import InputError, plain
+
+logger = logging.getLogger("xtreme")
 
 # Flags that transformers 5 no longer has -> what to write instead.
 RENAMED_FLAGS = {
@@ -63,6 +66,11 @@ RANGES = {
     "data_seed": (0, 2**32 - 1),
     "dataloader_num_workers": (0, 1e4),
 }
+
+# Arguments of TrainingArguments that decide what a training run computes: a folder holds one run, so they must not change in it.
+DECISIVE = """learning_rate num_train_epochs max_steps per_device_train_batch_size gradient_accumulation_steps warmup_steps weight_decay
+lr_scheduler_type optim adam_beta1 adam_beta2 adam_epsilon max_grad_norm label_smoothing_factor bf16 fp16 seed data_seed
+train_sampling_strategy load_best_model_at_end metric_for_best_model eval_strategy eval_steps neftune_noise_alpha""".split()
 
 TRUE, FALSE = ("true", "1", "yes", "y", "t"), ("false", "0", "no", "n", "f")  # HfArgumentParser's spellings
 STRAY = "unexpected argument {!r}; every value belongs to a --flag before it"
@@ -238,6 +246,29 @@ def check_values(training_args):
         raise InputError("--save_strategy best: best by what? Add --do_eval or --metric_for_best_model")
 
 
+def check_smoothing(training_args, tasks):
+    """Refuse label smoothing where the classes are positions or choices."""
+    without = [task.name for task in tasks if task.head in ("question_answering", "multiple_choice", "masked_lm")]
+    smoothing = training_args.label_smoothing_factor
+    if smoothing and without:
+        raise InputError(f"--label_smoothing_factor {smoothing}: {without[0]} has no fixed set of classes to smooth over; leave it out")
+
+
+def trainer_origins(training_args, flags, given):
+    """[(name, value, where it comes from)] of the TrainingArguments that a default or the command line set."""
+    shown = [name for name in given if hasattr(training_args, name) and not name.endswith("_token")]
+    origins = [(name, origin) for name, _, origin in flags] + [(name, "given") for name in shown]
+    return [(name, plain(getattr(training_args, name)), origin) for name, origin in origins]
+
+
+def log_settings(training_args, origins):
+    for name, value, origin in origins:
+        logger.info("%-30s %-16s %s", name, value, origin)
+    if training_args.do_train:
+        per_device, steps, world = training_args.per_device_train_batch_size, training_args.gradient_accumulation_steps, training_args.world_size
+        logger.info("effective batch %d = %d x %d processes x %d accumulation", per_device * steps * world, per_device, world, steps)
+
+
 def nearest(value, choices):
     """A hint for a misspelt value: "; did you mean 'panx'?" or nothing."""
     near = difflib.get_close_matches(str(value), list(choices), n=1, cutoff=0.5)
@@ -249,7 +280,7 @@ def parse_conditions(tokens, data_dir):
     conditions = {}
     for token in tokens or [f"clean={data_dir}"]:
         name, separator, folder = token.partition("=")
-        if not separator or not re.fullmatch(r"[\w.+-]+", name) or name in (".", ".."):
+        if not separator or not re.fullmatch(r"[\w.+-]+", name) or name in (".", "..", "dev"):
             raise InputError(f"--conditions {token!r}: write NAME=FOLDER, NAME of letters, digits and . _ + -, e.g. keyboard-2=noised/keyboard-2")
         if name in conditions:
             raise InputError(f"--conditions: the name {name!r} stands twice; give each condition its own name")
@@ -257,3 +288,14 @@ def parse_conditions(tokens, data_dir):
             raise InputError(f"--conditions {name}={folder}: no such folder; write the noised sets first (perturb.py) or correct the path")
         conditions[name] = folder
     return conditions
+
+
+def set_up_logging():
+    """Our messages on the first process, no progress bars of `datasets`."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logger.setLevel(logging.INFO if int(os.environ.get("RANK", 0)) == 0 else logging.ERROR)
+    import datasets
+    import transformers
+
+    datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()

@@ -1,16 +1,20 @@
 """How a checkpoint becomes a model: an encoder in float32 with every weight accounted for, under a fresh or a kept head.
 
-Phases hand over plain Hugging Face folders. Shared by the run scripts; copy with them.
+Phases hand over plain Hugging Face folders; phase 2's heads lie beside the encoder, in heads.safetensors (see multitask.py).
+Shared by the run scripts; copy with them.
 """
 
 import contextlib
+import json
 import logging
 import os
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoModel, AutoTokenizer, set_seed
+from safetensors import SafetensorError, safe_open
+from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoTokenizer, set_seed
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING
+from transformers.utils import cached_file
 
 from outputs import InputError
 
@@ -19,6 +23,7 @@ logger = logging.getLogger("xtreme")
 HEAD_KEYS = ("classifier.", "qa_outputs.", "lm_head.", "cls.", "heads.")  # what may lie beside an encoder in a checkpoint
 BERT_LIKE = ("bert", "roberta", "xlm-roberta", "xlm-roberta-xl")  # encoders built of layer[i].attention, then a feed-forward part per position
 POOLER = "pooler."  # only multiple choice reads it; new where a checkpoint has none
+HEADS_FILE = "heads.safetensors"  # tensors <task>.<name>; metadata {"heads": {task: {"kind", "labels"}}}
 
 
 def load_tokenizer(path, revision="main"):
@@ -51,11 +56,23 @@ def load_config(path, tokenizer, max_seq_length, revision="main"):
 
 def load_encoder(path, config, depth, revision="main", attn_implementation=None):
     """The bare encoder in float32 up to layer `depth`, every weight from the checkpoint; for retrieval."""
-    encoder, info = _from_pretrained(AutoModel, path, dtype=torch.float32, attn_implementation=attn_implementation, config=config, revision=revision)
-    _check_encoder_keys(path, config, info)
+    options = {"dtype": torch.float32, "attn_implementation": attn_implementation, "revision": revision}
+    encoder, _ = load_whole_encoder(path, config, **options)
     if config.model_type in BERT_LIKE:
         del encoder.encoder.layer[max(1, depth) :]  # nothing reads the layers above
     return encoder
+
+
+def load_whole_encoder(path, config, **options):
+    """(the bare encoder, transformers' info about its keys), all weights but a pooler from the checkpoint."""
+    encoder, info = _from_pretrained(AutoModel, path, config=config, **options)
+    _check_encoder_keys(path, config, info)
+    return encoder, info
+
+
+def load_masked_lm(path, config, **options):
+    """The encoder with the masked LM head of its pretraining."""
+    return _from_pretrained(AutoModelForMaskedLM, path, config=config, **options)[0]
 
 
 def _check_encoder_keys(path, config, info):
@@ -69,7 +86,8 @@ def _check_encoder_keys(path, config, info):
 def load_model(head, path, config, labels, keep_head=False, seed=42, revision="main", attn_implementation=None):
     """A model of the head's class in float32 with the encoder of `path`; returns (model, labels in the model's order).
 
-    The head is fresh (drawn from `seed`) unless `keep_head`, which needs a head of this kind with the same label names.
+    The head is fresh (drawn from `seed`) unless `keep_head`: True for the model's own head, or a task's name for one of phase
+    2's in heads.safetensors. A kept head must be of this kind, with the same label names.
     Raises InputError unless every encoder weight of the model comes from the checkpoint and the checkpoint holds none beside.
     float32 explicitly: transformers 5 takes the checkpoint's dtype, and 16-bit weights would pass from phase to phase.
     """
@@ -77,19 +95,27 @@ def load_model(head, path, config, labels, keep_head=False, seed=42, revision="m
     if config.dtype in (torch.float16, torch.bfloat16):
         logger.warning("%s holds 16-bit weights (%s): an earlier phase lost precision; loading as float32", path, config.dtype)
     options = {"dtype": torch.float32, "attn_implementation": attn_implementation}
-    load = _load_with_head if keep_head else _load_with_fresh_head
-    model, labels = load(auto_class, path, config, labels, seed, revision, options)
+    if isinstance(keep_head, str):
+        model, labels = _load_with_stored_head(auto_class, path, config, labels, seed, revision, options, keep_head, kind_of(head))
+    else:
+        load = _load_with_head if keep_head else _load_with_fresh_head
+        model, labels = load(auto_class, path, config, labels, seed, revision, options)
     if head.READS_FIRST_TOKEN_ONLY and config.model_type in BERT_LIKE:
         skip_unread_positions(getattr(model, model.base_model_prefix).encoder)
     return model, labels
 
 
-def skip_unread_positions(encoder):
-    """Let the last layer's feed-forward part see `<s>` alone where nothing else of its output is read.
+def kind_of(head):
+    """The name of a head module: "classification"."""
+    return head.__name__.rpartition(".")[2]
+
+
+def skip_unread_positions(encoder, applies=lambda: True):
+    """Let the last layer's feed-forward part see `<s>` alone where nothing else of its output is read, asked by `applies()`.
 
     Exact in training and prediction; saves two thirds of a layer: 17 % of a 4-layer encoder's work, 3 % of XLM-R Large's.
     """
-    encoder.layer[-1].attention.register_forward_hook(lambda module, inputs, output: (output[0][:, :1], *output[1:]))
+    encoder.layer[-1].attention.register_forward_hook(lambda module, inputs, output: (output[0][:, :1], *output[1:]) if applies() else None)
 
 
 def _load_with_fresh_head(auto_class, path, config, labels, seed, revision, options):
@@ -118,13 +144,49 @@ def _load_with_head(auto_class, path, config, labels, seed, revision, options):
     model, info = _from_pretrained(auto_class, path, config=config, revision=revision, **options)
     if wrong := sorted((*info["missing_keys"], *info["unexpected_keys"])):
         problem = f"has no {auto_class.__name__.removeprefix('AutoModelFor')} head ({wrong[0]} does not fit)"
-        raise InputError(f"--model_name_or_path {path}: {problem}; train one with --do_train, without --keep_head")
+        stored = stored_heads(path, revision)[0]
+        beside = f" or name one of {HEADS_FILE} with --keep_head: {', '.join(stored)}" if stored else ""
+        raise InputError(f"--model_name_or_path {path}: {problem}; train one with --do_train, without --keep_head{beside}")
     stored = [config.id2label[index] for index in sorted(config.id2label)]
-    if labels and sorted(stored) != sorted(labels):
-        problem = f"its head knows the labels {', '.join(stored)}, the task has {', '.join(labels)}"
-        raise InputError(f"--model_name_or_path {path}: {problem}; train a new head with --do_train, without --keep_head")
+    _check_labels(path, "its head", stored, labels)
     logger.info("encoder and head from %s", path)
     return model, stored if labels else labels
+
+
+def _check_labels(path, which, stored, labels):
+    if labels and sorted(stored) != sorted(labels):
+        problem = f"{which} knows the labels {', '.join(stored) or '(none)'}, the task has {', '.join(labels)}"
+        raise InputError(f"--model_name_or_path {path}: {problem}; train a new head with --do_train, without --keep_head")
+
+
+def _load_with_stored_head(auto_class, path, config, labels, seed, revision, options, name, kind):
+    """A head of phase 2 on its encoder; every weight of the head must be there."""
+    stored, tensors = stored_heads(path, revision)
+    alike = [task for task, about in stored.items() if about["kind"] == kind]
+    if name not in alike:
+        problem = f"its {HEADS_FILE} has the {kind} heads {', '.join(alike) or '(none)'}" if stored else f"has no {HEADS_FILE}"
+        raise InputError(f"--keep_head {name}: {path} {problem}; name one of these, or train a new head without --keep_head")
+    _check_labels(path, f"its head {name}", stored[name]["labels"], labels)
+    model, _ = _load_with_fresh_head(auto_class, path, config, tuple(stored[name]["labels"]), seed, revision, options)
+    head = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
+    expected = {key: value.shape for key, value in model.state_dict().items() if not key.startswith(model.base_model_prefix + ".")}
+    if {key: value.shape for key, value in head.items()} != expected:
+        raise InputError(f"--keep_head {name}: its weights in {path}/{HEADS_FILE} do not fit {auto_class.__name__}; train the phase again")
+    model.load_state_dict(head, strict=False)
+    logger.info("head %s from %s", name, HEADS_FILE)
+    return model, stored[name]["labels"] if labels else labels
+
+
+def stored_heads(path, revision="main"):
+    """heads.safetensors of a checkpoint: ({task: {"kind", "labels"}}, {"<task>.<name>": tensor}); both empty where there is none."""
+    try:
+        file = cached_file(path, HEADS_FILE, revision=revision, _raise_exceptions_for_missing_entries=False)
+        if file is None:
+            return {}, {}
+        with safe_open(file, "pt") as tensors:
+            return json.loads(tensors.metadata()["heads"]), {name: tensors.get_tensor(name) for name in tensors.keys()}
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}/{HEADS_FILE}: cannot be read ({_first_line(error)}); copy it again or train the phase again") from None
 
 
 def _from_pretrained(auto_class, path, **options):

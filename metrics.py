@@ -181,10 +181,12 @@ def count_mlqa(references, predictions, language=None):
     return count_answers(references, predictions, rules=language)
 
 
-def best_no_answer_threshold(references, predictions, no_answer_scores):
-    """(threshold, scores) with the best SQuAD 2.0 F1, where the answer becomes empty when its no-answer score > threshold.
+def best_no_answer_threshold(references, predictions, no_answer_scores, metric="f1"):
+    """(threshold, scores) with the best SQuAD 2.0 `metric`, where the answer becomes empty when its no-answer score > threshold.
 
-    references and predictions as in `count_answers`; no_answer_scores: {id: float}. Of equally good thresholds, the lowest.
+    references and predictions as in `count_answers`; no_answer_scores: {id: float}. Of equally good thresholds, the lowest. The
+    official best_f1 and best_exact, each at a threshold of its own; the official script also tries cuts between equal scores,
+    which no threshold makes.
     """
     if not references:
         raise ValueError("no examples to choose a threshold on")
@@ -192,7 +194,7 @@ def best_no_answer_threshold(references, predictions, no_answer_scores):
     empty = count_squad_v2(references, {row["id"]: "" for row in answered})
     given = np.array([no_answer_scores[row["id"]] for row in answered], dtype=float)  # [questions]
     order = np.argsort(given, kind="stable")
-    gain = np.cumsum([answered[index]["f1"] - empty[index]["f1"] for index in order])
+    gain = np.cumsum([answered[index][metric] - empty[index][metric] for index in order])
     last = np.flatnonzero(np.append(np.diff(given[order]) > 0, True))  # equal scores are answered together
     best = int(gain[last].argmax())
     threshold = float(given[order][last[best]]) if gain[last[best]] > 0 else float(given.min() - 1)
@@ -264,7 +266,7 @@ _accuracy, _answers = partial(_mean, accuracy="correct"), partial(_mean, exact_m
 FAMILIES = {
     "label": Family(count_accuracy, _accuracy, ("accuracy",)),
     "choice": Family(count_accuracy, _accuracy, ("accuracy",), "jsonl"),
-    "paraphrase": Family(count_paraphrases, _paraphrase_scores, ("accuracy",)),
+    "paraphrase": Family(count_paraphrases, _paraphrase_scores, ("accuracy", "f1")),  # GLUE's score of QQP
     "chunk": Family(count_chunks, _chunk_scores, ("f1",)),
     "token": Family(count_tokens, _token_accuracy, ("accuracy",)),
     "squad": Family(count_squad, _answers, ("exact_match", "f1"), "json"),

@@ -157,19 +157,20 @@ def plain(value):
     return getattr(value, "value", value)
 
 
-def describe_run(script, argv, args, training_args, origins, previous, parent_hash):
+def describe_run(script, argv, name, args, training_args, origins, previous, parent_hash):
     """run.json: what is needed to repeat the run. Tokens are masked by to_sanitized_dict."""
-    before = read_run(args.model_name_or_path)
-    parent = {"path": args.model_name_or_path, "checkpoint": parent_hash, "command": before.get("command"), "seed": before.get("seed")}
-    if Path(args.model_name_or_path).resolve() == Path(training_args.output_dir).resolve():
+    source = args.model_name_or_path or args.config_name
+    before = read_run(source)
+    parent = {"path": source, "checkpoint": parent_hash, "command": before.get("command"), "seed": before.get("seed")}
+    if Path(source).resolve() == Path(training_args.output_dir).resolve():
         parent = previous.get("parent", parent)  # predicting with the folder's own model
-    manifest = Path(args.data_dir) / "manifest.json"
+    manifest = Path(args.data_dir or ".") / "manifest.json"
     history = previous.get("history", []) + ([{key: previous[key] for key in ("command", "started_at")}] if previous else [])
     return {
         "command": f"python {script} {shlex.join(mask_tokens(argv))}",
-        "task": args.task,
+        "task": name,
         "seed": training_args.seed,
-        "model_name_or_path": args.model_name_or_path,
+        "model_name_or_path": source,
         "parent": parent,
         "arguments": vars(args),
         "training_arguments": {key: plain(value) for key, value in training_args.to_sanitized_dict().items()},
@@ -209,10 +210,14 @@ class Results:
                     raise InputError(f"{self.path}, line {number}: broken; remove the file to predict everything again") from None
 
     def prediction_path(self, task, language, condition):
-        return self.folder / "predictions" / condition / task.name / f"test-{language}.{SUFFIX.get(task.head, 'tsv')}"
+        return self.folder / "predictions" / condition / task.name / f"{self.split(condition)}-{language}.{SUFFIX.get(task.head, 'tsv')}"
 
     def score_path(self, task, language, condition):
-        return self.folder / "scores" / condition / task.name / f"test-{language}.jsonl"
+        return self.folder / "scores" / condition / task.name / f"{self.split(condition)}-{language}.jsonl"
+
+    @staticmethod
+    def split(condition):
+        return "dev" if condition == "dev" else "test"
 
     def cell(self, task, language, condition):
         wanted = (task.name, language, condition)
@@ -227,10 +232,11 @@ class Results:
         return rows[0]["metric"] is None or scores.exists()
 
     def add(self, task, language, condition, scores, counts, n, inputs, **about):
-        """Record one cell whose prediction file is already written; `counts` None means a file without labels."""
+        """Record one cell whose prediction file, if it has one, is already written; `counts` None means a file without labels."""
         if counts is not None:
             write_text(self.score_path(task, language, condition), "".join(json.dumps(row) + "\n" for row in counts))
-        predictions = sha256(self.prediction_path(task, language, condition))
+        file = self.prediction_path(task, language, condition)
+        predictions = sha256(file) if file.exists() else None
         base = {"task": task.name, "language": language, "condition": condition}
         self.rows = [row for row in self.rows if {**row, **base} != row]
         for metric, value in (scores or {None: None}).items():
@@ -273,14 +279,15 @@ def table(results, task, languages, conditions, metrics):
     return "\n".join([title, *body])
 
 
-def write_card(output_dir, task, run, text_table):
+def write_card(output_dir, name, description, run, text_table):
     """README.md of the run: a model card with the command and the table."""
-    front = f"---\nlibrary_name: transformers\nbase_model: {run['model_name_or_path']}\ntags:\n- cross-lingual\n- xtreme\n- {task.name}\n---\n"
-    body = f"""
-# {Path(output_dir).name}: {task.name}
+    front = f"---\nlibrary_name: transformers\nbase_model: {run['model_name_or_path']}\ntags:\n- cross-lingual\n- xtreme\n"
+    tags = "".join(f"- {task}\n" for task in name.split("+"))
+    body = f"""---
 
-Zero-shot cross-lingual transfer: fine-tuned on English {task.name}, evaluated in every language below (scores in percent).
-Test files without gold labels are predicted and marked "no labels".
+# {Path(output_dir).name}: {name}
+
+{description}
 
 ```
 {text_table}
@@ -294,4 +301,4 @@ Made by
 
 with seed {run["seed"]}; settings, versions and data hashes are in `run.json`, all metrics in `results.jsonl`.
 """
-    write_text(Path(output_dir) / "README.md", front + body)
+    write_text(Path(output_dir) / "README.md", front + tags + body)

@@ -9,43 +9,29 @@
   torchrun --nproc_per_node 8 run_xtreme.py --task xnli ...
 
 Reads: --data_dir in google/xtreme's own layout, and a checkpoint folder or Hub id. Writes: the README's "Outputs".
-Copy with it: arguments.py checkpoints.py heads/ metrics.py outputs.py tasks.py training.py.
+Copy with it: arguments.py batching.py checkpoints.py heads/ metrics.py outputs.py prediction.py tasks.py training.py.
 """
 
 import dataclasses
 import logging
-import math
 import os
 import sys
 import time
 from importlib import import_module
 from pathlib import Path
 
-from arguments import Parser, nearest, parse, parse_conditions, task_defaults, trainer_arguments, truthy
+from arguments import DECISIVE, Parser, check_smoothing, log_settings, nearest, parse, parse_conditions, set_up_logging
+from arguments import task_defaults, trainer_arguments, trainer_origins, truthy
+from heads import Settings
 from outputs import InputError, Results, check_folder, checkpoint_hash, describe_run, now, plain, sha256, table, write_card, write_json
 from tasks import LANGUAGES, TARGETS
 
 logger = logging.getLogger("xtreme")
 
-# Arguments of TrainingArguments that decide what a training run computes: a folder holds one run, so they must not change in it.
-DECISIVE = """learning_rate num_train_epochs max_steps per_device_train_batch_size gradient_accumulation_steps warmup_steps weight_decay
-lr_scheduler_type optim adam_beta1 adam_beta2 adam_epsilon max_grad_norm label_smoothing_factor bf16 fp16 seed data_seed
-train_sampling_strategy load_best_model_at_end metric_for_best_model eval_strategy eval_steps neftune_noise_alpha""".split()
-
-
 THRESHOLD_SPLITS = ("dev", "dev_english", "dev_gold")  # of bucc2018, whose threshold is tuned on its clean dev set
 TABLE_METRICS = {"tagging": ("f1", "accuracy"), "question_answering": ("f1", "exact_match"), "bucc2018": ("f1", "precision", "recall")}
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What encoding and decoding depend on, beside the data and the model."""
-
-    max_seq_length: int
-    doc_stride: int
-    n_best_size: int
-    max_answer_length: int
-    null_score_diff_threshold: float = math.inf  # SQuAD 2.0 only: XTREME's questions all have answers
+CARD = """Zero-shot cross-lingual transfer: fine-tuned on English {}, evaluated in every language below (scores in percent).
+Test files without gold labels are predicted and marked "no labels"."""
 
 
 def build_parser():
@@ -57,7 +43,8 @@ def build_parser():
     add("--model_revision", default="main", help="branch, tag or commit of a Hub model")
     add("--languages", nargs="+", action="extend", help="languages to predict (default: every language of the task that is on disk)")
     add("--conditions", nargs="+", action="extend", metavar="NAME=DIR", help="evaluation folders in the same layout (default: clean=DATA_DIR)")
-    add("--keep_head", action="store_true", help="start from the checkpoint's head; its label names must be the task's (default: fresh)")
+    add("--keep_head", nargs="?", const=True, default=False, metavar="TASK",
+        help="start from the checkpoint's own head, or from phase 2's for TASK; its label names must be the task's (default: fresh)")  # fmt: skip
     add("--max_seq_length", type=int, help="longest input in sub-tokens (default: the task's)")
     add("--doc_stride", type=int, help="question answering: sub-tokens from one window to the next (default: the task's)")
     add("--n_best_size", type=int, default=20, help="question answering: start and end candidates per window")
@@ -89,6 +76,7 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
     """The story: settings, folder, data, model, training, predictions, table. Nothing is written before all input is checked."""
     set_up_logging()
     import checkpoints
+    import prediction
     import training
 
     training_args, settings, origins = resolve_arguments(parser, task, args, trainer_argv, given)
@@ -114,14 +102,14 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
         layers = retrieval_layers(head, task, args.layer, config)
         model = checkpoints.load_encoder(source, config, max(layers), **options)
     else:
-        keep_head = args.keep_head or trained or not training_args.do_train
+        keep_head = True if trained else args.keep_head or not training_args.do_train
         model, labels = checkpoints.load_model(head, source, config, task.labels, keep_head, training_args.seed, **options)
-    predictor = training.Predictor(head, labels, settings, training_args, tokenizer, args.pad_to_max_length)
+    predictor = prediction.Predictor(head, labels, settings, training_args, tokenizer, args.pad_to_max_length)
 
     # From here on the folder is ours.
     results = Results(folder)
     log_settings(training_args, origins)
-    about = describe_run("run_xtreme.py", argv, args, training_args, origins, previous, parent_hash)
+    about = describe_run("run_xtreme.py", argv, args.task, args, training_args, origins, previous, parent_hash)
     about["training"] = {**identity, "finished": trained} if identity else previous.get("training")
     if main_process:
         write_json(folder / "run.json", about)
@@ -138,7 +126,7 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
 
     if cells:
         start = time.time()
-        training.prepare_to_predict(model, training_args)
+        prediction.prepare_to_predict(model, training_args)
         checkpoint = checkpoint_hash(folder) if identity else parent_hash
         predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint, results, about)
         about["seconds"]["predict"] = round(time.time() - start, 3)
@@ -147,7 +135,7 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
         write_json(folder / "run.json", {**about, "finished_at": now()})
         if cells:
             text = result_tables(task, results, cells, layers)
-            write_card(folder, task, about, text)
+            write_card(folder, task.name, CARD.format(task.name), about, text)
             print(f"\n{text}\n\npredictions  {folder / 'predictions'}\nresults      {results.path}")
     training.finish_distributed()
 
@@ -217,27 +205,15 @@ def resolve_arguments(parser, task, args, trainer_argv, given):
     metric, known = training_args.metric_for_best_model, {"loss", task.metric, *TABLE_METRICS.get(task.head, ())}
     if metric and metric.removeprefix("eval_") not in known:
         raise InputError(f"--metric_for_best_model {metric}: the metrics of {task.name} are {', '.join(sorted(known))}; choose one of them")
-    smoothing = training_args.label_smoothing_factor
-    if smoothing and task.head in ("question_answering", "multiple_choice"):
-        raise InputError(f"--label_smoothing_factor {smoothing}: {task.name} has no fixed set of classes to smooth over; leave it out")
+    check_smoothing(training_args, [task])
     stride = args.doc_stride or task.defaults.doc_stride
     settings = Settings(args.max_seq_length or task.defaults.max_seq_length, stride, args.n_best_size, args.max_answer_length)
-    origins = [(name, plain(getattr(training_args, name)), origin) for name, _, origin in flags]
-    shown = [name for name in given if hasattr(training_args, name) and not name.endswith("_token")]
-    origins += [(name, plain(getattr(training_args, name)), "given") for name in shown]
+    origins = trainer_origins(training_args, flags, given)
     origins.append(("max_seq_length", settings.max_seq_length, "given" if args.max_seq_length else f"task default, {task.defaults.source}"))
     if task.head == "question_answering":
         origins.append(("doc_stride", stride, "given" if args.doc_stride else f"task default, {task.defaults.source}"))
     origins.sort(key=lambda row: row[0])
     return training_args, settings, origins
-
-
-def log_settings(training_args, origins):
-    for name, value, origin in origins:
-        logger.info("%-30s %-16s %s", name, value, origin)
-    if training_args.do_train:
-        per_device, steps, world = training_args.per_device_train_batch_size, training_args.gradient_accumulation_steps, training_args.world_size
-        logger.info("effective batch %d = %d x %d processes x %d accumulation", per_device * steps * world, per_device, world, steps)
 
 
 def input_files(task, folder, splits, language):
@@ -286,19 +262,6 @@ def training_identity(task, args, training_args, settings, parent_hash):
     }
 
 
-def resume_point(training_args):
-    """The checkpoint folder to go on from: as asked for, or the last one that an interrupted run left here."""
-    from transformers.trainer_utils import get_last_checkpoint
-
-    asked, folder = training_args.resume_from_checkpoint, training_args.output_dir
-    if asked and str(asked).lower() not in ("true", "last"):
-        return asked
-    last = get_last_checkpoint(folder) if os.path.isdir(folder) else None
-    if last:
-        logger.info("going on from %s", last)
-    return last
-
-
 def train(task, model, predictor, training_args, rows):
     """Fine-tune on English where `rows` has "train", score English dev where it has "dev"; returns seconds per stage.
 
@@ -308,7 +271,7 @@ def train(task, model, predictor, training_args, rows):
 
     folder, seconds = Path(training_args.output_dir), {}
     evaluate_dev = predictor.evaluator(task, model, rows["dev"]) if "dev" in rows else None
-    features = predictor.head.encode(rows["train"], predictor.tokenizer, predictor.labels, predictor.settings) if "train" in rows else None
+    features = predictor.encode(rows["train"]) if "train" in rows else None
     trainer = training.EncoderTrainer(
         model=model,
         args=training_args,
@@ -321,7 +284,7 @@ def train(task, model, predictor, training_args, rows):
     )
     if features is not None:
         start = time.time()
-        outcome = trainer.train(resume_from_checkpoint=resume_point(training_args))
+        outcome = trainer.train(resume_from_checkpoint=training.resume_point(training_args))
         trainer.save_model()
         trainer.log_metrics("train", outcome.metrics)
         trainer.save_metrics("train", outcome.metrics)
@@ -353,7 +316,10 @@ def predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint,
                 thresholds[language] = tune(model, predictor, rows["dev", language], layers)
             scores, counts, n, predictions = retrieve(task, model, predictor, found, layers, thresholds.get(language))
         else:
-            scores, counts, n, predictions = predict_cell(task, model, predictor, found, language, f"{language} {condition}")
+            features = predictor.encode(found)
+            features = features.select_columns([name for name in features.column_names if name != "labels"])  # no loss is wanted
+            scores, counts, predictions, _ = predictor.score(task, model, found, features, language, f"{language} {condition}")
+            n = len(found)
         if predictor.args.process_index == 0:
             predictor.head.write_predictions(results.prediction_path(task, language, condition), found, predictions)
             shared = {"seed": about["seed"], "model": str(results.folder), "parent": about["parent"]["path"]}
@@ -363,17 +329,6 @@ def predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint,
 def precision(args):
     """What predictions may depend on beside the weights."""
     return [name for name in ("bf16", "bf16_full_eval", "fp16_full_eval") if getattr(args, name)]
-
-
-def predict_cell(task, model, predictor, rows, language, desc):
-    """One test file: (scores in percent, counts, number of examples, predictions); scores and counts None without labels."""
-    import metrics
-
-    features = predictor.head.encode(rows, predictor.tokenizer, predictor.labels, predictor.settings)
-    features = features.select_columns([name for name in features.column_names if name != "labels"])
-    predictions, _ = predictor.predict(model, rows, features, desc)
-    counts = predictor.count(task, rows, predictions, language)
-    return counts and metrics.aggregate(task.name, counts), counts, len(rows), predictions
 
 
 def retrieval_layers(head, task, asked, config):
@@ -394,7 +349,7 @@ def tune(model, predictor, dev, layers):
 
 
 def retrieve(task, model, predictor, rows, layers, thresholds):
-    """One language of Tatoeba, or with `thresholds` of BUCC, at every layer: as predict_cell; counts and predictions are the first layer's."""
+    """One language of Tatoeba, or with `thresholds` of BUCC, at every layer: (scores, counts, examples, predictions of the first layer)."""
     import metrics
 
     head, outcome, scores = predictor.head, None, {}
@@ -427,17 +382,6 @@ def result_tables(task, results, cells, layers):
             lines.append(f"{layer:5d}  {mean}{'  (written)' if layer == layers[0] else ''}")
         text += f"\n\n{condition}: mean {task.metric} by layer\n" + "\n".join(lines)
     return text
-
-
-def set_up_logging():
-    """Our messages on the first process, no progress bars of `datasets`."""
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    logger.setLevel(logging.INFO if int(os.environ.get("RANK", 0)) == 0 else logging.ERROR)
-    import datasets
-    import transformers
-
-    datasets.disable_progress_bars()
-    transformers.utils.logging.disable_progress_bar()
 
 
 if __name__ == "__main__":

@@ -274,7 +274,6 @@ _TARGETS = (
 TARGETS = {task.name: task for task in _TARGETS}
 
 # Intermediate tasks (phase 2): the Hub's columns, one JSON object per line, below data/intermediate.
-# qqp selects on accuracy; jiant on the mean of accuracy and F1.
 _ENGLISH = {"train": ("en",)}
 _MNLI_FILES = {"train": "mnli/train.jsonl", "dev": "mnli/validation_matched.jsonl"}
 _ANLI_FILES = {split: tuple(f"anli/{split}_r{number}.jsonl" for number in (1, 2, 3)) for split in ("train", "dev")}
@@ -324,6 +323,10 @@ _INTERMEDIATE = (
     Task("ccg", "tagging", _jsonl("ccg"), ("tokens", "tags"), _ENGLISH, "accuracy", (), (), _appendix(15, 24)),
 )  # fmt: skip
 INTERMEDIATE = {task.name: task for task in _INTERMEDIATE}
+NINE = tuple("anli_plus mnli qqp squad_v2 squad hellaswag ccg cosmos_qa commonsense_qa".split())  # of the paper
+# Text files instead of data/intermediate. The lower learning rate holds for all tasks that are mixed with it.
+_MLM = Defaults(5e-6, 1, 8, 256, source="X-STILTs Appendix A (from memory): learning rate, batch; jiant: max length; one pass over the text")
+MASKED_LM = Task("mlm", "masked_lm", {}, (), {"train": ()}, "perplexity", defaults=_MLM)
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The 50 languages of XTREME-R, then AmericasNLI's ten (whose Quechua is quy; qu is XTREME-R's).

@@ -7,6 +7,7 @@
     forward(model, batch)                            batch -> logits whose last dimension is the classes of `labels`
     reduce(logits, batch, settings)                  logits -> the part that decoding needs, one array row per feature
     decode(rows, features, reduced, labels, settings)    -> one prediction per row
+    constant(rows)                                   -> what a model that has learned nothing would answer: the level to be above
     references(rows)                                 gold labels in the form that metrics.py scores, None when the file has none
     write_predictions(path, rows, predictions)       XTREME's submission format
 
@@ -15,16 +16,37 @@ This module holds what all readers share: files -> checked lines and JSON, with 
 """
 
 import json
+import math
+from dataclasses import dataclass
 from pathlib import Path
 
 from outputs import InputError
 
 
+@dataclass(frozen=True)
+class Settings:
+    """What encoding and decoding depend on, beside the data and the model."""
+
+    max_seq_length: int
+    doc_stride: int
+    n_best_size: int
+    max_answer_length: int
+    null_score_diff_threshold: float = math.inf  # SQuAD 2.0 only: XTREME's questions all have answers
+
+
 def path_of(task, data_dir, split, language):
-    """The files of one split, e.g. [data/xtreme/xnli/test-de.tsv]."""
+    """The files of one split, e.g. [data/xtreme/xnli/test-de.tsv].
+
+    An intermediate task's translation lies beside the English file: mnli/train.de.jsonl; English may also be mnli/train.en.jsonl.
+    """
     templates = task.files[split]
     templates = (templates,) if isinstance(templates, str) else templates
-    return [Path(data_dir) / template.format(lang=language) for template in templates]
+    paths = [Path(data_dir) / template.format(lang=language) for template in templates]
+    for index, template in enumerate(templates):
+        translated = paths[index].with_suffix(f".{language}.jsonl")
+        if template.endswith(".jsonl") and "{lang" not in template and (language != "en" or (translated.exists() and not paths[index].exists())):
+            paths[index] = translated
+    return paths
 
 
 def read_text(path):

@@ -1,5 +1,7 @@
 """Sentence pairs with one label: XNLI, PAWS-X, and the NLI and paraphrase intermediate tasks."""
 
+from collections import Counter
+
 from datasets import Dataset
 
 from heads import check_label, check_texts, path_of, read_jsonl, read_lines
@@ -41,21 +43,22 @@ def _read_jsonl(path, task):
         if row[label] == -1:  # SNLI: annotators did not agree; every user of the data set drops these
             continue
         check_texts(path, number, {text_a: row[text_a], text_b: row[text_b]})
-        rows.append({"text_a": row[text_a], "text_b": row[text_b], "label": check_label(path, number, row[label], task.labels)})
+        name = check_label(path, number, row[label], task.labels) if task.labels else str(row[label])  # an extra task's labels come from its data
+        rows.append({"text_a": row[text_a], "text_b": row[text_b], "label": name})
     if not rows:
         raise InputError(f"{path}: no examples with a label; download it again")
     return rows
 
 
 def encode(rows, tokenizer, labels, settings):
-    """`<s> A </s></s> B </s>`, the longer text cut first; labels by name."""
+    """`<s> A </s></s> B </s>`, the longer text cut first; labels by name. A label that training never saw cannot be predicted: -100."""
     ids = {name: index for index, name in enumerate(labels)}
 
     def encode_batch(batch):
         inputs = tokenizer(batch["text_a"], batch["text_b"], truncation=True, max_length=settings.max_seq_length)["input_ids"]
         features = {"input_ids": inputs, "length": [len(row) for row in inputs]}
         if batch["label"][0] is not None:
-            features["labels"] = [ids[label] for label in batch["label"]]
+            features["labels"] = [ids.get(label, -100) for label in batch["label"]]
         return features
 
     return rows.map(encode_batch, batched=True, remove_columns=rows.column_names, desc="encode")
@@ -75,6 +78,11 @@ def decode(rows, features, reduced, labels, settings):
 
 def references(rows):
     return None if rows[0]["label"] is None else list(rows["label"])
+
+
+def constant(rows):
+    """The guess of a degenerate model: the most frequent label everywhere."""
+    return [Counter(rows["label"]).most_common(1)[0][0]] * len(rows)
 
 
 def write_predictions(path, rows, predictions):

@@ -1,6 +1,7 @@
 """One right choice among several: XCOPA, and HellaSwag, Cosmos QA, CommonsenseQA as intermediate tasks."""
 
 import json
+from collections import Counter
 
 from datasets import Dataset
 
@@ -10,7 +11,8 @@ from outputs import InputError, write_text
 MODEL = "AutoModelForMultipleChoice"
 READS_FIRST_TOKEN_ONLY = True
 
-# How each data set's row becomes (prompt, choices, index of the right choice or None): jiant's formats (X-STILTs), XTREME-R's for XCOPA.
+# How each data set's row becomes (prompt, choices, index of the right choice or None): jiant's formats (X-STILTs), XTREME-R's for XCOPA;
+# other data sets have question, choices (a list of texts) and label.
 FORMATS = {
     "xcopa": lambda row: (f"{row['premise']} What was the {row['question']}?", [row["choice1"], row["choice2"]], row.get("label")),
     "hellaswag": lambda row: (row["ctx_a"], [f"{row['ctx_b']} {ending}" for ending in row["endings"]], _index(row["label"])),
@@ -21,6 +23,12 @@ FORMATS = {
         row["choices"]["label"].index(row["answerKey"]) if row["answerKey"] else None,
     ),
 }
+
+def _plain(row):
+    if not isinstance(row["choices"], list):
+        raise TypeError("choices is no list of texts")
+    return row["question"], row["choices"], row["label"]
+
 
 NO_TEXTS = ("label", "endings", "choices", "answerKey")  # columns that do not hold one text
 
@@ -33,19 +41,21 @@ def read(task, data_dir, split, language):
     """Rows {id, prompt, choices, label}; `label` is the index of the right choice, None in a file without labels."""
     rows = []
     for path in path_of(task, data_dir, split, language):
-        columns = [column for column in task.columns if column != "label" or split != "test"]
+        columns, first = [column for column in task.columns if column != "label" or split != "test"], len(rows)
         for number, row in read_jsonl(path, columns):
             check_texts(path, number, {column: row[column] for column in columns if column not in NO_TEXTS})
             try:
-                prompt, choices, label = FORMATS[task.name](row)
+                prompt, choices, label = FORMATS.get(task.name, _plain)(row)
             except (AttributeError, KeyError, ValueError, TypeError) as error:
                 raise InputError(f"{path}, line {number}: row does not have {task.name}'s form ({error}); see tasks.py") from None
             check_texts(path, number, {f"choice {index}": choice for index, choice in enumerate(choices)})
             if label is not None and (type(label) is not int or label not in range(len(choices))):
                 raise InputError(f"{path}, line {number}: unknown label {label!r}; it must be the index of one of {len(choices)} choices")
+            if len(choices) != len(rows[first]["choices"] if len(rows) > first else choices) or len(choices) < 2:
+                raise InputError(f"{path}, line {number}: {len(choices)} choices; all lines of a file must have the same number, at least 2")
             rows.append({"id": str(row.get("idx", row.get("id", row.get("ind", number - 1)))), "prompt": prompt, "choices": choices, "label": label})
-        check_unique(path, [row["id"] for row in rows])
-        odd = [number for number, row in enumerate(rows, start=1) if (row["label"] is None) != (rows[0]["label"] is None)]
+        check_unique(path, [row["id"] for row in rows[first:]])
+        odd = [number for number, row in enumerate(rows[first:], start=1) if (row["label"] is None) != (rows[0]["label"] is None)]
         if odd:
             raise InputError(f"{path}, line {odd[0]}: labels on some lines only; give every line a label or none")
     return Dataset.from_list(rows)
@@ -85,6 +95,11 @@ def decode(rows, features, reduced, labels, settings):
 
 def references(rows):
     return None if rows[0]["label"] is None else list(rows["label"])
+
+
+def constant(rows):
+    """The guess of a degenerate model: the most frequent position everywhere."""
+    return [Counter(rows["label"]).most_common(1)[0][0]] * len(rows)
 
 
 def write_predictions(path, rows, predictions):

@@ -202,7 +202,7 @@ def best_threshold(scored, gold):
 
 def embed(rows, model, predictor, layers):
     """Both sides' distinct texts: {side: (ids, vectors [texts, layers, width])}; Tatoeba keeps repeated lines, BUCC does not."""
-    from training import run_batches
+    from prediction import run_batches
 
     sides = {}
     for side in ("source", "english"):

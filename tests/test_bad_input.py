@@ -257,7 +257,7 @@ FLAGS = {
     "one dash": Case("-task xnli", ("-task", "did you mean --task", "two dashes")),
     "stray argument": Case("--do_train --task xnli stray", ("'stray'", "belongs to a --flag")),
     "stray argument after a number": Case("--do_train --learning_rate 1e-5 --task xnli stray", ("'stray'", "belongs to a --flag")),
-    "value of a switch": Case("--keep_head false --do_train", ("'false'", "belongs to a --flag")),
+    "a value for a head that is not there": Case(f"{TRAIN} --keep_head false", ("--keep_head false", "{model}", "heads.safetensors")),
     "two dashes alone": Case("--do_train -- stray", ("'--'", "belongs to a --flag")),
     "no value": Case("--do_train --max_seq_length", ("--max_seq_length", "expected one argument", "--help")),
     "no stage": Case("", ("--do_train, --do_eval, --do_predict",)),

@@ -9,10 +9,9 @@ import torch
 from datasets import Dataset
 from transformers import AutoTokenizer
 
-from heads import classification, multiple_choice, question_answering, retrieval, tagging
-from run_xtreme import Settings
+from batching import Collator
+from heads import Settings, classification, multiple_choice, question_answering, retrieval, tagging
 from tasks import INTERMEDIATE, TARGETS
-from training import Collator
 
 HUB_HEADS = {
     "snli": classification,

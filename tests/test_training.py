@@ -10,7 +10,9 @@ import torch
 import transformers
 from transformers import AutoModel
 
+import batching
 import checkpoints
+import prediction
 import run_xtreme
 import training
 from heads import classification, multiple_choice, question_answering, tagging
@@ -153,7 +155,7 @@ def test_unknown_encoder_keys_are_an_error(saved, tmp_path):
 
 def test_batches_of_like_lengths_are_a_function_of_seed_and_epoch():
     lengths = np.random.default_rng(0).integers(5, 100, 1003)
-    sampler = training.LengthGroupedSampler(lengths, 8, seed=3)
+    sampler = batching.LengthGroupedSampler(lengths, 8, seed=3)
     first, again = list(sampler), list(sampler)
     sampler.set_epoch(1)
     assert first == again != list(sampler)
@@ -166,12 +168,12 @@ def test_batches_of_like_lengths_are_a_function_of_seed_and_epoch():
 
 def test_prediction_batches_hold_every_row_once_with_little_padding():
     lengths = np.clip(np.random.default_rng(0).lognormal(3.4, 0.5, 500).astype(int), 6, 128)
-    batches = training.length_batches(lengths, 64)
+    batches = prediction.length_batches(lengths, 64)
     assert sorted(row for batch in batches for row in batch) == list(range(500))
     assert all(len(batch) <= 64 for batch in batches)
     padded = sum(len(batch) * lengths[batch].max() for batch in batches)
     assert padded < 1.12 * lengths.sum()  # batches of 64 throughout: 1.29
-    assert training.length_batches(lengths[:3], 1) and len(training.length_batches(lengths[:3], 1)) == 3
+    assert prediction.length_batches(lengths[:3], 1) and len(prediction.length_batches(lengths[:3], 1)) == 3
 
 
 def test_precision_is_refused_or_chosen_by_device(monkeypatch):

@@ -1,0 +1,131 @@
+"""Masked language modeling on plain text, as in XLM-R's pretraining: a task of phase 2, or the whole of a small phase 1.
+
+A text file is one language, named before the first dot (de.txt), one sentence per line. The last lines of every file are its dev set.
+"""
+
+import glob
+import math
+from pathlib import Path
+
+import numpy as np
+from datasets import Dataset
+
+from heads import read_lines
+from outputs import InputError
+
+MODEL = "AutoModelForMaskedLM"
+READS_FIRST_TOKEN_ONLY = False
+MASKED = 0.15  # of the tokens of a block are predicted: 80 % of them read <mask>, 10 % another token, 10 % themselves
+DEV_SHARE, DEV_LINES = 0.05, 500  # of a file's lines are held out, at most so many
+PERPLEXITY_SCALE = 250  # jiant's dec_val_scale: the score that selects checkpoints is 1 - perplexity / 250
+SEED = 0  # of the dev set's masks
+
+
+def read(patterns, split):
+    """Rows {text, language} of the lines that are not blank, for "train" or "dev"; InputError for files without text."""
+    files = sorted({Path(name) for pattern in patterns for name in glob.glob(pattern)})
+    if not files:
+        raise InputError(f"--mlm_files {' '.join(patterns)}: no such file; give text files, one per language, e.g. 'data/text/*.txt'")
+    columns = {"text": [], "language": []}
+    for path in files:
+        lines = [line for line in read_lines(path) if line.strip()]
+        if len(lines) < 2:
+            raise InputError(f"--mlm_files: {path} has a single line of text; give at least two, one is held out to measure perplexity")
+        held_out = min(DEV_LINES, max(1, round(DEV_SHARE * len(lines))))
+        lines = lines[:-held_out] if split == "train" else lines[-held_out:]
+        columns["text"] += lines
+        columns["language"] += [path.name.split(".")[0]] * len(lines)
+    return Dataset.from_dict(columns)
+
+
+def encode(rows, tokenizer, labels, settings):
+    """Blocks `<s> line </s> line </s> …` of at most `max_seq_length` sub-tokens of one language: {input_ids, length, language}.
+
+    A block may end inside a line; the last block of each 1,000 lines is shorter, so that no text is lost.
+    """
+    room = settings.max_seq_length - 1
+
+    def encode_batch(batch):
+        features = {"input_ids": [], "length": [], "language": []}
+        pieces = tokenizer(batch["text"], add_special_tokens=False, verbose=False)["input_ids"]
+        streams = {}
+        for line, language in zip(pieces, batch["language"]):
+            streams.setdefault(language, []).extend([*line, tokenizer.sep_token_id] if line else [])
+        for language, stream in streams.items():
+            for begin in range(0, len(stream), room):
+                block = [tokenizer.cls_token_id, *stream[begin : begin + room]]
+                for name, value in zip(features, (block, len(block), language)):
+                    features[name].append(value)
+        return features
+
+    return rows.map(encode_batch, batched=True, remove_columns=rows.column_names, desc="encode")
+
+
+def masking(tokenizer):
+    """A function (feature, numpy generator) -> feature with 15 % of its tokens hidden: `input_ids`, `labels`, `masked`.
+
+    80 % of the hidden tokens are replaced by <mask>, 10 % by a random token, 10 % stay (Devlin et al., 2019); special tokens are never
+    predicted, and at least one token is.
+    """
+    special = np.array(sorted(set(tokenizer.all_special_ids)))
+    ordinary = np.setdiff1d(np.arange(len(tokenizer)), special)
+
+    def mask(feature, random):
+        tokens = np.array(feature["input_ids"])
+        candidates = np.flatnonzero(~np.isin(tokens, special))
+        chosen = random.permutation(candidates)[: max(1, round(MASKED * len(candidates)))]
+        labels, fate = np.full(len(tokens), -100), random.random(len(chosen))
+        labels[chosen] = tokens[chosen]
+        tokens[chosen[fate < 0.8]] = tokenizer.mask_token_id
+        replaced = chosen[(fate >= 0.8) & (fate < 0.9)]
+        tokens[replaced] = random.choice(ordinary, len(replaced))
+        return {**feature, "input_ids": tokens.tolist(), "labels": labels.tolist(), "masked": (labels != -100).astype(int).tolist()}
+
+    return mask
+
+
+def masked_once(features, tokenizer):
+    """Dev features under one fixed mask."""
+    mask = masking(tokenizer)
+    return features.map(lambda feature, index: mask(feature, np.random.default_rng((SEED, index))), with_indices=True, desc="mask")
+
+
+def prepare(model):
+    """Let the output layer see the masked positions alone: 15 % of its work and memory, with 250,000 classes most of a step's."""
+
+    def keep_mask(module, args, kwargs):
+        module.lm_head.masked = kwargs.pop("masked") == 1
+        return args, kwargs
+
+    if not hasattr(model, "lm_head"):
+        raise InputError(f"mlm: {type(model).__name__} has no lm_head; use XLM-R or RoBERTa, or leave mlm out")
+    model.register_forward_pre_hook(keep_mask, with_kwargs=True)
+    model.lm_head.register_forward_pre_hook(lambda module, args: (args[0][module.masked],))
+    model.lm_head.decoder.weight = model.base_model.embeddings.word_embeddings.weight
+
+
+def forward(model, batch):
+    return model(**batch).logits  # [masked tokens, vocabulary]
+
+
+def perplexities(model, predictor, features):
+    """{"perplexity": macro average over languages, "perplexity_<language>", "loss"} on masked features."""
+    from prediction import run_batches
+    from training import cross_entropy
+
+    def step(batch):
+        labels = batch.pop("labels")
+        loss, count = cross_entropy(forward(model, batch), labels)
+        return {"loss": loss, "count": count}
+
+    model.eval()
+    found = run_batches(step, features, predictor.collator, desc="mlm", **predictor.options)
+    losses, counts, languages = np.array(found["loss"]), np.array(found["count"]), np.array(features["language"])
+    of = {code: losses[languages == code].sum() / counts[languages == code].sum() for code in sorted(set(languages.tolist()))}
+    of = {f"perplexity_{code}": math.exp(min(loss, 700.0)) for code, loss in of.items()}
+    return {"loss": float(losses.sum() / counts.sum()), "perplexity": float(np.mean(list(of.values()))), **of}
+
+
+def main_score(scores):
+    """jiant's score of masked LM in percent, negative above a perplexity of 250."""
+    return 100 * (1 - scores["perplexity"] / PERPLEXITY_SCALE)

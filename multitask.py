@@ -1,0 +1,136 @@
+"""Phase 2's model: one shared encoder under a head per task, and its folder.
+
+The folder is a plain Hugging Face encoder (float32), which AutoModel and phase 3 load; the heads lie beside it in
+heads.safetensors with their kinds and label names. Checkpoints of a run have the same form. Copy with run_intermediate.py.
+"""
+
+import copy
+import json
+import logging
+import os
+import zlib
+from pathlib import Path
+
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+from transformers import AutoModel, set_seed
+
+import checkpoints
+from checkpoints import BERT_LIKE, HEADS_FILE, POOLER
+from outputs import InputError
+
+logger = logging.getLogger("xtreme")
+
+
+class MultiTaskModel(torch.nn.Module):
+    """`model(task, **batch)` is the forward pass of HF's model class for the task's kind of head, on the shared encoder.
+
+    `heads` {task: head module}, `labels` {task: label names}. Registered modules are the encoder and the heads' own layers;
+    HF's models, which bring both together, are kept in `models`, so no weight is counted, saved or wrapped twice.
+    """
+
+    def __init__(self, encoder, heads, labels, seed):
+        super().__init__()
+        self.encoder, self.config, self.labels = encoder, encoder.config, labels
+        self.kinds = {task: checkpoints.kind_of(head) for task, head in heads.items()}
+        self.models, self.heads, self.first_token_only = {}, torch.nn.ModuleDict(), False
+        for task, head in heads.items():
+            self.models[task] = model = fresh_head(head, encoder.config, labels[task], zlib.crc32(f"{seed} {task}".encode()))
+            self.needs_pooler = getattr(self, "needs_pooler", False) or getattr(model.base_model, "pooler", None) is not None
+            setattr(model, model.base_model_prefix, encoder)
+            model.register_forward_pre_hook(lambda *_, only=head.READS_FIRST_TOKEN_ONLY: setattr(self, "first_token_only", only))
+            if hasattr(head, "prepare"):
+                head.prepare(model)
+            own = {name: module for name, module in model.named_children() if name != model.base_model_prefix}
+            self.heads[f"{task}_head"] = torch.nn.ModuleDict(own)
+        if encoder.config.model_type in BERT_LIKE:
+            checkpoints.skip_unread_positions(encoder.encoder, lambda: self.first_token_only)
+        if not self.needs_pooler and not getattr(encoder, "trained_pooler", True):
+            encoder.pooler = None  # drawn at random by AutoModel, and nothing would train it
+
+    def forward(self, task, **batch):
+        return self.models[task](**batch)
+
+    def activation_checkpointing_enable(self, **options):
+        self.encoder.activation_checkpointing_enable(**options)
+
+    def save(self, folder, state=None):
+        """Write config.json, model.safetensors (the encoder) and heads.safetensors; `state` is a gathered state_dict (ZeRO-3)."""
+        state = self.state_dict() if state is None else state
+        encoder = {key.removeprefix("encoder."): value for key, value in state.items() if key.startswith("encoder.")}
+        self.encoder.save_pretrained(folder, state_dict=encoder)
+        about = {task: {"kind": kind, "labels": list(self.labels[task])} for task, kind in self.kinds.items()}
+        temporary = Path(folder) / f".{HEADS_FILE}.tmp"
+        save_file({key: value.contiguous() for key, value in self._head_tensors(state)}, temporary, {"format": "pt", "heads": json.dumps(about)})
+        os.replace(temporary, Path(folder) / HEADS_FILE)
+
+    def _head_tensors(self, state):
+        """(<task>.<name>, tensor) of every head; the decoder of masked LM is the encoder's embedding matrix."""
+        for task in self.kinds:
+            prefix = f"heads.{task}_head."
+            for key, value in state.items():
+                if key.startswith(prefix) and ".decoder." not in key:
+                    yield f"{task}.{key.removeprefix(prefix)}", value
+
+    def load(self, folder):
+        """Take the weights of a folder that `save` wrote."""
+        self.encoder.load_state_dict(load_file(Path(folder) / "model.safetensors"))
+        self.load_heads(folder, *checkpoints.stored_heads(folder), self.kinds)
+
+    def load_heads(self, folder, stored, tensors, tasks):
+        """Heads of `tasks` from heads.safetensors, every tensor of them; InputError where they do not fit."""
+        for task in tasks:
+            if task not in stored or stored[task]["kind"] != self.kinds[task]:
+                raise InputError(f"--model_name_or_path {folder}: {HEADS_FILE} has no {self.kinds[task]} head {task}; train it with --do_train")
+            own = {key: value for key, value in tensors.items() if key.startswith(f"{task}.")}
+            expected = dict(self._head_tensors(self.state_dict()))
+            if {key: value.shape for key, value in own.items()} != {key: expected[key].shape for key in expected if key.startswith(f"{task}.")}:
+                raise InputError(f"{folder}/{HEADS_FILE}: the weights of {task} do not fit the model; train the phase again")
+            head = self.heads[f"{task}_head"]
+            head.load_state_dict({key.removeprefix(f"{task}."): value for key, value in own.items()}, strict=False)
+
+
+def fresh_head(head, config, labels, seed):
+    """HF's model for a kind of head, without layers of its own below it: their place is taken by the shared encoder."""
+    config = copy.deepcopy(config)
+    config.num_hidden_layers = 0
+    if not hasattr(head, "prepare"):  # all but masked LM, whose head is as wide as the vocabulary
+        config.vocab_size = config.pad_token_id + 1
+    names = labels or ("LABEL_0", "LABEL_1")
+    config.id2label, config.label2id = dict(enumerate(names)), {name: index for index, name in enumerate(names)}
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return getattr(transformers, head.MODEL).from_config(config, dtype=torch.float32)
+
+
+def load_multitask(heads, labels, path, config, seed, revision="main", attn_implementation=None, trained=False):
+    """A MultiTaskModel on the encoder of `path`, or on random weights where `path` is None.
+
+    Heads are fresh (drawn from `seed` and the task's name); with `trained` all come from heads.safetensors. Masked LM goes
+    on with the checkpoint's own head where it has one, as XLM-R does.
+    """
+    set_seed(seed)
+    options = {"attn_implementation": attn_implementation, "dtype": torch.float32}
+    if path is None:
+        encoder = AutoModel.from_config(config, **options)
+        encoder.trained_pooler = False
+        return _finish(MultiTaskModel(encoder, heads, labels, seed), seed, "random weights")
+    encoder, info = checkpoints.load_whole_encoder(path, config, revision=revision, **options)
+    encoder.trained_pooler = not any(key.startswith(POOLER) for key in info["missing_keys"])
+    model = MultiTaskModel(encoder, heads, labels, seed)
+    stored, tensors = checkpoints.stored_heads(path, revision)
+    if trained:
+        model.load_heads(path, stored, tensors, heads)
+    elif "mlm" in heads and "mlm" in stored:
+        model.load_heads(path, stored, tensors, ["mlm"])
+    elif "mlm" in heads and any(key.startswith("lm_head.") for key in info["unexpected_keys"]):
+        whole = checkpoints.load_masked_lm(path, config, revision=revision, **options)
+        model.heads["mlm_head"].lm_head.load_state_dict(whole.lm_head.state_dict())
+    return _finish(model, seed, path)
+
+
+def _finish(model, seed, source):
+    set_seed(seed)  # dropout must not depend on how many heads were drawn
+    logger.info("encoder: %d tensors from %s; heads: %s", len(model.encoder.state_dict()), source, ", ".join(model.kinds))
+    return model

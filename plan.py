@@ -1,0 +1,204 @@
+"""What phase 2 trains on: the tasks, data sets and languages that the command line asks for, and their rows.
+
+Reads <data_dir>/<task>/<split>[.<language>].jsonl and masked LM's text files through heads/; no torch. Copy with run_intermediate.py.
+"""
+
+import dataclasses
+import glob
+import logging
+import os
+import re
+from importlib import import_module
+from pathlib import Path
+
+import metrics
+from arguments import nearest, truthy
+from heads import path_of
+from outputs import InputError
+from tasks import INTERMEDIATE, LANGUAGES, MASKED_LM, NINE, Defaults, Task
+
+logger = logging.getLogger("xtreme")
+
+MIXTURE_EPOCHS, MIXTURE_BATCH, FROM_SCRATCH_RATE = 3, 24, 1e-4
+# Kinds of extra tasks: their columns, and the task whose metric they have.
+EXTRA_KINDS = {
+    "classification": (("sentence1", "sentence2", "label"), "mnli", "accuracy"),
+    "tagging": (("tokens", "tags"), "ccg", "accuracy"),
+    "question_answering": (("id", "context", "question", "answers"), "squad", "f1"),
+    "multiple_choice": (("question", "choices", "label"), "hellaswag", "accuracy"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is trained: tasks (each a head), and the data sets that steps are drawn from (ANLI+ has three)."""
+
+    tasks: dict  # name -> record
+    sources: dict  # name of a data set -> (task, record)
+    languages: tuple
+    weights: dict | None  # task -> weight, as given
+    whole: Task  # the run's name and combined defaults
+
+
+def make_plan(args):
+    """The Plan of --tasks, --extra_task, --task_languages and --mixing_weights."""
+    extra = dict(extra_task(token) for token in args.extra_task)
+    known, tasks = {**INTERMEDIATE, "mlm": MASKED_LM}, {}
+    names = [name for token in args.tasks for name in (all_tasks(args.data_dir) if token == "all" else [token])]
+    for name in names:
+        if name not in known:
+            raise InputError(f"--tasks {name}: unknown task{nearest(name, known)}; choose from all {' '.join(known)}, or define it by --extra_task")
+        if name in tasks:
+            raise InputError(f"--tasks: {name} stands twice; name each task once")
+        tasks[name] = known[name]
+    for name, task in extra.items():
+        if name in {**known, **tasks}:
+            raise InputError(f"--extra_task {name}: is the name of a task already; choose another")
+        tasks[name] = task
+    if len(set(args.task_languages)) < len(args.task_languages) or "en" not in args.task_languages:
+        raise InputError(f"--task_languages {' '.join(args.task_languages)}: name each language once, and en among them")
+    for code in args.task_languages:
+        if code not in LANGUAGES:
+            raise InputError(f"--task_languages {code}: unknown language{nearest(code, LANGUAGES)}; give ISO codes as in tasks.py")
+    sources = {}
+    for name, task in tasks.items():
+        sources.update({f"{name}.{part}": (name, INTERMEDIATE[part]) for part in task.parts} or {name: (name, task)})
+    whole = Task("+".join(tasks), "", {}, (), {}, "mean", defaults=combined_defaults(tasks, args))
+    return Plan(tasks, sources, tuple(args.task_languages), given_weights(args.mixing_weights, tasks), whole)
+
+
+def all_tasks(data_dir):
+    """The paper's nine; CCGbank has to be brought along, so ccg counts where its file is."""
+    return [name for name in NINE if name != "ccg" or path_of(INTERMEDIATE[name], data_dir or ".", "train", "en")[0].exists()]
+
+
+def extra_task(token):
+    """'sick=classification:data/sick' -> (name, record)."""
+    name, separator, rest = token.partition("=")
+    kind, _, folder = rest.partition(":")
+    if not separator or not folder or not re.fullmatch(r"\w[\w-]*", name):
+        raise InputError(f"--extra_task {token}: write NAME=KIND:DIR, NAME of letters, digits, _ and -, e.g. sick=classification:data/sick")
+    if kind not in EXTRA_KINDS:
+        raise InputError(f"--extra_task {token}: unknown kind{nearest(kind, EXTRA_KINDS)}; choose from {', '.join(EXTRA_KINDS)}")
+    columns, like, metric = EXTRA_KINDS[kind]
+    metrics.METRICS.setdefault(name, metrics.METRICS[like])
+    files = {"train": os.path.abspath(f"{folder}/train.jsonl"), "dev": os.path.abspath(f"{folder}/validation.jsonl")}  # absolute: not below --data_dir
+    defaults = dataclasses.replace(INTERMEDIATE[like].defaults, source=f"as {like}")
+    return name, Task(name, kind, files, columns, {"train": ("en",)}, metric, defaults=defaults)
+
+
+def given_weights(tokens, tasks):
+    """['mnli=0.7', 'mlm=0.3'] -> {task: weight}, one for every task, summing to 1; None without tokens."""
+    if not tokens:
+        return None
+    weights = {}
+    for token in tokens:
+        name, _, value = token.partition("=")
+        if name not in tasks or name in weights or not re.fullmatch(r"[\d.]+(e-\d+)?", value) or value.count(".") > 1:
+            raise InputError(f"--mixing_weights {token}: write TASK=SHARE once for each of {', '.join(tasks)}, e.g. {next(iter(tasks))}=0.5")
+        weights[name] = float(value)
+    if set(weights) != set(tasks) or abs(sum(weights.values()) - 1) > 1e-6 or min(weights.values()) <= 0:
+        raise InputError(f"--mixing_weights {' '.join(tokens)}: {', '.join(tasks)} each need a share above 0, and the shares must sum to 1")
+    return weights
+
+
+def combined_defaults(tasks, args):
+    """A single task's recipe, or the paper's for several: 3 epochs; the lower learning rate where mlm is one of them."""
+    records = [task.defaults for task in tasks.values()]
+    if args.config_name:
+        records = [dataclasses.replace(record, learning_rate=FROM_SCRATCH_RATE, source="from random weights: BERT's learning rate") for record in records]
+    if len(records) == 1:
+        return records[0]
+    batches = {record.train_batch_size for record in records}
+    source = "X-STILTs Appendix A (from memory), multi-task" + ("; learning rate with mlm" if "mlm" in tasks else "")
+    epochs, batch = MIXTURE_EPOCHS, batches.pop() if len(batches) == 1 else MIXTURE_BATCH
+    return Defaults(min(record.learning_rate for record in records), epochs, batch, 0, source=source)
+
+
+def check_files(plan, args, given):
+    """Name every file that is missing, before anything loads."""
+    if "mlm" in plan.tasks and not args.mlm_files:
+        raise InputError("--tasks mlm: needs text; give --mlm_files 'data/text/*.txt', one file per language")
+    if args.mlm_files and "mlm" not in plan.tasks:
+        raise InputError(f"--mlm_files {args.mlm_files[0]}: mlm is not among --tasks; add it or leave the files out")
+    if args.data_dir is None and set(plan.tasks) & set(INTERMEDIATE):
+        raise InputError(f"--data_dir is missing: name the folder with {next(iter(plan.tasks))}/")
+    if args.data_dir and not os.path.isdir(args.data_dir):
+        raise InputError(f"--data_dir {args.data_dir}: no such folder; download the intermediate tasks first or correct the path")
+    for code in plan.languages:
+        wanted = [(split, stage) for split, stage in (("train", "do_train"), ("dev", "do_eval")) if truthy(given.get(stage))]
+        missing = [path for split, _ in wanted if code == "en" or split == "train" for path in source_files(plan, args, split, code) if not path.exists()]
+        if missing:
+            flag = f"--task_languages {code}" if code != "en" else f"--tasks {' '.join(plan.tasks)}"
+            raise InputError(f"{flag}: {', '.join(map(str, missing[:6]))} {'does' if len(missing) == 1 else 'do'} not exist; "
+                             "write the files, correct --data_dir or leave it out")  # fmt: skip
+
+
+def source_files(plan, args, split, language):
+    """Files of all data sets in one language; mlm's text counts as English."""
+    files = [path for _, record in plan.sources.values() if record.files for path in path_of(record, args.data_dir or ".", split, language)]
+    if language == "en" and args.mlm_files:
+        files += sorted({Path(name) for pattern in args.mlm_files for name in glob.glob(pattern)})
+    return list(dict.fromkeys(files))
+
+
+def read_rows(plan, args, training_args, trained):
+    """{"train": {data set: rows}, "dev": {(data set, language): rows}}: everything is read, and so checked, before a model loads."""
+    rows = {"train": {}, "dev": {}}
+    for name, (_, record) in plan.sources.items():
+        head = import_module(f"heads.{record.head}")
+        if record.head == "masked_lm":
+            rows["train"][name] = limit(head.read(args.mlm_files, "train"), args.max_train_samples)
+            rows["dev"][name, "all"] = head.read(args.mlm_files, "dev")
+            continue
+        if training_args.do_train and not trained:
+            found = {code: head.read(record, args.data_dir or ".", "train", code) for code in plan.languages}
+            rows["train"][name] = limit(join_languages(found, args.language_sizes), args.max_train_samples)
+        for code in plan.languages if training_args.do_eval else ():
+            if path_of(record, args.data_dir or ".", "dev", code)[0].exists():
+                rows["dev"][name, code] = limit(head.read(record, args.data_dir or ".", "dev", code), args.max_eval_samples)
+            else:
+                logger.info("%s has no dev set in %s: its score is that of the other languages", name, code)
+        unlabeled = [key for part in rows.values() for key, one in part.items() if name in (key, key[0]) and head.references(one.select([0])) is None]
+        if unlabeled:
+            raise InputError(f"{name}: its files have no labels to train or select on; use the labeled ones")
+    return rows
+
+
+def limit(rows, number):
+    return rows if number is None else rows.select(range(min(number, len(rows))))
+
+
+def join_languages(rows, sizes):
+    """One data set from {language: rows}. matched: as many examples as the smallest language has, the i-th in language i mod n, so that
+    translations of one data set give each of its examples once; all: everything."""
+    from datasets import concatenate_datasets
+
+    if len(rows) == 1:
+        return next(iter(rows.values()))
+    number = min(map(len, rows.values()))
+    if sizes == "all":
+        return concatenate_datasets(list(rows.values()))
+    whole = concatenate_datasets([found.select(range(number)) for found in rows.values()])
+    return whole.select([index % len(rows) * number + index for index in range(number)])
+
+
+def label_names(plan, rows, stored, source):
+    """{task: label names}: the table's; those in the training data (CCG, extra tasks); or, without training, those of the stored heads."""
+    labels = {}
+    for task, record in plan.tasks.items():
+        if not rows["train"] or task in stored:
+            if task not in stored:
+                raise InputError(f"--model_name_or_path {source}: has no head for {task} in heads.safetensors; train it with --do_train")
+            labels[task] = tuple(stored[task]["labels"])
+        elif record.labels or record.head not in ("classification", "tagging"):
+            labels[task] = record.labels
+        elif record.head == "classification":
+            labels[task] = tuple(sorted(set(rows["train"][task]["label"])))
+        else:
+            labels[task] = tuple(sorted({tag for tags in rows["train"][task]["tags"] for tag in tags}))
+        if record.labels and sorted(labels[task]) != sorted(record.labels):
+            raise InputError(f"--model_name_or_path {source}: its head {task} knows the labels {', '.join(labels[task])}, not {', '.join(record.labels)}")
+        if record.head in ("classification", "tagging") and len(labels[task]) < 2:
+            raise InputError(f"{task}: all training examples have the label {labels[task][0]!r}; a task needs at least two labels")
+    return labels

@@ -1,0 +1,385 @@
+"""Fine-tune an encoder on one or several English intermediate tasks, or on masked language modeling: phase 2 (and a small phase 1).
+
+  python run_intermediate.py --tasks mnli --data_dir data/intermediate --model_name_or_path xlm-roberta-large \\
+      --output_dir outputs/mnli --do_train --do_eval
+  python run_intermediate.py --tasks all --data_dir data/intermediate --model_name_or_path xlm-roberta-large \\
+      --output_dir outputs/all --do_train --do_eval --selection_samples 500
+  python run_intermediate.py --tasks squad mlm --mlm_files 'data/text/*.txt' --data_dir data/intermediate ...
+  python run_intermediate.py --tasks mlm --mlm_files 'data/text/*.txt' --config_name small --output_dir outputs/pretrained --do_train --do_eval
+  torchrun --nproc_per_node 8 run_intermediate.py --tasks mnli squad hellaswag ...
+
+Reads: --data_dir, <task>/<split>[.<language>].jsonl with the Hub's columns, and a checkpoint folder or Hub id. Writes: an encoder
+folder for run_xtreme.py or any user of AutoModel, its heads beside it, and the README's "Outputs".
+Copy with it: arguments.py batching.py checkpoints.py heads/ metrics.py multitask.py outputs.py
+plan.py prediction.py tasks.py training.py.
+"""
+
+import dataclasses
+import logging
+import shutil
+import sys
+import time
+from importlib import import_module
+from pathlib import Path
+
+from arguments import DECISIVE, Parser, check_smoothing, log_settings, nearest, parse, set_up_logging
+from arguments import task_defaults, trainer_arguments, trainer_origins, truthy
+from heads import Settings
+from outputs import InputError, Results, check_folder, checkpoint_hash, describe_run, now, plain, sha256, write_card, write_json
+from plan import EXTRA_KINDS, check_files, label_names, limit, make_plan, read_rows, source_files
+from tasks import INTERMEDIATE
+
+logger = logging.getLogger("xtreme")
+
+def build_parser():
+    parser = Parser(prog="run_intermediate.py", description=__doc__)
+    add = parser.add_argument
+    add("--tasks", nargs="+", action="extend", default=[], help=f"all, or some of {' '.join(INTERMEDIATE)} mlm")
+    add("--data_dir", help="folder of <task>/<split>.jsonl")
+    add("--model_name_or_path", help="folder or Hub id of the encoder, e.g. xlm-roberta-large")
+    add("--model_revision", default="main", help="branch, tag or commit of a Hub model")
+    add("--config_name", help="instead of a model: folder with a config.json, to start from random weights")
+    add("--tokenizer_name", help="folder or Hub id of the tokenizer (default: the model's or the configuration's)")
+    add("--mixing", default="proportional", help="share of a task's steps: proportional (to its examples), temperature or uniform")
+    add("--examples_cap", type=int, help="count at most so many examples of each data set, in shares and in the number of steps")
+    add("--temperature", type=float, default=2.0, help="with --mixing temperature: shares grow with examples ** (1 / temperature)")
+    add("--mixing_weights", nargs="+", metavar="TASK=SHARE", help="shares of the steps by hand; they sum to 1")
+    add("--task_languages", nargs="+", default=["en"], help="languages to train in: <task>/<split>.<language>.jsonl")
+    add("--language_sizes", default="matched", help="matched: as many examples in all as one language has; or all")
+    add("--mlm_files", nargs="+", help="text files or patterns for mlm, one language per file, named <language>.txt")
+    add("--mlm_alpha", type=float, default=0.3, help="mlm: languages are sampled in proportion to their text ** alpha")
+    add("--extra_task", nargs="+", action="extend", default=[], metavar="NAME=KIND:DIR", help=f"own data, DIR/train.jsonl and DIR/validation.jsonl; "
+        f"KIND is one of {', '.join(EXTRA_KINDS)}")  # fmt: skip
+    add("--selection_samples", type=int, help="select checkpoints on the first N dev examples of each task (the paper: 500)")
+    add("--restart_on_collapse", type=int, default=0, metavar="K", help="when training collapses, begin again with the next seed, up to K times")
+    add("--collapse_guard", default="on", help="off: go on though dev scores are at the level of constant guesses")
+    add("--max_seq_length", type=int, help="longest input in sub-tokens (default: each task's)")
+    add("--doc_stride", type=int, help="question answering: sub-tokens from one window to the next (default: the task's)")
+    add("--n_best_size", type=int, default=20, help="question answering: start and end candidates per window")
+    add("--max_answer_length", type=int, default=30, help="question answering: longest answer in sub-tokens")
+    add("--max_train_samples", type=int, help="use the first N training examples of each task")
+    add("--max_eval_samples", type=int, help="use the first N dev examples of each task")
+    add("--attn_implementation", help="sdpa (default), eager, flash_attention_2, ...")
+    return parser
+
+
+def main(argv=None):
+    argv = sys.argv[1:] if argv is None else argv
+    parser = build_parser()
+    args, trainer_argv, given = parse(parser, argv)
+    try:
+        check_arguments(args, given)
+        plan = make_plan(args)
+        check_files(plan, args, given)
+        run(parser, plan, args, trainer_argv, given, argv)
+    except InputError as error:
+        parser.error(error)
+    except OSError as error:  # a full disk, a lost network folder
+        parser.exit(1, f"{parser.prog}: error: {' '.join(str(error).split())}; checkpoints are kept, run the same command again\n")
+
+
+def run(parser, plan, args, trainer_argv, given, argv):
+    """The story: settings, folder, data, model, training, dev scores, table. Nothing is written before all input is checked."""
+    set_up_logging()
+    import checkpoints
+    import prediction
+    import training
+
+    training_args, settings, origins = resolve_arguments(parser, plan, args, trainer_argv, given)
+    folder, main_process = Path(training_args.output_dir), training_args.process_index == 0
+
+    # The folder is new, or holds this very run.
+    source = args.model_name_or_path
+    parent_hash = checkpoint_hash(source, args.model_revision) if source else sha256(Path(args.config_name) / "config.json")
+    identity = training_identity(plan, args, training_args, settings, parent_hash) if training_args.do_train else None
+    previous = check_folder(folder, plan.whole, identity)
+    trained = identity is not None and previous.get("training", {}).get("finished", False)
+    training.barrier()
+
+    rows = read_rows(plan, args, training_args, trained)
+    source = str(folder) if trained else source
+    tokenizer = checkpoints.load_tokenizer(args.tokenizer_name or source or args.config_name, args.model_revision)
+    config = checkpoints.load_config(source or args.config_name, tokenizer, max(s.max_seq_length for s in settings.values()), args.model_revision)
+    stored = {} if training_args.do_train and not trained else checkpoints.stored_heads(source, args.model_revision)[0]
+    labels = label_names(plan, rows, stored, source)
+    job = Job(plan, args, training_args, settings, labels, tokenizer, config, rows)
+
+    # From here on the folder is ours.
+    results = Results(folder)
+    about = describe_run("run_intermediate.py", argv, plan.whole.name, args, training_args, origins, previous, parent_hash)
+    about["training"] = {**identity, "finished": trained} if identity else previous.get("training")
+    about["collapses"] = previous.get("collapses", [])
+    if training_args.do_train and not trained:
+        about["mixture"] = job.plan_steps(origins)
+    log_settings(training_args, sorted(origins))
+    if main_process:
+        write_json(folder / "run.json", about)
+
+    if trained:
+        logger.info("%s: training is finished, going on with it", folder)
+    if trained or not training_args.do_train:
+        model = job.model(source, training_args.seed, trained=True)
+    else:
+        try:
+            model = train(job, about, source)
+        except training.Collapse:
+            parser.exit(1, f"{parser.prog}: error: {collapse_message(about, training_args)}\n")
+        about["training"]["finished"] = True
+
+    if training_args.do_eval:
+        start = time.time()
+        prediction.prepare_to_predict(model, training_args)
+        cells = job.cells(model)
+        found, mean = prediction.evaluate_mixture(cells)
+        about["seconds"]["eval"] = round(time.time() - start, 3)
+        if main_process:
+            record(results, cells, found, about, checkpoint_hash(folder) if identity else parent_hash)
+            text = dev_table(cells, found, mean)
+            write_card(folder, plan.whole.name, f"Phase 2: an encoder fine-tuned on {', '.join(plan.tasks)}, scored on their dev sets.", about, text)
+            print(f"\n{text}\n\nencoder and heads  {folder if identity else source}\nresults            {results.path}")
+    if main_process:
+        write_json(folder / "run.json", {**about, "finished_at": now()})
+    training.finish_distributed()
+
+
+# --- What is asked for ------------------------------------------------------------------------------------------------
+
+
+def check_arguments(args, given):
+    """Raise InputError for what can be known wrong from the flags alone."""
+    stages = [stage for stage in ("do_train", "do_eval") if truthy(given.get(stage))]
+    if truthy(given.get("do_predict")):
+        raise InputError("--do_predict: intermediate tasks are scored on their dev sets by --do_eval; predict targets with run_xtreme.py")
+    if not stages:
+        raise InputError("nothing to do: give --do_train, --do_eval or both")
+    if not args.tasks and not args.extra_task:
+        raise InputError(f"--tasks is missing: name some of {' '.join(INTERMEDIATE)} mlm, or all")
+    if "output_dir" not in given:
+        raise InputError("--output_dir is missing: name a new folder for this run, e.g. outputs/" + "-".join(args.tasks or ["mine"]))
+    if (args.model_name_or_path is None) == (args.config_name is None):
+        raise InputError("give one of --model_name_or_path (an encoder) and --config_name (random weights)")
+    if args.config_name and "do_train" not in stages:
+        raise InputError(f"--config_name {args.config_name}: random weights need --do_train; to evaluate, give --model_name_or_path")
+    if args.config_name and not (Path(args.config_name) / "config.json").is_file():
+        raise InputError(f"--config_name {args.config_name}: no config.json in it; name the folder of a configuration")
+    least = {"max_seq_length": 16, "restart_on_collapse": 0}
+    for name in ("max_seq_length", "doc_stride", "n_best_size", "max_answer_length", "max_train_samples", "max_eval_samples",
+                 "selection_samples", "examples_cap", "restart_on_collapse"):  # fmt: skip
+        value = getattr(args, name)
+        if value is not None and value < least.get(name, 1):
+            raise InputError(f"--{name} {value}: must be at least {least.get(name, 1)}; leave it out for the default")
+    for name, choices in {"mixing": ("proportional", "temperature", "uniform"), "language_sizes": ("matched", "all"), "collapse_guard": ("on", "off")}.items():
+        if getattr(args, name) not in choices:
+            raise InputError(f"--{name} {getattr(args, name)}: unknown{nearest(getattr(args, name), choices)}; choose from {', '.join(choices)}")
+    if not 0 < args.temperature < float("inf"):
+        raise InputError(f"--temperature {args.temperature}: must be above 0; 1 is proportional, large ones come near uniform")
+    if not 0 <= args.mlm_alpha <= 1:
+        raise InputError(f"--mlm_alpha {args.mlm_alpha}: must be from 0 (all languages alike) to 1 (in proportion to their text)")
+
+
+def resolve_arguments(parser, plan, args, trainer_argv, given):
+    """TrainingArguments, {data set: Settings} and the printed origin of every resolved value: given, or a task's default."""
+    import training
+
+    flags = [*task_defaults(plan.whole, given, training.world_size()), *training.precision_flags(given)]
+    if len(plan.tasks) > 1 and "ddp_find_unused_parameters" not in given:
+        flags.append(("ddp_find_unused_parameters", "true", "a step trains one task's head, the others wait"))
+    training_args = trainer_arguments(parser, trainer_argv, flags)
+    if training_args.train_sampling_strategy not in ("random", "group_by_length"):
+        raise InputError(f"--train_sampling_strategy {training_args.train_sampling_strategy}: choose random or group_by_length, which mixing knows")
+    check_smoothing(training_args, plan.tasks.values())
+    origins, settings = trainer_origins(training_args, flags, given), {}
+    for name, (_, record) in plan.sources.items():
+        defaults = record.defaults
+        length, stride = args.max_seq_length or defaults.max_seq_length, args.doc_stride or defaults.doc_stride
+        settings[name] = Settings(length, stride, args.n_best_size, args.max_answer_length)
+        origins.append((f"max_seq_length of {name}", length, "given" if args.max_seq_length else f"task default, {defaults.source}"))
+        if record.head == "question_answering":
+            origins.append((f"doc_stride of {name}", stride, "given" if args.doc_stride else f"task default, {defaults.source}"))
+    return training_args, settings, origins
+
+
+def training_identity(plan, args, training_args, settings, parent_hash):
+    """All that decides what training computes; a folder holds one such run."""
+    if args.model_name_or_path and Path(training_args.output_dir).resolve() == Path(args.model_name_or_path).resolve():
+        raise InputError(f"--output_dir {training_args.output_dir} is also --model_name_or_path; train into a new folder")
+    names = """mixing examples_cap temperature mixing_weights task_languages language_sizes mlm_alpha selection_samples max_train_samples max_eval_samples
+    collapse_guard""".split()
+    files = [path for code in plan.languages for split in ("train", "dev") for path in source_files(plan, args, split, code) if path.exists()]
+    return {
+        "parent": parent_hash,
+        "data": sha256(*files),
+        "processes": training_args.world_size,
+        **{name: getattr(args, name) for name in names},
+        **{name: plain(getattr(training_args, name)) for name in DECISIVE},
+        "settings": {name: list(dataclasses.astuple(one)[:4]) for name, one in settings.items()},
+    }
+
+
+# --- The job ----------------------------------------------------------------------------------------------------------
+
+
+class Job:
+    """What a training attempt and the evaluation are made from."""
+
+    def __init__(self, plan, args, training_args, settings, labels, tokenizer, config, rows):
+        from prediction import Predictor
+
+        self.plan, self.args, self.training_args, self.labels, self.tokenizer, self.config = plan, args, training_args, labels, tokenizer, config
+        self.dev = rows["dev"] if training_args.do_eval else {}
+        self.heads = {name: import_module(f"heads.{record.head}") for name, (_, record) in plan.sources.items()}
+        self.predictors = {
+            name: Predictor(self.heads[name], labels[task], settings[name], training_args, tokenizer) for name, (task, _) in plan.sources.items()
+        }
+        self.features = {name: self.predictors[name].encode(found) for name, found in rows["train"].items()}
+        for name, features in self.features.items():
+            log_examples(name, features, tokenizer, labels[plan.sources[name][0]])
+        self.batch_size = training_args.per_device_train_batch_size * training_args.gradient_accumulation_steps * training_args.world_size
+        self.weights, self.epoch_steps = {}, 0
+
+    def plan_steps(self, origins):
+        """Set the share of every data set and the number of steps; returns what run.json says of them."""
+        import batching
+
+        args, cap = self.args, self.args.examples_cap
+        counts = {name: len(features) for name, features in self.features.items()}
+        sizes = {task: {name: counts[name] for name, (owner, _) in self.plan.sources.items() if owner == task} for task in self.plan.tasks}
+        self.weights = batching.mixing_weights(sizes, args.mixing, cap, args.temperature, self.plan.weights)
+        self.epoch_steps = batching.mixture_steps(counts.values(), 1, self.batch_size, cap)
+        if self.training_args.max_steps <= 0:
+            self.training_args.max_steps = batching.mixture_steps(counts.values(), self.training_args.num_train_epochs, self.batch_size, cap)
+            origins.append(("max_steps", self.training_args.max_steps, "sum over data sets of ceil(min(n, cap) x epochs / effective batch)"))
+        for name, weight in self.weights.items():
+            origins.append((f"share of {name}", f"{weight:.4f}", f"{args.mixing if not self.plan.weights else 'given'}, {counts[name]} training features"))
+        return {"features": counts, "weights": self.weights, "steps": self.training_args.max_steps, "batch_size": self.batch_size}
+
+    def model(self, source, seed, trained=False):
+        import multitask
+
+        heads = {task: import_module(f"heads.{record.head}") for task, record in self.plan.tasks.items()}
+        options = {"revision": self.args.model_revision, "attn_implementation": self.args.attn_implementation, "trained": trained}
+        return multitask.load_multitask(heads, self.labels, source, self.config, seed, **options)
+
+    def cells(self, model, first=None):
+        """A DevCell for every data set and language with a dev set, on its `first` examples."""
+        from prediction import DevCell
+
+        found = []
+        for (name, code), rows in self.dev.items():
+            task, record = self.plan.sources[name]
+            found.append(DevCell(name, record, code, self.predictors[name], model.models[task], limit(rows, first)))
+        return found
+
+    def trainer(self, model, seed):
+        import batching
+        import prediction
+        import training
+
+        group = self.training_args.train_sampling_strategy == "group_by_length"
+        data_seed = seed if self.training_args.data_seed is None else self.training_args.data_seed
+        streams = []
+        for name, features in self.features.items():
+            languages = features["language"] if "language" in features.column_names else None
+            streams.append(batching.TaskStream(name, features["length"], self.batch_size, data_seed, group, languages, self.args.mlm_alpha))
+        corrupt = {name: head.masking(self.tokenizer) for name, head in self.heads.items() if hasattr(head, "masking")}
+        cells = self.cells(model, self.args.selection_samples) if self.dev and self.training_args.eval_strategy != "no" else []
+        return training.MixtureTrainer(
+            model=model,
+            args=self.training_args,
+            train_dataset=batching.Mixture(self.features, corrupt, data_seed),
+            eval_dataset=self.dev or None,
+            data_collator=next(iter(self.predictors.values())).collator,
+            processing_class=self.tokenizer,
+            heads={name: (task, self.heads[name]) for name, (task, _) in self.plan.sources.items()},
+            sampler=batching.MixtureSampler(streams, [self.weights[name] for name in self.features], data_seed, self.batch_size, self.epoch_steps),
+            guard=prediction.collapse_guard(cells) if self.args.collapse_guard == "on" else None,
+            evaluate_dev=prediction.mixture_evaluator(cells) if cells else None,
+        )
+
+
+def log_examples(name, features, tokenizer, labels):
+    """Three training examples as the model sees them."""
+    for feature in features.select(range(min(3, len(features)))):
+        inputs, target = feature["input_ids"], feature.get("labels")
+        texts = [tokenizer.decode(row) for row in (inputs if isinstance(inputs[0], list) else [inputs])]
+        if isinstance(target, int):
+            target = labels[target] if labels and target >= 0 else target
+        elif target is not None and "context" in feature:
+            target = tokenizer.decode(inputs[target[0] : target[1] + 1]) if target[0] else "(no answer in this window)"
+        elif target is not None:
+            target = " ".join(labels[tag] for tag in target if tag >= 0)
+        logger.info("%s example: %s -> %s", name, "\n    ".join(texts), target)
+
+
+def train(job, about, source):
+    """Train, from the next seed again where training collapses and --restart_on_collapse allows it; returns the selected model."""
+    import training
+
+    args, folder = job.training_args, Path(job.training_args.output_dir)
+    requested = args.seed
+    while True:
+        args.seed = requested + len(about["collapses"])
+        if len(about["collapses"]) > job.args.restart_on_collapse:
+            raise training.Collapse(about["collapses"][-1]["reason"])
+        model = job.model(source, args.seed)
+        trainer = job.trainer(model, args.seed)
+        start = time.time()
+        try:
+            outcome = trainer.train(resume_from_checkpoint=training.resume_point(args))
+        except training.Collapse as collapse:
+            about["collapses"].append({"seed": args.seed, "step": trainer.state.global_step, "reason": str(collapse)})
+            logger.warning("seed %d collapsed: %s", args.seed, collapse)
+            training.barrier()
+            if args.process_index == 0:
+                write_json(folder / "run.json", about)
+                for checkpoint in folder.glob("checkpoint-*"):
+                    shutil.rmtree(checkpoint)  # or the next attempt would go on from it
+            training.barrier()
+            continue
+        about["seconds"]["train"] = round(time.time() - start, 3)
+        about["seed"] = args.seed
+        trainer.save_model()
+        trainer.log_metrics("train", outcome.metrics)
+        trainer.save_metrics("train", outcome.metrics)
+        trainer.save_state()
+        logger.info("saved to %s", folder)
+        return model
+
+
+def collapse_message(about, training_args):
+    """One line: what happened, and which seed and learning rate to try."""
+    last = about["collapses"][-1]
+    rate, tried = training_args.learning_rate, ", ".join(str(one["seed"]) for one in about["collapses"])
+    advice = f"try --seed {last['seed'] + 1} or --learning_rate {rate / 2:g} in a new --output_dir, or add --restart_on_collapse {len(about['collapses'])}"
+    return f"training collapsed ({last['reason']}) with seed {tried} and learning rate {rate:g}; {advice}, or --collapse_guard off to go on"
+
+
+# --- Dev scores -------------------------------------------------------------------------------------------------------
+
+
+def record(results, cells, found, about, checkpoint):
+    """Predictions, per-example counts and rows of results.jsonl; the condition is "dev"."""
+    for cell in cells:
+        _, scored = found[cell]
+        named = dataclasses.replace(cell.task, name=cell.name)
+        if scored.predictions:
+            cell.predictor.head.write_predictions(results.prediction_path(named, cell.language, "dev"), cell.rows, scored.predictions)
+        shared = {"seed": about["seed"], "model": str(results.folder), "parent": about["parent"]["path"]}
+        results.add(named, cell.language, "dev", scored.scores, scored.counts, len(cell.rows), checkpoint, **shared)
+
+
+def dev_table(cells, found, mean):
+    """The dev table as text: a line per data set and language, its score and that of a constant guess, all in percent."""
+    lines = [["dev", "examples", "score", "constant guess", "metrics"]]
+    for cell in cells:
+        main, scored = found[cell]
+        shown = ", ".join(f"{name} {value:.1f}" for name, value in scored.scores.items() if name != "loss")
+        lines.append([cell.title, str(len(cell.rows)), f"{main:.1f}", "-" if cell.majority is None else f"{cell.majority:.1f}", shown])
+    lines.append(["mean over tasks", "", f"{mean:.1f}", "", ""])
+    widths = [max(len(line[column]) for line in lines) for column in range(4)]
+    body = ["  ".join([line[0].ljust(widths[0]), *(line[i].rjust(widths[i]) for i in (1, 2, 3)), line[4]]).rstrip() for line in lines]
+    return "\n".join(body)
+
+
+if __name__ == "__main__":
+    main()
