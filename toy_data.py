@@ -1,12 +1,15 @@
-"""Write a small invented world in google/xtreme's layout, and a tiny XLM-R that has "seen" its languages.
+"""Write a small invented world as XTREME's tasks, intermediate tasks and text, and a tiny XLM-R that has "seen" its languages.
 
     python toy_data.py --output_dir toy [--seed 0]
 
 Writes
-    toy/xtreme/      every XTREME task (xnli pawsx udpos panx squad xquad mlqa tydiqa xcopa tatoeba bucc2018), files and formats of
-                     google/xtreme's download folder: English train and dev, test in nine languages and seven scripts
-    toy/model/       XLMRobertaModel (float32) with its own SentencePiece unigram tokenizer, loadable by AutoModel and AutoTokenizer
-    toy/toy.json     the marker of a complete folder: seed, version of this file, size of every file
+    toy/xtreme/        every XTREME task (xnli pawsx udpos panx squad xquad mlqa tydiqa xcopa tatoeba bucc2018), files and formats of
+                       google/xtreme's download folder: English train and dev, test in nine languages and seven scripts
+    toy/intermediate/  the intermediate tasks (mnli snli anli qqp squad squad_v2 hellaswag cosmos_qa commonsense_qa ccg) in English, in
+                       the Hub's columns; mnli and squad also in de, ru and sw, line by line (mnli/train.de.jsonl)
+    toy/text/          text for masked language modeling (de.txt): sentences, and sentences with their translation on the same line
+    toy/model/         XLMRobertaModel (float32) with its own SentencePiece unigram tokenizer, loadable by AutoModel and AutoTokenizer
+    toy/toy.json       the marker of a complete folder: seed, version of its source files, size of every file
 A second run finds the marker and does nothing. The same seed gives the same bytes.
 
 The world: people, organizations and places do things to things, somewhere, in some year. A *concept* ("buy", "cat") has one invented
@@ -20,8 +23,8 @@ The model is no pre-trained model. What masked language modeling on many languag
 It is a stand-in for the pre-training that run_intermediate.py does, good for demonstrations and tests only: no score on this world
 says anything about real languages.
 
-Copy with it: toy_world.py (languages and facts), tasks.py (where the files lie). sentencepiece, protobuf, torch and transformers are
-needed for the model only.
+Copy with it: toy_world.py (languages, facts, examples), toy_intermediate.py (intermediate tasks, text), tasks.py (where the files lie).
+sentencepiece, protobuf, torch and transformers are needed for the model only.
 """
 
 import argparse
@@ -35,66 +38,22 @@ import tempfile
 from pathlib import Path
 
 from tasks import LANGUAGES, TARGETS
-from toy_world import CAUSES, CLASSES, GRAMMARS, GROUPS, KINDS, WH, YEARS, Fact, Speaker, Word
-from toy_world import deed, lexicon, meeting, opposite, organization, person, place
+from toy_intermediate import intermediate_files, text_files
+from toy_world import CLASSES, GRAMMARS, GROUPS, QUESTIONS, SIZES, YEARS, Speaker
+from toy_world import article, choice_example, distinct, lexicon, nli_example, paraphrase_example, passage, story, story_words
 
-SIZES = {"train": 900, "dev": 90, "test": 90}  # examples per file
-QUESTIONS = 3  # per context
+SOURCES = ("toy_data.py", "toy_world.py", "toy_intermediate.py")
 DEV_LANGUAGES = ("en", "de", "zh")
 VOCABULARY = 2000
 WIDTH, HEADS, LAYERS = 128, 4, 3
 MARKER = "toy.json"
 
-# ---------------------------------------------------------------- the tasks: a generator draws language-free examples, a speaker writes them
-
-
-def nli_example(rng, index):
-    """(label, premise, hypothesis, options of the hypothesis)."""
-    label = ("entailment", "neutral", "contradiction")[index % 3]
-    fact = deed(rng, detail=0.5)
-    fact = fact._replace(patient=fact.patient._replace(adjective=rng.choice(CLASSES["ADJ"])))
-    bare = fact._replace(place=(), year="", patient=fact.patient._replace(adjective=""))
-    if label == "entailment":
-        kind = next(kind for kind, nouns in KINDS.items() if fact.patient.noun in nouns)
-        general = bare._replace(patient=bare.patient._replace(noun=kind))
-        return label, fact, *rng.choice(((fact, {"passive": True}), (bare, {}), (general, {}), (general, {"passive": True})))
-    if label == "neutral":
-        more = bare._replace(place=place(rng)) if rng.random() < 0.5 else bare._replace(year=rng.choice(YEARS))
-        return label, fact._replace(place=(), year=""), more, {}
-    reverse = fact._replace(patient=fact.patient._replace(adjective=opposite(fact.patient.adjective)))
-    undone = bare._replace(verb=opposite(fact.verb))
-    return label, fact, *rng.choice(((fact, {"negated": True}), (bare, {"negated": True}), (undone, {}), (reverse, {})))
-
-
-def paraphrase_example(rng, index):
-    """(label, fact, fact, options of the second): the passive and fronted places keep who did it, swapped names do not."""
-    fact = meeting(rng)
-    swapped = fact._replace(agent=fact.patient, patient=fact.agent)
-    if index % 2:
-        return "1", fact, fact, rng.choice(({"passive": True}, {"passive": True}, {"passive": True, "fronted": True}, {"fronted": True}))
-    return "0", fact, swapped, rng.choice(({}, {}, {"fronted": True}, {"passive": True}))
+# ---------------------------------------------------------------- XTREME's tasks: toy_world draws examples, a speaker writes them
 
 
 def pairs(speaker, examples):
     for label, first, second, options in examples:
         yield f"{speaker.say(first)}\t{speaker.say(second, **options)}\t{label}"
-
-
-def story(rng, index):
-    """Words of a sentence with all parts of speech, as a function of the speaker."""
-    facts = [deed(rng, 0.5, (person, organization)), meeting(rng) if rng.random() < 0.4 else deed(rng, 0.3, (person, organization))]
-    pronoun = (Word(rng.choice(("he", "she")), "PRON"),)
-    facts[1] = facts[1]._replace(agent=pronoun) if rng.random() < 0.4 else facts[1]
-    opening = rng.choice(([], [], [Word("often", "ADV")], [Word("then", "ADV")], [Word(rng.choice(("yes", "oh")), "INTJ"), Word(",", "PUNCT")]))
-    link = rng.choice((None, Word("and", "CCONJ"), Word("or", "CCONJ"), Word("because", "SCONJ"), Word("if", "SCONJ")))
-    options = {"negated": rng.random() < 0.2, "passive": rng.random() < 0.2}
-    return opening, facts, link, options
-
-
-def story_words(speaker, opening, facts, link, options):
-    words = [*opening, *speaker.clause(facts[0], **options), *([link, *speaker.clause(facts[1])] if link else [])]
-    words = [word._replace(concept=speaker.grammar.comma) if word.concept == "," else word for word in words]
-    return speaker.sentence([word for word in words if word.concept])
 
 
 def tagged(speaker, stories, field):
@@ -104,51 +63,17 @@ def tagged(speaker, stories, field):
         yield ""
 
 
-def article(rng, index):
-    """(facts with options of their sentences, [(which fact, role asked for)])."""
-    facts = []
-    while len(facts) < rng.choice((3, 4, 5)):
-        fact = deed(rng, 0.6, (person, organization))
-        if all({*fact.agent}.isdisjoint(other.agent) and fact.patient.noun != other.patient.noun for other in facts):
-            facts.append(fact)
-    asked = [(number, role) for number, fact in enumerate(facts) for role in WH if getattr(fact, role)]
-    return [(fact, {"passive": rng.random() < 0.15}) for fact in facts], rng.sample(asked, 3)
-
-
 def squad(speaker, articles, prefix):
     """SQuAD JSON; ids are the same in every language, as in XQuAD and MLQA, unless `prefix` names the language, as in TyDiQA."""
     data = []
-    for number, (facts, asked) in enumerate(articles):
-        sentences = [speaker.sentence(fact, **options) for fact, options in facts]
-        context, starts = paragraph(speaker, sentences)
-        qas = []
-        for which, role in asked:
-            inside = [(start, word) for start, word in zip(starts[which], sentences[which]) if word.role == role]
-            begin, end = inside[0][0], inside[-1][0] + len(speaker.form(inside[-1][1]))
-            answer = {"text": context[begin:end], "answer_start": begin}
-            question = speaker.text(speaker.question(facts[which][0], role))[0]
-            qas.append({"id": f"{prefix}{number}-{which}-{role}", "question": question, "answers": [answer]})
+    for number, example in enumerate(articles):
+        context, asked = passage(speaker, *example)
+        qas = [
+            {"id": f"{prefix}{number}-{name}", "question": question, "answers": [{"text": answer, "answer_start": start}]}
+            for name, question, (answer, start) in asked
+        ]
         data.append({"title": f"{number}", "paragraphs": [{"context": context, "qas": qas}]})
     return {"version": "1.1", "data": data}
-
-
-def paragraph(speaker, sentences):
-    """(context, starts of the words of every sentence)."""
-    context, starts = "", []
-    for words in sentences:
-        text, inside = speaker.text(words)
-        context += " " if context and (speaker.grammar.space or not speaker.grammar.stop) else ""  # Thai parts sentences by a space
-        starts.append([len(context) + start for start in inside])
-        context += text
-    return context, starts
-
-
-def choice_example(rng, index):
-    """(premise, right, wrong, question, label)."""
-    who, direction = person(rng), rng.randrange(2)  # 0: the cause is asked for, 1: the effect
-    pair, other = rng.sample(CAUSES, 2)
-    right, wrong = pair[direction], rng.choice(other)
-    return Fact(who, pair[1 - direction]), Fact(who, right), Fact(who, wrong), ("cause", "effect")[direction], rng.randrange(2)
 
 
 def choices(speaker, examples):
@@ -156,14 +81,6 @@ def choices(speaker, examples):
         first, second = (right, wrong) if label == 0 else (wrong, right)
         row = {"premise": speaker.say(premise), "choice1": speaker.say(first), "choice2": speaker.say(second)}
         yield json.dumps({**row, "question": question, "label": label, "idx": index, "changed": False}, ensure_ascii=False)
-
-
-def distinct(rng, number):
-    """`number` facts that no two sentences share."""
-    facts = {}
-    while len(facts) < number:
-        facts[deed(rng, 0.8) if rng.random() < 0.7 else meeting(rng)] = None
-    return list(facts)
 
 
 def bitext(rng, source, english, number=130, gold=50):
@@ -322,9 +239,9 @@ def build_model(folder, speakers, words, seed):
 
 
 def fingerprint():
-    """Changes when this file or the world's does: a folder of another version is not silently reused."""
+    """Changes when a source file of the world does: a folder of another version is not silently reused."""
     here = Path(__file__).parent
-    return hashlib.sha256(b"".join((here / name).read_bytes() for name in ("toy_data.py", "toy_world.py"))).hexdigest()[:12]
+    return hashlib.sha256(b"".join((here / name).read_bytes() for name in SOURCES)).hexdigest()[:12]
 
 
 def generate(output_dir, seed=0):
@@ -338,6 +255,10 @@ def generate(output_dir, seed=0):
         for name in EXAMPLES:
             write_task(root / "xtreme", name, speakers, seed)
         write_retrieval(root / "xtreme", speakers, seed)
+        for name, rows in intermediate_files(speakers, seed):
+            write(root / "intermediate", name, "en", [json.dumps(row, ensure_ascii=False) for row in rows])
+        for name, sentences in text_files(speakers, seed):
+            write(root / "text", name, "en", sentences)
         build_model(root / "model", speakers, words, seed)
         sizes = {path.relative_to(root).as_posix(): path.stat().st_size for path in sorted(root.rglob("*")) if path.is_file()}
         marker = {"seed": seed, "version": fingerprint(), "files": sizes}
@@ -363,7 +284,8 @@ def check_output(output, seed):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Write a small invented world in XTREME's layout and a tiny XLM-R.", allow_abbrev=False)
+    description = "Write a small invented world as XTREME's tasks, intermediate tasks and text, and a tiny XLM-R."
+    parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
     parser.add_argument("--output_dir", type=Path, required=True, help="folder to write: absent, empty, or complete already")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default: %(default)s)")
     arguments = parser.parse_args()
@@ -380,7 +302,7 @@ def main():
     except OSError as error:
         print(f"toy_data.py: error: --output_dir {output}: cannot be written ({error.strerror}); choose another folder", file=sys.stderr)
         sys.exit(1)
-    print(f"Wrote {output}/xtreme and {output}/model.")
+    print(f"Wrote {output}/xtreme, {output}/intermediate, {output}/text and {output}/model.")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""The invented world of toy_data.py: its languages, its things, and how facts about them are said.
+"""The invented world of toy_data.py: its languages, its things, how facts about them are said, and what tasks ask about them.
 
 A *concept* ("buy", "cat") has one invented word per language, spelled from the syllables of that language's script. No real words: a
 language code stands for a script, a word order and a punctuation. Names keep their syllables in every script, as transliterated names do.
-Read by toy_data.py; no input, no output.
+Read by toy_data.py and toy_intermediate.py; no input, no output.
 """
 
 import random
@@ -41,7 +41,7 @@ GRAMMARS = {
     "de": Grammar("Latin", "SVO", article=True),
     "sw": Grammar("Latin", "SVO", adjective_first=False),
     "ru": Grammar("Cyrillic", "SVO"),
-    "ar": Grammar("Arabic", "VSO", adjective_first=False, article=True, comma="،", question="؟"),
+    "ar": Grammar("Arabic", "VSO", adjective_first=False, article=True, comma="،"),  # no "؟": the tokenizer learns from stories, which do not ask
     "hi": Grammar("Devanagari", "SOV", postposition=True, stop="।"),
     "th": Grammar("Thai", "SVO", adjective_first=False, space="", stop="", comma="", question=""),
     "ko": Grammar("Hangul", "SOV", postposition=True),
@@ -79,6 +79,8 @@ CLASSES = {
 GROUPS = (GIVEN, FAMILY, CITY, *((kind, *nouns) for kind, nouns in KINDS.items()), MEETING)  # words that occur alike
 YEARS = tuple(str(year) for year in range(1905, 2000, 6))
 WH = {"agent": "who", "patient": "what", "place": "where", "year": "when"}
+SIZES = {"train": 900, "dev": 90, "test": 90}  # examples of a task per split and language
+QUESTIONS = 3  # per context
 
 
 class Word(NamedTuple):
@@ -227,3 +229,99 @@ def meeting(rng):
 
 def opposite(concept):
     return next(pair[1 - pair.index(concept)] for pairs in OPPOSITES.values() for pair in pairs if concept in pair)
+
+
+def kind_of(noun):
+    return next(kind for kind, nouns in KINDS.items() if noun in nouns)
+
+
+# ---------------------------------------------------------------- what is asked about it: examples without a language; a speaker writes them
+
+
+def nli_example(rng, index):
+    """(label, premise, hypothesis, options of the hypothesis)."""
+    label = ("entailment", "neutral", "contradiction")[index % 3]
+    fact = deed(rng, detail=0.5)
+    fact = fact._replace(patient=fact.patient._replace(adjective=rng.choice(CLASSES["ADJ"])))
+    bare = fact._replace(place=(), year="", patient=fact.patient._replace(adjective=""))
+    if label == "entailment":
+        general = bare._replace(patient=bare.patient._replace(noun=kind_of(bare.patient.noun)))
+        return label, fact, *rng.choice(((fact, {"passive": True}), (bare, {}), (general, {}), (general, {"passive": True})))
+    if label == "neutral":
+        more = bare._replace(place=place(rng)) if rng.random() < 0.5 else bare._replace(year=rng.choice(YEARS))
+        return label, fact._replace(place=(), year=""), more, {}
+    reverse = fact._replace(patient=fact.patient._replace(adjective=opposite(fact.patient.adjective)))
+    undone = bare._replace(verb=opposite(fact.verb))
+    return label, fact, *rng.choice(((fact, {"negated": True}), (bare, {"negated": True}), (undone, {}), (reverse, {})))
+
+
+def paraphrase_example(rng, index):
+    """(label, fact, fact, options of the second): the passive and fronted places keep who did it, swapped names do not."""
+    fact = meeting(rng)
+    swapped = fact._replace(agent=fact.patient, patient=fact.agent)
+    if index % 2:
+        return "1", fact, fact, rng.choice(({"passive": True}, {"passive": True}, {"passive": True, "fronted": True}, {"fronted": True}))
+    return "0", fact, swapped, rng.choice(({}, {}, {"fronted": True}, {"passive": True}))
+
+
+def story(rng, index):
+    """Words of a sentence with all parts of speech, as a function of the speaker."""
+    facts = [deed(rng, 0.5, (person, organization)), meeting(rng) if rng.random() < 0.4 else deed(rng, 0.3, (person, organization))]
+    pronoun = (Word(rng.choice(("he", "she")), "PRON"),)
+    facts[1] = facts[1]._replace(agent=pronoun) if rng.random() < 0.4 else facts[1]
+    opening = rng.choice(([], [], [Word("often", "ADV")], [Word("then", "ADV")], [Word(rng.choice(("yes", "oh")), "INTJ"), Word(",", "PUNCT")]))
+    link = rng.choice((None, Word("and", "CCONJ"), Word("or", "CCONJ"), Word("because", "SCONJ"), Word("if", "SCONJ")))
+    options = {"negated": rng.random() < 0.2, "passive": rng.random() < 0.2}
+    return opening, facts, link, options
+
+
+def story_words(speaker, opening, facts, link, options):
+    words = [*opening, *speaker.clause(facts[0], **options), *([link, *speaker.clause(facts[1])] if link else [])]
+    words = [word._replace(concept=speaker.grammar.comma) if word.concept == "," else word for word in words]
+    return speaker.sentence([word for word in words if word.concept])
+
+
+def article(rng, index):
+    """(facts with options of their sentences, [(which fact, role asked for)])."""
+    facts = []
+    while len(facts) < rng.choice((3, 4, 5)):
+        fact = deed(rng, 0.6, (person, organization))
+        if all({*fact.agent}.isdisjoint(other.agent) and fact.patient.noun != other.patient.noun for other in facts):
+            facts.append(fact)
+    asked = [(number, role) for number, fact in enumerate(facts) for role in WH if getattr(fact, role)]
+    return [(fact, {"passive": rng.random() < 0.15}) for fact in facts], rng.sample(asked, QUESTIONS)
+
+
+def passage(speaker, facts, asked, left_out=()):
+    """(context, [(id, question, (answer, its start) or None)]); what is asked of facts that the context leaves out has no answer."""
+    context, answers = "", {}
+    for which, (fact, options) in enumerate(facts):
+        if which in left_out:
+            continue
+        words = speaker.sentence(fact, **options)
+        text, starts = speaker.text(words)
+        context += " " if context and (speaker.grammar.space or not speaker.grammar.stop) else ""  # Thai parts sentences by a space
+        for role in WH:
+            inside = [(start, start + len(speaker.form(word))) for start, word in zip(starts, words) if word.role == role]
+            if inside:
+                begin, end = inside[0][0], inside[-1][1]
+                answers[which, role] = text[begin:end], len(context) + begin
+        context += text
+    questions = [speaker.text(speaker.question(facts[which][0], role))[0] for which, role in asked]
+    return context, [(f"{which}-{role}", question, answers.get((which, role))) for question, (which, role) in zip(questions, asked)]
+
+
+def choice_example(rng, index):
+    """(premise, right, wrong, question, label)."""
+    who, direction = person(rng), rng.randrange(2)  # 0: the cause is asked for, 1: the effect
+    pair, other = rng.sample(CAUSES, 2)
+    right, wrong = pair[direction], rng.choice(other)
+    return Fact(who, pair[1 - direction]), Fact(who, right), Fact(who, wrong), ("cause", "effect")[direction], rng.randrange(2)
+
+
+def distinct(rng, number):
+    """`number` facts that no two sentences share."""
+    facts = {}
+    while len(facts) < number:
+        facts[deed(rng, 0.8) if rng.random() < 0.7 else meeting(rng)] = None
+    return list(facts)

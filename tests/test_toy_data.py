@@ -1,4 +1,4 @@
-"""The toy world is deterministic, well formed, in XTREME's formats, and comes with a tokenizer that behaves like XLM-R's."""
+"""The toy world is deterministic, well formed, in XTREME's and the Hub's formats, and comes with a tokenizer that behaves like XLM-R's."""
 
 import hashlib
 import json
@@ -7,12 +7,14 @@ import re
 import subprocess
 import sys
 import unicodedata
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import toy_data
-from tasks import TARGETS
+from tasks import INTERMEDIATE, TARGETS
+from toy_intermediate import PAIRS, SENTENCES, TRANSLATED
 from toy_world import GRAMMARS, SCRIPTS
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -63,6 +65,13 @@ def questions(path):
 
 def scripts_of(text):
     return {unicodedata.name(character).split()[0] for character in text if character.isalpha()}
+
+
+@pytest.fixture(scope="module")
+def tokenizer(toy):
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(toy / "model")
 
 
 # ---------------------------------------------------------------- determinism, the folder
@@ -215,14 +224,138 @@ def test_bucc_gold_exists(toy):
             assert len(set(source.values())) == len(source) and len({left for left, _ in gold}) == len({right for _, right in gold}) == 50
 
 
+# ---------------------------------------------------------------- the intermediate tasks and the text
+
+
+def hub_files(toy, name, split, language="en"):
+    """Paths of one split of an intermediate task."""
+    templates = INTERMEDIATE[name].files[split]
+    for template in (templates,) if isinstance(templates, str) else templates:
+        yield toy / "intermediate" / (template if language == "en" else template.replace(".jsonl", f".{language}.jsonl"))
+
+
+def hub_rows(toy, name, split, language="en"):
+    return [json.loads(line) for path in hub_files(toy, name, split, language) for line in lines(path)]
+
+
+HUB_COLUMNS = {
+    "mnli": "premise hypothesis label idx", "snli": "premise hypothesis label", "anli": "uid premise hypothesis label reason",
+    "qqp": "question1 question2 label idx", "squad": "id title context question answers", "squad_v2": "id title context question answers",
+    "hellaswag": "ind activity_label ctx_a ctx_b ctx endings source_id split split_type label",
+    "cosmos_qa": "id context question answer0 answer1 answer2 answer3 label",
+    "commonsense_qa": "id question question_concept choices answerKey", "ccg": "id tokens tags",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", INTERMEDIATE)
+def test_heads_read_intermediate_tasks(toy, name):
+    task = INTERMEDIATE[name]
+    for split in ("train", "dev"):
+        rows = import_module(f"heads.{task.head}").read(task, toy / "intermediate", split, "en")
+        assert len(rows) == toy_data.SIZES[split] * (len(task.parts) or 1)
+        texts = [json.dumps({key: value for key, value in row.items() if key != "id"}) for row in rows]
+        assert len(set(texts)) > 0.95 * len(texts)
+        labels = [row["label"] for row in rows] if "label" in rows.column_names else []
+        counts = {label: labels.count(label) for label in labels}
+        assert not counts or max(counts.values()) - min(counts.values()) <= 1  # balanced
+        if task.labels:
+            assert set(counts) == set(task.labels)
+
+
+@pytest.mark.parametrize("name", HUB_COLUMNS)
+def test_intermediate_tasks_have_the_columns_of_the_hub(toy, name):
+    assert set(HUB_COLUMNS) == {task.name for task in INTERMEDIATE.values() if not task.parts}
+    for row in hub_rows(toy, name, "train") + hub_rows(toy, name, "dev"):
+        assert set(row) == set(HUB_COLUMNS[name].split())
+
+
+def test_labels_are_written_as_on_the_hub(toy):
+    for name in ("mnli", "snli", "anli", "qqp"):
+        assert {type(row["label"]) for row in hub_rows(toy, name, "train")} == {int}
+    for row in hub_rows(toy, "hellaswag", "train"):
+        assert row["label"] in ("0", "1", "2", "3") and len(set(row["endings"])) == 4 and row["ctx"] == f"{row['ctx_a']} {row['ctx_b']}"
+    for row in hub_rows(toy, "cosmos_qa", "train"):
+        assert row["label"] in range(4) and len({row[f"answer{number}"] for number in range(4)}) == 4
+    for row in hub_rows(toy, "commonsense_qa", "train"):
+        assert row["choices"]["label"] == list("ABCDE") and row["answerKey"] in "ABCDE" and len(set(row["choices"]["text"])) == 5
+
+
+def test_a_third_of_the_squad_v2_questions_has_no_answer(toy):
+    for split in ("train", "dev"):
+        rows = hub_rows(toy, "squad_v2", split)
+        unanswerable = [row for row in rows if row["answers"] == {"text": [], "answer_start": []}]
+        assert 0.25 < len(unanswerable) / len(rows) < 0.4
+        assert all(len(row["answers"]["text"]) == 1 for row in hub_rows(toy, "squad", split))
+
+
+def test_categories_depend_on_the_context(toy):
+    tags = {}
+    for row in hub_rows(toy, "ccg", "train"):
+        for word, tag in zip(row["tokens"], row["tags"], strict=True):
+            tags.setdefault(word, set()).add(tag)
+    assert len(set.union(*tags.values())) == 16  # a small set
+    assert sum(len(found) > 1 for found in tags.values()) > 20  # a word alone does not tell
+
+
+@pytest.mark.parametrize("name", TRANSLATED)
+@pytest.mark.parametrize("split", ("train", "dev"))
+def test_translated_files_are_parallel(toy, name, split):
+    english = hub_rows(toy, name, split)
+    for language in TRANSLATED[name]:
+        rows = hub_rows(toy, name, split, language)
+        key = (lambda row: (row["idx"], row["label"])) if name == "mnli" else (lambda row: (row["id"], len(row["answers"]["text"])))
+        assert [key(row) for row in rows] == [key(row) for row in english]
+        text = "premise" if name == "mnli" else "context"
+        assert all(row[text] != told[text] for row, told in zip(rows, english))
+        script = GRAMMARS[language].script.upper()
+        assert scripts_of("".join(row[text] for row in rows)) == {script}
+        for row in rows if name == "squad" else ():
+            (answer,), (start,) = row["answers"]["text"], row["answers"]["answer_start"]
+            assert row["context"][start : start + len(answer)] == answer
+
+
+def test_intermediate_tasks_do_not_repeat_xtreme(toy):
+    asked = {tuple(line.split("\t")[:2]) for path in files(toy, "xnli").values() for line in lines(path)}
+    assert not asked & {(row["premise"], row["hypothesis"]) for row in hub_rows(toy, "mnli", "train")}
+    asked = {(context, question) for _, context, question, _ in questions(files(toy, "xquad")["train", "en"])}
+    assert not asked & {(row["context"], row["question"]) for row in hub_rows(toy, "squad", "train")}
+
+
+def test_text_and_intermediate_tasks_hold_no_unknown_piece(toy, tokenizer):
+    for path in [*(toy / "text").iterdir(), *(toy / "intermediate").rglob("*.jsonl")]:
+        texts = lines(path) if path.suffix == ".txt" else [text for line in lines(path) for text in strings(json.loads(line))]
+        assert not any(3 in row for row in tokenizer(texts, add_special_tokens=False)["input_ids"]), path
+
+
+def strings(row):
+    """All texts of a row that a head reads."""
+    for key, value in row.items():
+        if key in ("endings", "tokens"):
+            yield from value
+        elif key == "choices":
+            yield from value["text"]
+        elif re.fullmatch(r"premise|hypothesis|question\d?|context|ctx_[ab]|answer\d", key):
+            yield value
+
+
+@pytest.mark.parametrize("language", GRAMMARS)
+def test_text_is_of_the_language_half_of_it_beside_a_translation(toy, language):
+    found = lines(toy / "text" / f"{language}.txt")
+    assert len(found) == SENTENCES + PAIRS and len(set(found)) > 0.9 * len(found)
+    if GRAMMARS[language].script == "Latin":  # told apart by their words
+        words = {other: set(toy_data.lexicon(0)[other].values()) for other in GRAMMARS}
+        own, strange = words[language], set.union(*words.values()) - words[language]
+        beside = [line for line in found if not strange.isdisjoint(re.findall(r"\w+", line)) or scripts_of(line) > {"LATIN"}]
+        assert not any(own.isdisjoint(re.findall(r"\w+", line)) for line in found)
+        assert len(beside) == PAIRS
+    else:
+        script = "CJK" if GRAMMARS[language].script == "Han" else GRAMMARS[language].script.upper()
+        scripts = [frozenset(scripts_of(line)) for line in found]
+        assert scripts.count({script}) == SENTENCES and scripts.count({script, "LATIN"}) == PAIRS
+
+
 # ---------------------------------------------------------------- the model
 
-
-@pytest.fixture(scope="module")
-def tokenizer(toy):
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(toy / "model")
 
 
 def test_tokenizer_is_xlmr(tokenizer):
