@@ -62,7 +62,7 @@ class MultiTaskModel(torch.nn.Module):
         self.encoder.save_pretrained(folder, state_dict=encoder)
         about = {task: {"kind": kind, "labels": list(self.labels[task])} for task, kind in self.kinds.items()}
         temporary = Path(folder) / f".{HEADS_FILE}.tmp"
-        save_file({key: value.contiguous() for key, value in self._head_tensors(state)}, temporary, {"format": "pt", "heads": json.dumps(about)})
+        save_file({key: value.contiguous() for key, value in self._head_tensors(state)}, temporary, {"heads": json.dumps(about)})
         os.replace(temporary, Path(folder) / HEADS_FILE)
 
     def _head_tensors(self, state):

@@ -86,6 +86,7 @@ def run(parser, plan, args, trainer_argv, given, argv):
     import training
 
     training_args, settings, origins = resolve_arguments(parser, plan, args, trainer_argv, given)
+    training.join_processes(training_args)
     folder, main_process = Path(training_args.output_dir), training_args.process_index == 0
 
     # The folder is new, or holds this very run.

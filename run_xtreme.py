@@ -80,6 +80,7 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
     import training
 
     training_args, settings, origins = resolve_arguments(parser, task, args, trainer_argv, given)
+    training.join_processes(training_args)
     head = import_module(f"heads.{task.head}")
     folder, main_process = Path(training_args.output_dir), training_args.process_index == 0
 

@@ -140,6 +140,10 @@ class MixtureTrainer(EncoderTrainer):
     def training_step(self, model, inputs, num_items_in_batch=None):
         source = inputs["source"]
         loss = super().training_step(model, inputs, num_items_in_batch)
+        if self.accelerator.sync_gradients and not self.is_deepspeed_enabled:
+            for parameter in self.model.parameters():  # the other heads: the optimizer moves all in every step, as in jiant and under ZeRO
+                if parameter.requires_grad and parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
         spoiled = (~loss.isfinite()).float()
         if self.accelerator.sync_gradients and self.accelerator.reduce(spoiled).item():  # of all processes: they stop together
             raise Collapse(f"the loss of {source} is not finite at step {self.state.global_step + 1}")
@@ -191,6 +195,14 @@ def resume_point(training_args):
     if last:
         logger.info("going on from %s", last)
     return last
+
+
+def join_processes(args):
+    """Bring up the process group for DeepSpeed on CPUs before any model loads: ZeRO-3 shards weights as they are read."""
+    if args.deepspeed and args.device.type == "cpu":
+        import deepspeed
+
+        deepspeed.init_distributed(dist_backend="gloo")
 
 
 def distributed():
