@@ -186,7 +186,10 @@ class MixtureSampler(torch.utils.data.Sampler):
 
 
 class Mixture(torch.utils.data.Dataset):
-    """Features {data set: Dataset} behind MixtureSampler's keys; `corrupt` {data set: (feature, generator) -> feature} is drawn anew in every pass."""
+    """Features {data set: Dataset} behind MixtureSampler's keys.
+
+    `corrupt` {data set: (feature, numpy generator) -> feature} is drawn anew in every pass: masked LM's masks.
+    """
 
     def __init__(self, features, corrupt, seed):
         self.names, self.features, self.corrupt, self.seed = list(features), list(features.values()), corrupt, seed

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The main job on a small invented world: fine-tune in English, predict every language, one run per kind of task.
+# All three phases on a small invented world: pretrain on text in nine languages, train two intermediate tasks in English, then fine-tune
+# target tasks in English and predict every language, with and without the intermediate tasks.
 #   bash demo.sh [folder]      default folder: demo. A second run does only what is missing.
 . "$(dirname "$0")/setup.sh"
 set -e
@@ -9,25 +10,34 @@ folder=${1:-demo}
 
 "$python" toy_data.py --output_dir "$folder/toy"
 
-run() {
-    local task=$1
+run() {   # run NAME SCRIPT FLAGS...: its output goes to outputs/NAME, what it prints to NAME.log
+    local name=$1
     shift
-    echo
-    echo "== $task"
-    "$python" run_xtreme.py --task "$task" --data_dir "$folder/toy/xtreme" --model_name_or_path "$folder/toy/model" \
-        --output_dir "$folder/outputs/$task" --disable_tqdm true "$@" > "$folder/$task.log" 2>&1 || { tail -n 5 "$folder/$task.log"; exit 1; }
-    sed -n "/^$task: /,\$p" "$folder/$task.log"
+    echo "== $name"
+    mkdir -p "$folder/$(dirname "$name")"
+    "$python" "$@" --output_dir "$folder/outputs/$name" --disable_tqdm true > "$folder/$name.log" 2>&1 || { tail -n 5 "$folder/$name.log"; exit 1; }
 }
 
-train=(--do_train --do_eval --do_predict --learning_rate 1e-3 --max_seq_length 128)
-run xnli "${train[@]}" --num_train_epochs 6
-run panx "${train[@]}" --num_train_epochs 3
-run xquad "${train[@]}" --num_train_epochs 10 --per_device_train_batch_size 32
-run xcopa "${train[@]}" --num_train_epochs 6
-run tatoeba --do_predict --layer all
-run bucc2018 --do_predict
+run pretrained run_intermediate.py --tasks mlm --mlm_files "$folder/toy/text/*.txt" --config_name "$folder/toy/model" --do_train --do_eval \
+    --max_seq_length 32 --per_device_train_batch_size 64 --learning_rate 2e-3 --num_train_epochs 6
+run intermediate run_intermediate.py --tasks mnli squad --data_dir "$folder/toy/intermediate" --model_name_or_path "$folder/outputs/pretrained" \
+    --do_train --do_eval --learning_rate 5e-4 --max_seq_length 128 --num_train_epochs 6
+sed -n '/^dev  /,/^mean/p' "$folder/intermediate.log"
 
-echo
-"$python" metrics.py --predictions "$folder/outputs/xquad/predictions/clean" --data_dir "$folder/toy/xtreme" | sed -n 1,4p
+for start in pretrained intermediate; do
+    target() {
+        run "$start-$1" run_xtreme.py --task "$1" --data_dir "$folder/toy/xtreme" --model_name_or_path "$folder/outputs/$start" "${@:2}"
+    }
+    train=(--do_train --do_eval --do_predict --learning_rate 5e-4 --max_seq_length 128)
+    target xnli "${train[@]}" --num_train_epochs 4
+    target panx "${train[@]}" --num_train_epochs 2
+    target xquad "${train[@]}" --num_train_epochs 6 --per_device_train_batch_size 32
+    target tatoeba --do_predict --layer all
+done
+
+for task in xnli panx xquad tatoeba; do
+    echo
+    "$python" outputs.py "$folder/outputs/pretrained-$task" "$folder/outputs/intermediate-$task"
+done
 echo
 echo "runs, predictions and scores: $folder/outputs      logs: $folder/*.log"

@@ -7,6 +7,8 @@
 
 Every file is written under a temporary name and renamed, so a killed run leaves whole files only. A finished cell (task,
 language, condition) is recognized by the hash of its inputs. Standard library only; any script may take this file along.
+
+    python outputs.py outputs/direct/xnli outputs/after-mnli/xnli      the per-language scores of runs side by side
 """
 
 import hashlib
@@ -302,3 +304,32 @@ Made by
 with seed {run["seed"]}; settings, versions and data hashes are in `run.json`, all metrics in `results.jsonl`.
 """
     write_text(Path(output_dir) / "README.md", front + tags + body)
+
+
+def side_by_side(folders, condition="clean"):
+    """Scores of several runs of one task as a table: a line per language, a column per run, its task's metric in percent."""
+    runs = {str(folder): [row for row in Results(folder).rows if row["condition"] == condition and row["metric"]] for folder in folders}
+    empty = [folder for folder, rows in runs.items() if not rows]
+    if empty:
+        raise InputError(f"{empty[0]}: no scores under the condition {condition}; run run_xtreme.py with --do_predict first")
+    first = next(iter(runs.values()))
+    task, metric = first[0]["task"], "f1" if any(row["metric"] == "f1" for row in first) else first[0]["metric"]
+    values = {folder: {row["language"]: row["value"] for row in rows if (row["task"], row["metric"]) == (task, metric)} for folder, rows in runs.items()}
+    languages = sorted(set().union(*values.values()), key=lambda code: (code != "en", code))
+    lines = [[f"{task}: {metric}", *runs]]
+    lines += [[code, *(f"{scores[code]:.1f}" if code in scores else "-" for scores in values.values())] for code in languages]
+    shared = [code for code in languages if code != "en" and all(code in scores for scores in values.values())]
+    if shared:
+        lines.append(["average without en", *(f"{sum(scores[code] for code in shared) / len(shared):.1f}" for scores in values.values())])
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    return "\n".join("  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(line, widths))) for line in lines)
+
+
+if __name__ == "__main__":
+    try:
+        if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
+            raise InputError("name the folders of some runs, e.g. outputs/direct/xnli outputs/after-mnli/xnli")
+        print(side_by_side(sys.argv[1:]))
+    except InputError as error:
+        print(f"outputs.py: error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -11,7 +11,6 @@ import re
 from importlib import import_module
 from pathlib import Path
 
-import metrics
 from arguments import nearest, truthy
 from heads import path_of
 from outputs import InputError
@@ -81,10 +80,10 @@ def extra_task(token):
     if kind not in EXTRA_KINDS:
         raise InputError(f"--extra_task {token}: unknown kind{nearest(kind, EXTRA_KINDS)}; choose from {', '.join(EXTRA_KINDS)}")
     columns, like, metric = EXTRA_KINDS[kind]
-    metrics.METRICS.setdefault(name, metrics.METRICS[like])
-    files = {"train": os.path.abspath(f"{folder}/train.jsonl"), "dev": os.path.abspath(f"{folder}/validation.jsonl")}  # absolute: not below --data_dir
+    folder = os.path.abspath(folder)  # absolute: not below --data_dir
+    files = {"train": f"{folder}/train.jsonl", "dev": f"{folder}/validation.jsonl"}
     defaults = dataclasses.replace(INTERMEDIATE[like].defaults, source=f"as {like}")
-    return name, Task(name, kind, files, columns, {"train": ("en",)}, metric, defaults=defaults)
+    return name, Task(name, kind, files, columns, {"train": ("en",)}, metric, defaults=defaults, scored_as=like)
 
 
 def given_weights(tokens, tasks):
@@ -106,7 +105,8 @@ def combined_defaults(tasks, args):
     """A single task's recipe, or the paper's for several: 3 epochs; the lower learning rate where mlm is one of them."""
     records = [task.defaults for task in tasks.values()]
     if args.config_name:
-        records = [dataclasses.replace(record, learning_rate=FROM_SCRATCH_RATE, source="from random weights: BERT's learning rate") for record in records]
+        scratch = {"learning_rate": FROM_SCRATCH_RATE, "source": "from random weights: BERT's learning rate"}
+        records = [dataclasses.replace(record, **scratch) for record in records]
     if len(records) == 1:
         return records[0]
     batches = {record.train_batch_size for record in records}
@@ -126,8 +126,9 @@ def check_files(plan, args, given):
     if args.data_dir and not os.path.isdir(args.data_dir):
         raise InputError(f"--data_dir {args.data_dir}: no such folder; download the intermediate tasks first or correct the path")
     for code in plan.languages:
-        wanted = [(split, stage) for split, stage in (("train", "do_train"), ("dev", "do_eval")) if truthy(given.get(stage))]
-        missing = [path for split, _ in wanted if code == "en" or split == "train" for path in source_files(plan, args, split, code) if not path.exists()]
+        stages = {"train": "do_train", "dev": "do_eval"} if code == "en" else {"train": "do_train"}
+        wanted = [split for split, stage in stages.items() if truthy(given.get(stage))]
+        missing = [path for split in wanted for path in source_files(plan, args, split, code) if not path.exists()]
         if missing:
             flag = f"--task_languages {code}" if code != "en" else f"--tasks {' '.join(plan.tasks)}"
             raise InputError(f"{flag}: {', '.join(map(str, missing[:6]))} {'does' if len(missing) == 1 else 'do'} not exist; "
@@ -198,7 +199,8 @@ def label_names(plan, rows, stored, source):
         else:
             labels[task] = tuple(sorted({tag for tags in rows["train"][task]["tags"] for tag in tags}))
         if record.labels and sorted(labels[task]) != sorted(record.labels):
-            raise InputError(f"--model_name_or_path {source}: its head {task} knows the labels {', '.join(labels[task])}, not {', '.join(record.labels)}")
+            found = f"its head {task} knows the labels {', '.join(labels[task])}, not {', '.join(record.labels)}"
+            raise InputError(f"--model_name_or_path {source}: {found}; train it again with --do_train")
         if record.head in ("classification", "tagging") and len(labels[task]) < 2:
             raise InputError(f"{task}: all training examples have the label {labels[task][0]!r}; a task needs at least two labels")
     return labels

@@ -78,6 +78,11 @@ def predict(model, head, features, collator, settings, batch_size, device, bf16=
     return reduced, loss
 
 
+def scorer(task):
+    """The name that metrics.py knows a task by; an extra task has the metric of another."""
+    return task.scored_as or task.name
+
+
 class Scored(NamedTuple):
     """One file's outcome; scores and counts are None where it has no labels."""
 
@@ -107,14 +112,14 @@ class Predictor:
         reduced, loss = predict(model, self.head, features, self.collator, self.settings, desc=desc, **self.options)
         predictions = self.head.decode(rows, features, reduced, self.labels, self.settings)
         references, more = self.head.references(rows), {}
-        if references is not None and metrics.METRICS[task.name] == "squad_v2":
+        if references is not None and metrics.METRICS[scorer(task)] == "squad_v2":
             null = self.head.no_answer_scores(rows, features, reduced, self.settings)
             given = dict(zip(rows["id"], predictions)), dict(zip(rows["id"], null))
             more["exact_match"] = metrics.best_no_answer_threshold(references, *given, metric="exact_match")[1]["exact_match"]
             more["no_answer_threshold"] = metrics.best_no_answer_threshold(references, *given)[0]
             predictions = ["" if score > more["no_answer_threshold"] else text for text, score in zip(predictions, null)]
         counts = self.count(task, rows, predictions, language)
-        return Scored(counts and {**metrics.aggregate(task.name, counts), **more}, counts, predictions, loss)
+        return Scored(counts and {**metrics.aggregate(scorer(task), counts), **more}, counts, predictions, loss)
 
     def count(self, task, rows, predictions, language):
         """Additive counts per row for metrics.aggregate and a paired bootstrap; None where the file has no labels."""
@@ -123,7 +128,7 @@ class Predictor:
             return None
         if isinstance(references[0], dict):  # question answering is scored by id
             predictions = dict(zip(rows["id"], predictions))
-        counts = metrics.count(task.name, references, predictions, language)
+        counts = metrics.count(scorer(task), references, predictions, language)
         about = [name for name in ("id", "paragraph") if name in rows.column_names]
         return [{**{name: row[name] for name in about}, **count} for row, count in zip(rows.select_columns(about), counts)]
 
@@ -148,9 +153,9 @@ class DevCell:
         if hasattr(predictor.head, "masked_once"):
             self.features = predictor.head.masked_once(self.features, predictor.tokenizer)
         self.majority = None
-        if hasattr(predictor.head, "constant"):
-            counts = predictor.count(task, rows, predictor.head.constant(rows), language)
-            self.majority = metrics.main_score(task.name, metrics.aggregate(task.name, counts))
+        if hasattr(predictor.head, "constants"):
+            guesses = [predictor.count(task, rows, guess, language) for guess in predictor.head.constants(rows)]
+            self.majority = max(metrics.main_score(scorer(task), metrics.aggregate(scorer(task), counts)) for counts in guesses)
 
     def evaluate(self):
         """(main score, Scored); masked LM has perplexities for scores, and 100 (1 - perplexity / 250) for its main score."""
@@ -159,7 +164,7 @@ class DevCell:
             scores = head.perplexities(self.model, self.predictor, self.features)
             return head.main_score(scores), Scored(scores, None, [], scores["loss"])
         found = self.predictor.score(self.task, self.model, self.rows, self.features, self.language, desc=self.title)
-        return metrics.main_score(self.task.name, found.scores), found
+        return metrics.main_score(scorer(self.task), found.scores), found
 
 
 def evaluate_mixture(cells):

@@ -31,6 +31,11 @@ from tasks import INTERMEDIATE
 
 logger = logging.getLogger("xtreme")
 
+CHOICES = {"mixing": ("proportional", "temperature", "uniform"), "language_sizes": ("matched", "all"), "collapse_guard": ("on", "off")}
+# Own arguments that decide what training computes, beside TrainingArguments' DECISIVE ones.
+OWN_DECISIVE = """mixing examples_cap temperature mixing_weights task_languages language_sizes mlm_alpha selection_samples max_train_samples
+max_eval_samples collapse_guard""".split()
+
 def build_parser():
     parser = Parser(prog="run_intermediate.py", description=__doc__)
     add = parser.add_argument
@@ -104,27 +109,29 @@ def run(parser, plan, args, trainer_argv, given, argv):
     stored = {} if training_args.do_train and not trained else checkpoints.stored_heads(source, args.model_revision)[0]
     labels = label_names(plan, rows, stored, source)
     job = Job(plan, args, training_args, settings, labels, tokenizer, config, rows)
+    collapses = previous.get("collapses", [])
+    if collapses and len(collapses) > args.restart_on_collapse:
+        parser.exit(1, f"{parser.prog}: error: {collapse_message(collapses, training_args)}\n")
+    model = job.model(source, training_args.seed + len(collapses), trained or not training_args.do_train)
+    mixture = job.plan_steps(origins) if training_args.do_train and not trained else previous.get("mixture")
 
     # From here on the folder is ours.
     results = Results(folder)
     about = describe_run("run_intermediate.py", argv, plan.whole.name, args, training_args, origins, previous, parent_hash)
     about["training"] = {**identity, "finished": trained} if identity else previous.get("training")
-    about["collapses"] = previous.get("collapses", [])
-    if training_args.do_train and not trained:
-        about["mixture"] = job.plan_steps(origins)
+    about.update(mixture=mixture, collapses=collapses, seed=training_args.seed + len(collapses))
     log_settings(training_args, sorted(origins))
     if main_process:
         write_json(folder / "run.json", about)
 
     if trained:
         logger.info("%s: training is finished, going on with it", folder)
-    if trained or not training_args.do_train:
-        model = job.model(source, training_args.seed, trained=True)
-    else:
+    elif training_args.do_train:
+        job.log_examples()
         try:
-            model = train(job, about, source)
+            model = train(job, model, source, about)
         except training.Collapse:
-            parser.exit(1, f"{parser.prog}: error: {collapse_message(about, training_args)}\n")
+            parser.exit(1, f"{parser.prog}: error: {collapse_message(collapses, training_args)}\n")
         about["training"]["finished"] = True
 
     if training_args.do_eval:
@@ -169,7 +176,7 @@ def check_arguments(args, given):
         value = getattr(args, name)
         if value is not None and value < least.get(name, 1):
             raise InputError(f"--{name} {value}: must be at least {least.get(name, 1)}; leave it out for the default")
-    for name, choices in {"mixing": ("proportional", "temperature", "uniform"), "language_sizes": ("matched", "all"), "collapse_guard": ("on", "off")}.items():
+    for name, choices in CHOICES.items():
         if getattr(args, name) not in choices:
             raise InputError(f"--{name} {getattr(args, name)}: unknown{nearest(getattr(args, name), choices)}; choose from {', '.join(choices)}")
     if not 0 < args.temperature < float("inf"):
@@ -204,14 +211,12 @@ def training_identity(plan, args, training_args, settings, parent_hash):
     """All that decides what training computes; a folder holds one such run."""
     if args.model_name_or_path and Path(training_args.output_dir).resolve() == Path(args.model_name_or_path).resolve():
         raise InputError(f"--output_dir {training_args.output_dir} is also --model_name_or_path; train into a new folder")
-    names = """mixing examples_cap temperature mixing_weights task_languages language_sizes mlm_alpha selection_samples max_train_samples max_eval_samples
-    collapse_guard""".split()
     files = [path for code in plan.languages for split in ("train", "dev") for path in source_files(plan, args, split, code) if path.exists()]
     return {
         "parent": parent_hash,
         "data": sha256(*files),
         "processes": training_args.world_size,
-        **{name: getattr(args, name) for name in names},
+        **{name: getattr(args, name) for name in OWN_DECISIVE},
         **{name: plain(getattr(training_args, name)) for name in DECISIVE},
         "settings": {name: list(dataclasses.astuple(one)[:4]) for name, one in settings.items()},
     }
@@ -233,8 +238,6 @@ class Job:
             name: Predictor(self.heads[name], labels[task], settings[name], training_args, tokenizer) for name, (task, _) in plan.sources.items()
         }
         self.features = {name: self.predictors[name].encode(found) for name, found in rows["train"].items()}
-        for name, features in self.features.items():
-            log_examples(name, features, tokenizer, labels[plan.sources[name][0]])
         self.batch_size = training_args.per_device_train_batch_size * training_args.gradient_accumulation_steps * training_args.world_size
         self.weights, self.epoch_steps = {}, 0
 
@@ -250,8 +253,8 @@ class Job:
         if self.training_args.max_steps <= 0:
             self.training_args.max_steps = batching.mixture_steps(counts.values(), self.training_args.num_train_epochs, self.batch_size, cap)
             origins.append(("max_steps", self.training_args.max_steps, "sum over data sets of ceil(min(n, cap) x epochs / effective batch)"))
-        for name, weight in self.weights.items():
-            origins.append((f"share of {name}", f"{weight:.4f}", f"{args.mixing if not self.plan.weights else 'given'}, {counts[name]} training features"))
+        how = "given" if self.plan.weights else args.mixing
+        origins += [(f"share of {name}", f"{weight:.4f}", f"{how}, {counts[name]} training features") for name, weight in self.weights.items()]
         return {"features": counts, "weights": self.weights, "steps": self.training_args.max_steps, "batch_size": self.batch_size}
 
     def model(self, source, seed, trained=False):
@@ -271,13 +274,22 @@ class Job:
             found.append(DevCell(name, record, code, self.predictors[name], model.models[task], limit(rows, first)))
         return found
 
-    def trainer(self, model, seed):
+    def log_examples(self):
+        """Three training examples of every data set as the model sees them."""
+        for name, features in self.features.items():
+            labels = self.labels[self.plan.sources[name][0]]
+            for feature in features.select(range(min(3, len(features)))):
+                inputs = feature["input_ids"]
+                texts = [self.tokenizer.decode(row) for row in (inputs if isinstance(inputs[0], list) else [inputs])]
+                logger.info("%s example: %s -> %s", name, "\n    ".join(texts), describe_target(feature, self.tokenizer, labels))
+
+    def trainer(self, model):
         import batching
         import prediction
         import training
 
         group = self.training_args.train_sampling_strategy == "group_by_length"
-        data_seed = seed if self.training_args.data_seed is None else self.training_args.data_seed
+        data_seed = self.training_args.seed if self.training_args.data_seed is None else self.training_args.data_seed
         streams = []
         for name, features in self.features.items():
             languages = features["language"] if "language" in features.column_names else None
@@ -298,61 +310,66 @@ class Job:
         )
 
 
-def log_examples(name, features, tokenizer, labels):
-    """Three training examples as the model sees them."""
-    for feature in features.select(range(min(3, len(features)))):
-        inputs, target = feature["input_ids"], feature.get("labels")
-        texts = [tokenizer.decode(row) for row in (inputs if isinstance(inputs[0], list) else [inputs])]
-        if isinstance(target, int):
-            target = labels[target] if labels and target >= 0 else target
-        elif target is not None and "context" in feature:
-            target = tokenizer.decode(inputs[target[0] : target[1] + 1]) if target[0] else "(no answer in this window)"
-        elif target is not None:
-            target = " ".join(labels[tag] for tag in target if tag >= 0)
-        logger.info("%s example: %s -> %s", name, "\n    ".join(texts), target)
+def describe_target(feature, tokenizer, labels):
+    """What a feature is trained to give, in words: a label, an answer, tags."""
+    target, inputs = feature.get("labels"), feature["input_ids"]
+    if target is None:
+        return "(masked anew in every pass)"
+    if isinstance(target, int):
+        return labels[target] if labels else f"choice {target}"
+    if "context" in feature:
+        return tokenizer.decode(inputs[target[0] : target[1] + 1]) if target[0] else "(no answer in this window)"
+    return " ".join(labels[tag] for tag in target if tag >= 0)
 
 
-def train(job, about, source):
+def train(job, model, source, about):
     """Train, from the next seed again where training collapses and --restart_on_collapse allows it; returns the selected model."""
     import training
 
     args, folder = job.training_args, Path(job.training_args.output_dir)
     requested = args.seed
     while True:
-        args.seed = requested + len(about["collapses"])
-        if len(about["collapses"]) > job.args.restart_on_collapse:
-            raise training.Collapse(about["collapses"][-1]["reason"])
-        model = job.model(source, args.seed)
-        trainer = job.trainer(model, args.seed)
+        args.seed = about["seed"] = requested + len(about["collapses"])
+        model = model or job.model(source, args.seed)
+        trainer = job.trainer(model)
         start = time.time()
         try:
             outcome = trainer.train(resume_from_checkpoint=training.resume_point(args))
+            break
         except training.Collapse as collapse:
             about["collapses"].append({"seed": args.seed, "step": trainer.state.global_step, "reason": str(collapse)})
             logger.warning("seed %d collapsed: %s", args.seed, collapse)
-            training.barrier()
-            if args.process_index == 0:
-                write_json(folder / "run.json", about)
-                for checkpoint in folder.glob("checkpoint-*"):
-                    shutil.rmtree(checkpoint)  # or the next attempt would go on from it
-            training.barrier()
-            continue
-        about["seconds"]["train"] = round(time.time() - start, 3)
-        about["seed"] = args.seed
-        trainer.save_model()
-        trainer.log_metrics("train", outcome.metrics)
-        trainer.save_metrics("train", outcome.metrics)
-        trainer.save_state()
-        logger.info("saved to %s", folder)
-        return model
+            forget_attempt(folder, about, args)
+            if len(about["collapses"]) > job.args.restart_on_collapse:
+                raise
+            model = None
+    about["seconds"]["train"] = round(time.time() - start, 3)
+    trainer.save_model()
+    trainer.log_metrics("train", outcome.metrics)
+    trainer.save_metrics("train", outcome.metrics)
+    trainer.save_state()
+    logger.info("saved to %s", folder)
+    return model
 
 
-def collapse_message(about, training_args):
+def forget_attempt(folder, about, args):
+    """Record a collapse and remove its checkpoints, or the next attempt would go on from them."""
+    import training
+
+    training.barrier()
+    if args.process_index == 0:
+        write_json(folder / "run.json", about)
+        for checkpoint in folder.glob("checkpoint-*"):
+            shutil.rmtree(checkpoint)
+    training.barrier()
+
+
+def collapse_message(collapses, training_args):
     """One line: what happened, and which seed and learning rate to try."""
-    last = about["collapses"][-1]
-    rate, tried = training_args.learning_rate, ", ".join(str(one["seed"]) for one in about["collapses"])
-    advice = f"try --seed {last['seed'] + 1} or --learning_rate {rate / 2:g} in a new --output_dir, or add --restart_on_collapse {len(about['collapses'])}"
-    return f"training collapsed ({last['reason']}) with seed {tried} and learning rate {rate:g}; {advice}, or --collapse_guard off to go on"
+    rate, tried = training_args.learning_rate, ", ".join(str(one["seed"]) for one in collapses)
+    advice = f"try --seed {collapses[-1]['seed'] + 1} or --learning_rate {rate / 2:g} in a new --output_dir"
+    advice += f", or add --restart_on_collapse {len(collapses)}, or --collapse_guard off in a new --output_dir to go on regardless"
+    return f"training collapsed ({collapses[-1]['reason']}) with seed {tried} and learning rate {rate:g}; {advice}"
 
 
 # --- Dev scores -------------------------------------------------------------------------------------------------------

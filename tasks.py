@@ -49,6 +49,7 @@ class Task:
     layer: int = 0  # retrieval: hidden_states index of the protocol, for 24 layers
     parts: tuple = ()  # a union of other tasks on one shared head
     dev_is_test: bool = False  # no dev set of its own: nothing may be selected on it
+    scored_as: str = ""  # the task whose metric it has, where that is not its own name
     not_runnable: str = ""  # why there is no code for this record yet
 
 
@@ -111,7 +112,6 @@ BENCHMARKS = {
 # ---------------------------------------------------------------------------------------------------------------------
 # Hub repository -> (commit, where that commit was seen in public). The Hub itself was not asked.
 
-_UNPINNED = "not pinned: no revision could be verified offline"
 _REVISIONS = {
     "allenai/cosmos_qa": ("ed50fe83db62b355759053b1cd5eef344ee371e0", "refs/convert/parquet, in one public script; main is a loading script"),
     "aps/super_glue": ("3de24cf8022e94f4ee4b9d55a6f539891524d646", "in a public script, under the old id super_glue"),
@@ -122,7 +122,7 @@ _REVISIONS = {
     "google-research-datasets/paws-x": ("4cd8187c404bda33cb1f62b49b001115862acf37", "in several public repositories, with its Parquet files"),
     "google-research-datasets/tydiqa": ("da78f23f9119363459acbaf46bf89426ff26c259", "in several public repositories"),
     "google/xquad": ("51adfef1c1287aab1d2d91b5bead9bcfb9c68583", "mteb XQuADRetrieval.py"),
-    "google/xtreme": ("main", f"{_UNPINNED}; Hub pages show its conversion to Parquet as ec5f1f4"),
+    "google/xtreme": ("main", "not pinned: no revision could be verified offline; Hub pages show its conversion to Parquet as ec5f1f4"),
     "izhx/xtreme-r-udpos": ("d0863a53a290c35d469310234e97461ea025287a", "the repository's Hub pages"),
     "mteb/BUCC": ("414572247440f0ccacf7eb0bb70a31533a0e5443", "mteb bucc_bitext_mining.py"),
     "mteb/tatoeba-bitext-mining": ("69e8f12da6e31d59addadda9a9c8a2e601a0e282", "mteb TatoebaBitextMining.py"),
@@ -143,7 +143,6 @@ def _hub(repository, config, note=""):
 
 _SQUAD_HUB = _hub("rajpurkar/squad", "plain_text", "train and dev")
 
-# ---------------------------------------------------------------------------------------------------------------------
 # Defaults
 
 
@@ -154,8 +153,7 @@ def _jiant(epochs, batch, length, stride=0):
 
 def _appendix(epochs, batch, length=256, stride=0):
     """X-STILTs, phase 2. Only the lengths were found in public code."""
-    source = "X-STILTs Appendix A (from memory): learning rate, batch, epochs; jiant: max length, stride"
-    return Defaults(1e-5, epochs, batch, length, stride, source=source)
+    return Defaults(1e-5, epochs, batch, length, stride, source="X-STILTs Appendix A (from memory): rate, batch, epochs; jiant: length, stride")
 
 
 _NO_TRAINING = Defaults(0.0, 0.0, 8, 512, source="jiant xstilts guide: no training, max length 512")
@@ -163,7 +161,6 @@ _XCOPA_DEFAULTS = Defaults(3e-5, 5, 32, 128, source="XTREME-R train_xcopa.sh, wi
 _LAREQA_DEFAULTS = Defaults(2e-5, 3, 16, 352, source="XTREME-R train_lareqa.sh (96 question + 256 answer)")
 _MEWSLIX_DEFAULTS = Defaults(1e-5, 2, 32, 64, source="XTREME-R train_mewslix.sh")
 
-# ---------------------------------------------------------------------------------------------------------------------
 # Tasks
 
 _NLI = ("entailment", "neutral", "contradiction")
@@ -324,7 +321,7 @@ _INTERMEDIATE = (
 )  # fmt: skip
 INTERMEDIATE = {task.name: task for task in _INTERMEDIATE}
 NINE = tuple("anli_plus mnli qqp squad_v2 squad hellaswag ccg cosmos_qa commonsense_qa".split())  # of the paper
-# Text files instead of data/intermediate. The lower learning rate holds for all tasks that are mixed with it.
+# Masked LM reads text files. Its lower learning rate holds for all tasks that it is mixed with.
 _MLM = Defaults(5e-6, 1, 8, 256, source="X-STILTs Appendix A (from memory): learning rate, batch; jiant: max length; one pass over the text")
 MASKED_LM = Task("mlm", "masked_lm", {}, (), {"train": ()}, "perplexity", defaults=_MLM)
 

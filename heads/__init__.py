@@ -7,7 +7,7 @@
     forward(model, batch)                            batch -> logits whose last dimension is the classes of `labels`
     reduce(logits, batch, settings)                  logits -> the part that decoding needs, one array row per feature
     decode(rows, features, reduced, labels, settings)    -> one prediction per row
-    constant(rows)                                   -> what a model that has learned nothing would answer: the level to be above
+    constants(rows)                                  -> predictions of models that have learned nothing: the level to be above
     references(rows)                                 gold labels in the form that metrics.py scores, None when the file has none
     write_predictions(path, rows, predictions)       XTREME's submission format
 

@@ -128,10 +128,10 @@ def references(rows):
     return None if rows[0]["tags"] is None else list(rows["tags"])
 
 
-def constant(rows):
+def constants(rows):
     """The guess of a degenerate model: the most frequent tag everywhere."""
     tag = Counter(tag for tags in rows["tags"] for tag in tags).most_common(1)[0][0]
-    return [[tag] * len(tags) for tags in rows["tags"]]
+    return [[[tag] * len(tags) for tags in rows["tags"]]]
 
 
 def write_predictions(path, rows, predictions):

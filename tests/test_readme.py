@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 import arguments
+import plan
+import run_intermediate
 import run_xtreme
 import submission
 from tasks import TARGETS
@@ -26,17 +28,22 @@ def test_command_parses(tokens):
         args, _, given = arguments.parse(run_xtreme.build_parser(), argv)
         assert args.task in TARGETS and "output_dir" in given
         assert {"do_train", "do_eval", "do_predict"} & set(given)
+    elif script == "run_intermediate.py":
+        args, _, given = arguments.parse(run_intermediate.build_parser(), argv)
+        run_intermediate.check_arguments(args, given) if not args.config_name else None
+        assert plan.make_plan(args).tasks and "output_dir" in given
     elif script == "metrics.py":
         assert submission.build_parser().parse_args(argv).predictions
 
 
 def test_readme_shows_commands_of_every_script():
     assert len(COMMANDS) >= 8
-    assert {"run_xtreme.py", "metrics.py", "demo.sh", "tests/run.sh"} <= {token for tokens in COMMANDS for token in tokens}
+    assert {"run_xtreme.py", "run_intermediate.py", "metrics.py", "demo.sh", "tests/run.sh"} <= {token for tokens in COMMANDS for token in tokens}
 
 
 def test_every_flag_in_the_readme_exists():
-    known = {option for action in (*run_xtreme.build_parser()._actions, *submission.build_parser()._actions) for option in action.option_strings}
+    parsers = run_xtreme.build_parser(), run_intermediate.build_parser(), submission.build_parser()
+    known = {option for parser in parsers for action in parser._actions for option in action.option_strings}
     known |= {f"--{name}" for name in arguments.trainer_flags()} | {"--rounds", "--nproc_per_node", "--cov"}
     assert {flag for flag in re.findall(r"--[a-z]\w+", TEXT)} <= known
 
