@@ -19,7 +19,7 @@ run() {   # run NAME SCRIPT FLAGS...: its output goes to outputs/NAME, what it p
 }
 
 run pretrained run_intermediate.py --tasks mlm --mlm_files "$folder/toy/text/*.txt" --config_name "$folder/toy/model" --do_train --do_eval \
-    --max_seq_length 32 --per_device_train_batch_size 64 --learning_rate 2e-3 --num_train_epochs 6
+    --max_seq_length 32 --per_device_train_batch_size 64 --learning_rate 2e-3 --num_train_epochs 5
 run intermediate run_intermediate.py --tasks mnli squad --data_dir "$folder/toy/intermediate" --model_name_or_path "$folder/outputs/pretrained" \
     --do_train --do_eval --learning_rate 5e-4 --max_seq_length 128 --num_train_epochs 6
 sed -n '/^dev  /,/^mean/p' "$folder/intermediate.log"
