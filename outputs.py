@@ -50,6 +50,15 @@ def write_json(path, value):
     write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
 
 
+def save_metrics(folder, split, metrics):
+    """Write <split>_results.json and join it into all_results.json, as HF's Trainer does."""
+    metrics = {f"{split}_{name}": value for name, value in metrics.items()}
+    write_json(Path(folder) / f"{split}_results.json", metrics)
+    path = Path(folder) / "all_results.json"
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    write_json(path, {**before, **metrics})
+
+
 def sha256(*parts):
     """Hash of files (Path: their content) and of anything else (its JSON), in order."""
     digest = hashlib.sha256()
@@ -275,10 +284,13 @@ def table(results, task, languages, conditions, metrics):
             rows = [values[condition][code] for code in chosen if code in values.get(condition, {})]
             means.append(" / ".join(f"{sum(column) / len(rows):.1f}" for column in zip(*rows)) if rows else "-")
         lines.append([name, "", *means])
+    return "\n".join([f"{task.name}: {' / '.join(metrics)}, percent", *aligned(lines)])
+
+
+def aligned(lines):
+    """Rows of a table as lines of text: the first column to the left, the others to the right."""
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    title = f"{task.name}: {' / '.join(metrics)}, percent"
-    body = ["  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(line, widths))) for line in lines]
-    return "\n".join([title, *body])
+    return ["  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(line, widths))) for line in lines]
 
 
 def write_card(output_dir, name, description, run, text_table):
@@ -314,15 +326,15 @@ def side_by_side(folders, condition="clean"):
         raise InputError(f"{empty[0]}: no scores under the condition {condition}; run run_xtreme.py with --do_predict first")
     first = next(iter(runs.values()))
     task, metric = first[0]["task"], "f1" if any(row["metric"] == "f1" for row in first) else first[0]["metric"]
-    values = {folder: {row["language"]: row["value"] for row in rows if (row["task"], row["metric"]) == (task, metric)} for folder, rows in runs.items()}
+    wanted = {folder: [row for row in rows if (row["task"], row["metric"]) == (task, metric)] for folder, rows in runs.items()}
+    values = {folder: {row["language"]: row["value"] for row in rows} for folder, rows in wanted.items()}
     languages = sorted(set().union(*values.values()), key=lambda code: (code != "en", code))
     lines = [[f"{task}: {metric}", *runs]]
     lines += [[code, *(f"{scores[code]:.1f}" if code in scores else "-" for scores in values.values())] for code in languages]
     shared = [code for code in languages if code != "en" and all(code in scores for scores in values.values())]
     if shared:
         lines.append(["average without en", *(f"{sum(scores[code] for code in shared) / len(shared):.1f}" for scores in values.values())])
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return "\n".join("  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(line, widths))) for line in lines)
+    return "\n".join(aligned(lines))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ MIXTURE_EPOCHS, MIXTURE_BATCH, FROM_SCRATCH_RATE = 3, 24, 1e-4
 EXTRA_KINDS = {
     "classification": (("sentence1", "sentence2", "label"), "mnli", "accuracy"),
     "tagging": (("tokens", "tags"), "ccg", "accuracy"),
-    "question_answering": (("id", "context", "question", "answers"), "squad", "f1"),
+    "question_answering": (("id", "context", "question", "answers"), "squad_v2", "f1"),  # which also scores data where all have answers
     "multiple_choice": (("question", "choices", "label"), "hellaswag", "accuracy"),
 }
 
@@ -147,17 +147,20 @@ def read_rows(plan, args, training_args, trained):
     """{"train": {data set: rows}, "dev": {(data set, language): rows}}: everything is read, and so checked, before a model loads."""
     rows = {"train": {}, "dev": {}}
     for name, (_, record) in plan.sources.items():
-        head = import_module(f"heads.{record.head}")
+        head, train = import_module(f"heads.{record.head}"), training_args.do_train and not trained
         if record.head == "masked_lm":
-            rows["train"][name] = limit(head.read(args.mlm_files, "train"), args.max_train_samples)
-            rows["dev"][name, "all"] = head.read(args.mlm_files, "dev")
+            rows["train"].update({name: head.read(args.mlm_files, "train", args.max_train_samples)} if train else {})
+            rows["dev"].update({(name, "all"): head.read(args.mlm_files, "dev", args.max_eval_samples)} if training_args.do_eval else {})
             continue
-        if training_args.do_train and not trained:
+        if train:
             found = {code: head.read(record, args.data_dir or ".", "train", code) for code in plan.languages}
             rows["train"][name] = limit(join_languages(found, args.language_sizes), args.max_train_samples)
         for code in plan.languages if training_args.do_eval else ():
-            if path_of(record, args.data_dir or ".", "dev", code)[0].exists():
+            path = path_of(record, args.data_dir or ".", "dev", code)[0]
+            if path.exists():
                 rows["dev"][name, code] = limit(head.read(record, args.data_dir or ".", "dev", code), args.max_eval_samples)
+                if record.name == "squad" and not all(answers["text"] for answers in rows["dev"][name, code]["answers"] or []):
+                    raise InputError(f"{path}: some questions have no answer; that is the task squad_v2, name it so")
             else:
                 logger.info("%s has no dev set in %s: its score is that of the other languages", name, code)
         unlabeled = [key for part in rows.values() for key, one in part.items() if name in (key, key[0]) and head.references(one.select([0])) is None]

@@ -176,20 +176,19 @@ def evaluate_mixture(cells):
     return found, float(np.mean([np.mean(values) for values in tasks.values()]))
 
 
+def as_metrics(found, mean):
+    """What `evaluate_mixture` found in HF's form: {"mean", <data set>_score, <data set>_<metric>}, fractions but for losses and perplexities."""
+    values, absolute = {"mean": mean / 100}, ("loss", "perplexity", "no_answer_threshold")
+    for cell, (main, scored) in found.items():
+        values[f"{cell.title}_score"] = main / 100
+        for name, value in {"loss": scored.loss, **scored.scores}.items():
+            values[f"{cell.title}_{name}"] = value if name.startswith(absolute) else value / 100
+    return values
+
+
 def mixture_evaluator(cells):
-    """A function () -> ({<data set>_<metric>: fraction, <data set>_score, "mean"}, number of rows), for MixtureTrainer."""
-    absolute = ("loss", "perplexity", "no_answer_threshold")
-
-    def evaluate_dev():
-        found, mean = evaluate_mixture(cells)
-        values = {"mean": mean / 100}
-        for cell, (main, scored) in found.items():
-            values[f"{cell.title}_score"] = main / 100
-            for name, value in {"loss": scored.loss, **scored.scores}.items():
-                values[f"{cell.title}_{name}"] = value if name.startswith(absolute) else value / 100
-        return values, sum(len(cell.rows) for cell in cells)
-
-    return evaluate_dev
+    """A function () -> (dev scores, number of rows), for MixtureTrainer."""
+    return lambda: (as_metrics(*evaluate_mixture(cells)), sum(len(cell.rows) for cell in cells))
 
 
 def collapse_guard(cells):

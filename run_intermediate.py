@@ -25,7 +25,8 @@ from pathlib import Path
 from arguments import DECISIVE, Parser, check_smoothing, log_settings, nearest, parse, set_up_logging
 from arguments import task_defaults, trainer_arguments, trainer_origins, truthy
 from heads import Settings
-from outputs import InputError, Results, check_folder, checkpoint_hash, describe_run, now, plain, sha256, write_card, write_json
+from outputs import InputError, Results, check_folder, checkpoint_hash, describe_run, now, plain, save_metrics, sha256
+from outputs import aligned, write_card, write_json
 from plan import EXTRA_KINDS, check_files, label_names, limit, make_plan, read_rows, source_files
 from tasks import INTERMEDIATE
 
@@ -113,6 +114,10 @@ def run(parser, plan, args, trainer_argv, given, argv):
     if collapses and len(collapses) > args.restart_on_collapse:
         parser.exit(1, f"{parser.prog}: error: {collapse_message(collapses, training_args)}\n")
     model = job.model(source, training_args.seed + len(collapses), trained or not training_args.do_train)
+    for task in [task for task, names in labels.items() if names]:
+        default = "the task's table" if plan.tasks[task].labels else "found in the training data"
+        origins.append((f"labels of {task}", len(labels[task]), "inherited from heads.safetensors" if task in stored else default))
+    origins.append(("tokenizer", args.tokenizer_name or source or args.config_name, "given" if args.tokenizer_name else "inherited from the model"))
     mixture = job.plan_steps(origins) if training_args.do_train and not trained else previous.get("mixture")
 
     # From here on the folder is ours.
@@ -141,6 +146,7 @@ def run(parser, plan, args, trainer_argv, given, argv):
         found, mean = prediction.evaluate_mixture(cells)
         about["seconds"]["eval"] = round(time.time() - start, 3)
         if main_process:
+            save_metrics(folder, "eval", prediction.as_metrics(found, mean))
             record(results, cells, found, about, checkpoint_hash(folder) if identity else parent_hash)
             text = dev_table(cells, found, mean)
             write_card(folder, plan.whole.name, f"Phase 2: an encoder fine-tuned on {', '.join(plan.tasks)}, scored on their dev sets.", about, text)
@@ -394,9 +400,8 @@ def dev_table(cells, found, mean):
         shown = ", ".join(f"{name} {value:.1f}" for name, value in scored.scores.items() if name != "loss")
         lines.append([cell.title, str(len(cell.rows)), f"{main:.1f}", "-" if cell.majority is None else f"{cell.majority:.1f}", shown])
     lines.append(["mean over tasks", "", f"{mean:.1f}", "", ""])
-    widths = [max(len(line[column]) for line in lines) for column in range(4)]
-    body = ["  ".join([line[0].ljust(widths[0]), *(line[i].rjust(widths[i]) for i in (1, 2, 3)), line[4]]).rstrip() for line in lines]
-    return "\n".join(body)
+    body = aligned([line[:4] for line in lines])  # the list of metrics stays to the left
+    return "\n".join(f"{text}  {line[4]}".rstrip() for text, line in zip(body, lines))
 
 
 if __name__ == "__main__":

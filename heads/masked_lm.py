@@ -21,8 +21,11 @@ PERPLEXITY_SCALE = 250  # jiant's dec_val_scale: the score that selects checkpoi
 SEED = 0  # of the dev set's masks
 
 
-def read(patterns, split):
-    """Rows {text, language} of the lines that are not blank, for "train" or "dev"; InputError for files without text."""
+def read(patterns, split, limit=None):
+    """Rows {text, language} of the lines that are not blank, for "train" or "dev", the first `limit` of every file.
+
+    Raises InputError for patterns without a file and files without text.
+    """
     files = sorted({Path(name) for pattern in patterns for name in glob.glob(pattern)})
     if not files:
         raise InputError(f"--mlm_files {' '.join(patterns)}: no such file; give text files, one per language, e.g. 'data/text/*.txt'")
@@ -32,7 +35,7 @@ def read(patterns, split):
         if len(lines) < 2:
             raise InputError(f"--mlm_files: {path} has a single line of text; give at least two, one is held out to measure perplexity")
         held_out = min(DEV_LINES, max(1, round(DEV_SHARE * len(lines))))
-        lines = lines[:-held_out] if split == "train" else lines[-held_out:]
+        lines = (lines[:-held_out] if split == "train" else lines[-held_out:])[:limit]
         columns["text"] += lines
         columns["language"] += [path.name.split(".")[0]] * len(lines)
     return Dataset.from_dict(columns)

@@ -86,6 +86,10 @@ CASES = {
         f"--tasks squad {TRAIN}", ("question 7", "answer_start 5"),
         lines("squad/train.jsonl", {"id": "7", "context": "a b c", "question": "d", "answers": {"text": ["b"], "answer_start": [5]}}),
     ),
+    "questions without answer in SQuAD 1.1": (
+        f"--tasks squad {TRAIN}", ("squad/validation.jsonl", "squad_v2"),
+        lines("squad/validation.jsonl", {"id": "7", "context": "a b c", "question": "d", "answers": {"text": [], "answer_start": []}}),
+    ),
     "language without files": (f"--tasks mnli --task_languages en fr {TRAIN}", ("--task_languages fr", "mnli/train.fr.jsonl")),
     "unknown language": (f"--tasks mnli --task_languages en xx {TRAIN}", ("--task_languages xx", "unknown language")),
     "languages without English": (f"--tasks mnli --task_languages de {TRAIN}", ("--task_languages de", "en among them")),

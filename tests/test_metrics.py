@@ -141,6 +141,16 @@ def test_no_answer_threshold():
     predictions = {"a": "x", "b": "wrong", "c": "y", "d": "wrong"}
     threshold, scores = best_no_answer_threshold(references, predictions, {"a": -3.0, "b": 2.0, "c": 1.0, "d": 4.0})
     assert threshold == 1.0 and scores == pytest.approx({"exact_match": 75, "f1": 100 * (1 + 1 + 2 / 3 + 1) / 4})
+    # The official best_exact has a threshold of its own: answering "c" loses nothing in F1, but gains nothing in exact match.
+    threshold, scores = best_no_answer_threshold(references, predictions, {"a": -3.0, "b": 2.0, "c": 1.0, "d": 4.0}, metric="exact_match")
+    assert threshold == -3.0 and scores["exact_match"] == 75
+    # Here the two metrics want different thresholds, and no single one reaches both maxima.
+    references, predictions = [{"id": "a", "answers": []}, {"id": "b", "answers": ["x y z"]}, {"id": "c", "answers": ["u v w"]}], {"a": "q", "b": "x y", "c": "u v"}
+    given = {"a": 0.0, "b": 1.0, "c": 2.0}
+    assert best_no_answer_threshold(references, predictions, given) == (2.0, pytest.approx({"exact_match": 0, "f1": 100 * 1.6 / 3}))
+    threshold, scores = best_no_answer_threshold(references, predictions, given, metric="exact_match")
+    assert threshold < 0 and scores["exact_match"] == pytest.approx(100 / 3)
+    references = [{"id": "a", "answers": ["x"]}, {"id": "b", "answers": []}]
     # Equal scores cannot be told apart: a and b are answered together or not at all.
     threshold, scores = best_no_answer_threshold(references[:2], predictions, {"a": 1.0, "b": 1.0})
     assert threshold < 1.0 and scores == {"exact_match": 50, "f1": 50}

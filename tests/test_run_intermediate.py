@@ -61,7 +61,7 @@ def test_every_task_trains_and_evaluates_from_its_files(toy, tmp_path, task, cap
     names = [f"{task}.{part}" for part in INTERMEDIATE[task].parts] or [task]
     rows = Results(folder).rows
     assert {row["task"] for row in rows} == set(names) and all(row["condition"] == "dev" and row["n"] > 0 for row in rows)
-    scores = json.loads((folder / "eval_results.json").read_text()) if (folder / "eval_results.json").exists() else history(folder, "eval_mean")[-1]
+    scores = json.loads((folder / "eval_results.json").read_text())
     assert 0 <= scores["eval_mean"] <= 1
     stored = checkpoints.stored_heads(folder)[0]
     assert list(stored) == [task] and stored[task]["kind"] == INTERMEDIATE[task].head
@@ -103,6 +103,14 @@ def test_hand_off_keeps_every_bit_of_the_encoder(folders, task, target):
     encoder = getattr(model, model.base_model_prefix).state_dict()
     assert all(torch.equal(value, state[key]) for key, value in encoder.items() if key in state)
     assert set(encoder) - set(state) <= {"pooler.dense.weight", "pooler.dense.bias"}
+
+
+@pytest.mark.parametrize("task", [*KINDS, "mlm"])
+def test_retrieval_reads_every_bit_of_the_encoder(folders, task):
+    config = checkpoints.load_config(folders / task, checkpoints.load_tokenizer(folders / task), 48)
+    encoder = checkpoints.load_encoder(folders / task, config, config.num_hidden_layers).state_dict()
+    state = load_file(folders / task / "model.safetensors")
+    assert set(state) <= set(encoder) and all(torch.equal(encoder[key], value) for key, value in state.items())
 
 
 @pytest.mark.parametrize("task, target", KINDS.items())
@@ -281,6 +289,26 @@ def test_dev_sets_of_every_language_are_scored(toy, tmp_path, capsys):
     folder = run(toy, tmp_path / "run", "--tasks", "squad", "--task_languages", "en", "de", "sw", "--max_steps", "2")
     assert {row["language"] for row in Results(folder).rows} == {"en", "de", "sw"}
     assert "squad_sw" in capsys.readouterr().out
+
+
+def test_english_files_may_be_named_as_the_other_languages(toy):
+    import heads
+
+    assert heads.path_of(INTERMEDIATE["mnli"], toy / "intermediate", "train", "de")[0].name == "train.de.jsonl"
+    assert heads.path_of(INTERMEDIATE["mnli"], toy / "intermediate", "train", "en")[0].name == "train.jsonl"
+    assert [path.name for path in heads.path_of(INTERMEDIATE["anli"], "x", "dev", "sw")] == [f"dev_r{number}.sw.jsonl" for number in (1, 2, 3)]
+    assert heads.path_of(TARGETS["xcopa"], toy / "xtreme", "test", "zh")[0].name == "test-zh.jsonl"
+
+
+def test_a_folder_with_english_named_alike(toy, tmp_path):
+    (tmp_path / "mnli").mkdir()
+    for split in ("train", "validation_matched"):
+        for code, name in (("en", f"{split}.jsonl"), ("de", f"{split}.de.jsonl")):
+            shutil.copy(toy / "intermediate/mnli" / name, tmp_path / f"mnli/{split}.{code}.jsonl")
+    arguments = command(toy, tmp_path / "run", "--tasks", "mnli", "--task_languages", "en", "de", "--do_train", "--do_eval", "--max_steps", "1")
+    arguments[arguments.index(str(toy / "intermediate"))] = str(tmp_path)
+    run_intermediate.main(arguments)
+    assert {row["language"] for row in Results(tmp_path / "run").rows} == {"en", "de"}
 
 
 def test_masks():
