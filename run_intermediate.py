@@ -201,6 +201,10 @@ def resolve_arguments(parser, plan, args, trainer_argv, given):
     training_args = trainer_arguments(parser, trainer_argv, flags)
     if training_args.train_sampling_strategy not in ("random", "group_by_length"):
         raise InputError(f"--train_sampling_strategy {training_args.train_sampling_strategy}: choose random or group_by_length, which mixing knows")
+    metric = (training_args.metric_for_best_model or "mean").removeprefix("eval_")
+    if metric != "mean" and not any(metric.startswith(f"{name}_") for name in plan.sources):
+        known = ", ".join(["eval_mean", *(f"eval_{name}_score" for name in plan.sources)])
+        raise InputError(f"--metric_for_best_model {metric}: give one of {known}, or another metric of these")
     check_smoothing(training_args, plan.tasks.values())
     origins, settings = trainer_origins(training_args, flags, given), {}
     for name, (_, record) in plan.sources.items():

@@ -108,6 +108,7 @@ CASES = {
     "neither model nor configuration": ("--tasks mnli --do_train --model_name_or_path", ("expected one argument",)),
     "model and configuration": (f"--tasks mnli --config_name {{model}} {TRAIN}", ("--model_name_or_path", "--config_name")),
     "no heads to evaluate": ("--tasks mnli --do_eval", ("{model}", "no head for mnli", "--do_train")),
+    "unknown metric": (f"--tasks mnli qqp --metric_for_best_model eval_accuracy {TRAIN}", ("accuracy", "eval_mean, eval_mnli_score, eval_qqp_score")),
     "sampling that mixing does not know": (f"--tasks mnli --train_sampling_strategy sequential {TRAIN}", ("sequential", "random or group_by_length")),
     "smoothing of positions": (f"--tasks mnli squad --label_smoothing_factor 0.1 {TRAIN}", ("--label_smoothing_factor 0.1", "squad")),
     "the folder of the model": (f"--tasks mnli --output_dir {{model}} {TRAIN}", ("--output_dir {model}", "new folder")),
