@@ -174,6 +174,17 @@ def test_a_second_phase_starts_from_the_folder_of_the_first(runs, toy, tmp_path)
     assert about["parent"]["command"].startswith("python run_xtreme.py --task xnli")
 
 
+def test_runs_stand_side_by_side(runs, toy, tmp_path):
+    run_xtreme.main(command(toy, tmp_path / "de", "xnli", "--do_predict", "--languages", "de", model=runs / "xnli"))
+    lines = outputs.side_by_side([runs / "xnli", tmp_path / "de"]).splitlines()
+    values = {row["language"]: row["value"] for row in outputs.Results(runs / "xnli").rows}
+    rows = {line.split()[0]: line.split()[1:] for line in lines[1:]}
+    assert rows["de"] == [f"{values['de']:.1f}"] * 2 and rows["zh"] == [f"{values['zh']:.1f}", "-"]
+    assert lines[-1].split()[-2:] == rows["de"]  # averages are over the languages that all runs have
+    with pytest.raises(outputs.InputError, match="no scores"):
+        outputs.side_by_side([tmp_path])
+
+
 def test_help_is_quick_and_shows_our_flags_first():
     start = time.time()
     done = subprocess.run([sys.executable, run_xtreme.__file__, "--help"], capture_output=True, text=True)
