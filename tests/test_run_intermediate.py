@@ -125,6 +125,21 @@ def test_kept_heads_are_those_of_phase_two(folders, task, target):
     assert not labels or list(names) == stored[task]["labels"]
 
 
+@pytest.mark.parametrize(
+    "target, head, says",
+    [
+        ("pawsx", "mnli", "its head mnli knows the labels entailment, neutral, contradiction, the task has 0, 1"),
+        ("xquad", "mnli", "has the question_answering heads (none)"),
+        ("xnli", "qqp", "has the classification heads mnli"),
+    ],
+)
+def test_heads_that_do_not_fit_are_refused(folders, toy, tmp_path, capsys, target, head, says):
+    flags = ["--task", target, "--data_dir", str(toy / "xtreme"), "--model_name_or_path", str(folders / "mnli"), "--keep_head", head]
+    with pytest.raises(SystemExit) as stopped:
+        run_xtreme.main([*flags, "--output_dir", str(tmp_path / "run"), "--do_predict", "--languages", "en"])
+    assert stopped.value.code == 2 and says in capsys.readouterr().err.splitlines()[-1] and not (tmp_path / "run").exists()
+
+
 def test_xquad_scores_the_same_questions_as_phase_two(toy, tmp_path):
     flags = ["--learning_rate", "1e-3", "--max_seq_length", "128", "--disable_tqdm", "true"]
     base = ["--data_dir", str(toy / "intermediate"), "--tasks", "squad", *flags, "--collapse_guard", "off"]
