@@ -151,12 +151,23 @@ class Noiser:
         return Noised("".join(parts) + text[done:], moved, edits, size, spent)
 
     def _blocked(self, text, spans, protect):
-        """Character ranges that no edit may touch: what the caller protects, spans that one edit could empty, URLs, e-mails, @, #."""
+        """Character ranges that no edit may touch: what the caller protects, spans that one edit could empty, and URLs, e-mails, @, # with the
+        spaces around them. As (sorted starts, ends), disjoint; None where there are none."""
         blocked = [*protect, *(span for span in spans if span[1] - span[0] <= 2)] if spans or protect else []
         for sign in PROTECTED_SIGNS:
             if sign in text:
-                return blocked + [match.span() for match in PROTECTED.finditer(text)]
-        return blocked
+                blocked += [(match.start() - 1, match.end() + 1) for match in PROTECTED.finditer(text)]
+                break
+        if not blocked:
+            return None
+        starts, ends = [], []
+        for start, end in sorted(blocked):
+            if ends and start < ends[-1]:
+                ends[-1] = max(ends[-1], end)
+            elif start < end:
+                starts.append(start)
+                ends.append(end)
+        return starts, ends
 
     def _select(self, text, units, starts, size, blocked, random):
         """([(first, last, new)], size, spent): edits at places in random order until the rate is spent.
@@ -194,5 +205,9 @@ class Noiser:
 
 def _hit(blocked, edit, starts):
     """Whether an edit of units touches a blocked range of characters."""
+    if blocked is None:
+        return False
     start, end = edit[:2] if starts is None else (starts[edit[0]], starts[edit[1]])
-    return any(start < stop and end > begin for begin, stop in blocked)
+    begins, stops = blocked
+    after = bisect_left(begins, end)  # the first range that begins at the end of the edit or later
+    return after > 0 and stops[after - 1] > start

@@ -92,8 +92,10 @@ def insert(noiser):
 def repeat(noiser):
     def propose(units, i, random):
         if in_word(units, i):
-            j = base_index(units[i])
-            return i, i + 1, units[i][:j] + units[i][j] + units[i][j:]
+            unit = units[i]
+            j = base_index(unit)
+            again = unit if "\u1100" <= unit[0] <= "\u11ff" else unit[j]  # decomposed Hangul: the whole syllable
+            return i, i + 1, unit[:j] + again + unit[j:]
 
     return propose
 
@@ -200,8 +202,8 @@ def substitutions(*texts):
     found = {}
     for pair in " ".join(texts).split():
         (old, new), final = pair.rstrip("$").split(">"), pair.endswith("$")
-        for source, target in {(old, new), (old.capitalize(), new.capitalize())}:
-            if (target, final) not in found.setdefault(source, []):
+        for source, target in ((old, new), (old.capitalize(), new.capitalize())):
+            if source != target and (target, final) not in found.setdefault(source, []):
                 found[source].append((target, final))
     return found
 

@@ -44,6 +44,8 @@ LAYOUTS = {
     "mn": "mn", "mv": "dv", "epo": "eo", "iq:ku_ara": "ckb",
 }  # fmt: skip
 
+ALSO = {"mm": "mm:zawgyi"}  # letters that only a second layout has: texts typed with Zawgyi are still around
+
 
 class Names(ctypes.Structure):
     _fields_ = [(name, ctypes.c_char_p) for name in ("rules", "model", "layout", "variant", "options")]
@@ -145,6 +147,8 @@ def main():
             continue
         name, keys = read
         layouts[spelling] = neighbors(keys)
+        if spelling in ALSO:
+            layouts[spelling] = {**neighbors(read_layout(xkb, *ALSO[spelling].split(":"))[1]), **layouts[spelling]}
         if spelling == "jp:kana":
             layouts[spelling] = with_hiragana(layouts[spelling])
         for code in codes.split():
