@@ -13,7 +13,7 @@ FAULTS = {
     "virama before a vowel sign": r"[\p{InSC=Virama}\p{InSC=Invisible_Stacker}](?=\p{M})\p{InSC=Vowel_Dependent}",
     "stacker before nothing": r"\p{InSC=Invisible_Stacker}(?!\p{L})",
     "lead vowel before no consonant": r"[เ-ไເ-ໄ](?![\p{Script=Thai}\p{Script=Lao}])",
-    "jamo outside a syllable": r"[\u1100-\u11ff\ua960-\ua97f\ud7b0-\ud7ff]",
+    "jamo outside a syllable": r"[\u1100-\u115f](?![\u1100-\u11a7])|(?<![\u1100-\u11a7])[\u1160-\u11a7]|(?<![\u1160-\u11ff])[\u11a8-\u11ff]",
     "surrogate": r"[\ud800-\udfff]",
     "line break": r"[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]",
     "tab": r"\t",

@@ -110,15 +110,15 @@ def test_no_operation_harms_real_text(lang):
 @pytest.mark.parametrize("lang", [pytest.param(lang, marks=shared) for lang in REAL])
 def test_rates_of_real_text_rise_and_are_the_target(lang):
     lines = (TEXT / f"{lang}.txt").read_text(encoding="utf-8").split("\n")
-    for op in ("jamo", "delete") if lang == "ko" else ("swap", "mixed") if lang == "zh" else ("keyboard", "mixed"):
-        rates = []
-        for level in range(6):
-            noises = [Noiser(op, level, lang).noise(line, str(i)) for i, line in enumerate(lines)]
-            rates.append(sum(n.spent for n in noises) / sum(n.size for n in noises))
-        assert rates == sorted(rates) and rates[0] == 0
-        assert rates[1:] == pytest.approx([0.01, 0.02, 0.05, 0.10, 0.15], rel=0.08)  # chance alone; perturb.py corrects what is beyond 3 %
-    pairs = [(line, noised.text) for line, noised in zip(lines[:60], noises)]
-    assert error_rate(pairs) == pytest.approx(sum(n.spent for n in noises[:60]) / sum(n.size for n in noises[:60]), rel=0.05)
+    rates = []
+    for level in range(6):
+        noise = Noiser("mixed", level, lang)
+        noises = [noise.noise(line, str(i)) for i, line in enumerate(lines[: 700 if level < 3 else 150])]
+        rates.append(sum(n.spent for n in noises) / sum(n.size for n in noises))
+    assert rates == sorted(rates) and rates[0] == 0
+    assert rates[1:] == pytest.approx([0.01, 0.02, 0.05, 0.10, 0.15], rel=0.08)  # chance alone; perturb.py corrects what is beyond 3 %
+    pairs = [(line, noised.text) for line, noised in zip(lines[:15], noises)]
+    assert error_rate(pairs) == pytest.approx(sum(n.spent for n in noises[:15]) / sum(n.size for n in noises[:15]), rel=0.05)
 
 
 @pytest.mark.parametrize("lang", [pytest.param(lang, marks=shared) for lang in REAL if lang not in ("zh", "ko")])
@@ -131,12 +131,12 @@ def test_keyboard_covers_the_letters_of_real_text(lang):
 
 @pytest.mark.parametrize("lang", SENTENCES)
 def test_realised_rate_is_the_edit_distance(lang):
-    for op, level in (("keyboard", 2), ("swap", 3), ("delete", 4), ("insert", 3), ("repeat", 2), ("case", 3), ("jamo", 3), ("mixed", 5)):
+    for op, level in (("keyboard", 3), ("swap", 3), ("delete", 4), ("insert", 3), ("repeat", 2), ("case", 3), ("jamo", 3), ("mixed", 5)):
         if not_applicable(op, lang, tables.SCRIPT_OF[lang]):
             continue
         noise = Noiser(op, level, lang)
-        results = [noise.noise(SENTENCES[lang], str(key)) for key in range(600)]
-        assert sum(r.spent for r in results) / sum(r.size for r in results) == pytest.approx(noise.rate, rel=0.1)
+        results = [noise.noise(SENTENCES[lang], str(key)) for key in range(200)]
+        assert sum(r.spent for r in results) / sum(r.size for r in results) == pytest.approx(noise.rate, rel=0.12)
         pairs = [(SENTENCES[lang], r.text) for r in results[:12]]
         assert error_rate(pairs) == pytest.approx(sum(r.spent for r in results[:12]) / (12 * len(regex.findall(r"\X", SENTENCES[lang]))), rel=0.08)
 
