@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from noise import VERSION, Noiser
+from noise import VERSION, NoiseError, Noiser
 from noise_files import NOISE, TASKS, chunks_of
 from noise_operations import OPERATIONS, not_applicable
 from noise_tables import SCRIPT_OF
@@ -187,6 +187,8 @@ def noise_file(job, run=map, pieces=1):
     target, scale, low, high, errors, most = job.target(), 1.0, 0.0, None, {}, 0
     for _ in range(TRIES):
         results, counts, realised = draw(scale)
+        if not counts["examples"]:
+            raise NoiseError(f"{job.source}: the file is empty: no paragraph, row or line to noise; download it again")
         errors[scale] = abs(realised - target)
         if errors[scale] <= TOLERANCE * target or counts["size"] < WORTH_SCALING or (scale > 1.5 and counts["spent"] <= most):
             break  # close enough, too short, or more cannot be had

@@ -56,6 +56,10 @@ def find_files(data_dir, args):
     chosen = [f for f in wanted if f.split in args.splits]
     if not chosen:
         raise NoiseError(f"--splits {' '.join(args.splits)}: no such file for these tasks and languages; there are {' '.join(sorted({f.split for f in wanted}))}")
+    known = {role for file in chosen for role in TASKS[file.task].fields}
+    for role in args.fields or ():
+        if role not in known:
+            raise NoiseError(f"--fields {role}: none of these tasks has it; they have {', '.join(sorted(known - {'tokens'})) or 'no fields to choose from'}")
     kept = [f for f in wanted if f.task == "bucc2018" and f.split == "dev" and f.split not in args.splits]  # XTREME tunes its threshold on it
     return chosen, kept
 
@@ -95,7 +99,9 @@ def refusal(op, file, script, table):
         return "may flip the labels of PAWS-X, which turn on word order and lost words"
     if operation.splits and (TASKS[file.task].kind == "tagging" or file.task == "ccg"):
         return "changes the number of tokens, which carry one tag each"
-    return "" if file.language == "mul" else not_applicable(op, file.language, script, table)
+    if file.language == "mul":  # a file of several languages: only a missing table concerns it whole
+        return not_applicable(op, "ja", "Jpan", table) if operation.table else ""
+    return not_applicable(op, file.language, script, table)
 
 
 def plan(args, sources):
@@ -133,8 +139,8 @@ def plan(args, sources):
                         file.split, language, side, file.context, script, roles, args.qa, table, args.tokenizer, digests[file.path],
                     )
                 )  # fmt: skip
-        applied = {(job.task, Path(job.path).name.split(".")[0]) for job in jobs if job.condition == condition}
-        copies += [(condition, file.path) for file in kept if (file.task, Path(file.path).name.split(".")[0]) in applied]
+        applied = {file.language for file in chosen if file.task == "bucc2018"} - {row["language"] for row in refused if row["condition"] == condition}
+        copies += [(condition, file.path) for file in kept if file.language in applied]
     return jobs, copies, refused
 
 
