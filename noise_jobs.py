@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from noise import VERSION, NoiseError, Noiser
-from noise_files import NOISE, TASKS, chunks_of
+from noise_files import NOISE, TASKS, chunks_of, line_chunks, paragraph_chunks, sentence_chunks
 from noise_operations import OPERATIONS, not_applicable
 from noise_tables import SCRIPT_OF
 
@@ -155,16 +155,25 @@ def survival(path):
 
 
 def shards_of(job, scale, pieces, folder):
-    """Cut a file at chunk borders into about `pieces` byte ranges with the numbers of their first chunks. SQuAD JSON stays whole."""
-    size = os.path.getsize(job.source)
+    """Cut a file at chunk borders into `pieces` byte ranges, each with the number of its first chunk. SQuAD JSON stays whole."""
+    size, read = os.path.getsize(job.source), chunks_of(TASKS[job.task], job.path)
     borders = [(0, 0)]
-    if pieces > 1 and not job.path.endswith(".json"):
+    if pieces > 1 and read is not paragraph_chunks:
         with open(job.source, "rb") as file:
-            end = 0
-            for number, chunk in enumerate(chunks_of(TASKS[job.task], job.path)(file, job.source), start=1):
-                end += len(chunk.encode())
-                if end >= len(borders) * size / pieces and end < size:
-                    borders.append((end, number))
+            number = 0
+            for goal in range(size // pieces, size - size // pieces + 1, size // pieces or 1):
+                if read is line_chunks:
+                    while file.tell() < goal:
+                        number += file.read(min(1 << 20, goal - file.tell())).count(b"\n")
+                    number += bool(file.readline())
+                    borders.append((file.tell(), number))
+            if read is sentence_chunks:
+                end = 0
+                for number, chunk in enumerate(read(file, job.source), start=1):
+                    end += len(chunk.encode())
+                    if end >= len(borders) * size / pieces:
+                        borders.append((end, number))
+    borders = [border for border in borders if border[0] < size or border == (0, 0)]
     ends = [begin for begin, _ in borders[1:]] + [size]
     return [Shard(job, scale, begin, end, number, str(folder / f"{index}")) for index, ((begin, number), end) in enumerate(zip(borders, ends))]
 
