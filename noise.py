@@ -24,7 +24,9 @@ from noise_operations import EDIT, OPERATIONS, not_applicable
 from noise_scripts import CLUSTER, Neighbors, script_of, segment
 
 VERSION = "1"  # part of every draw: change it when the same key gives other noise
-PROTECTED = regex.compile(r"(?:\w+://|www\.)[^\s<>\"、。，]+|[\w.%+-]{1,64}@[\w.-]+|[@#][\w\p{M}]+|[\w-]{1,63}(?:\.[\w-]{1,63}){0,5}\.(?:com|org|net)\b[^\s、。，]*")
+PROTECTED = regex.compile(
+    r"(?:\w+://|www\.)[^\s<>\"、。，]+|[\w.%+-]{1,64}@[\w.-]+|[@#][\w\p{M}]+|[\w-]{1,63}(?:\.[\w-]{1,63}){0,5}\.(?:com|org|net)\b[^\s、。，]*"
+)
 PROTECTED_SIGNS = ("@", "#", "://", "www.", ".com", ".org", ".net")
 
 

@@ -5,13 +5,12 @@ fields replaced in place and every other character as it was: column order, JSON
 `put` is the function that noises one field: put(id, field, text, spans, protect, language) -> (text, spans); spans are [(start, end)].
 """
 
-import json
 import re
 from codecs import getincrementaldecoder
-from json.decoder import scanstring
 from typing import NamedTuple
 
 from noise import NoiseError
+from noise_json import parse, replaced, with_clean_answers
 
 CODE = r"[a-z]{2,3}(?:-[A-Za-z]+)?"
 SPLIT = r"(?P<split>train|dev|val|validation|test)"
@@ -139,7 +138,9 @@ def paragraph_chunks(file, path, stop=None):
         else:
             position = len(text)
     if depth or position < len(text):
-        raise NoiseError(f"{path}: not valid JSON: it ends within {'a string' if position < len(text) else 'an object or list'}; is the file truncated?")
+        raise NoiseError(
+            f"{path}: not valid JSON: it ends within {'a string' if position < len(text) else 'an object or list'}; is the file truncated?"
+        )
     yield text[begin:]
 
 
@@ -148,65 +149,6 @@ def chunks_of(task, path):
     if task.kind == "tagging":
         return sentence_chunks
     return paragraph_chunks if path.endswith(".json") else line_chunks
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# JSON, changed in place
-
-
-def parse(text, path, number):
-    try:
-        value = json.loads(text)
-        if "\\ud" in text.lower():
-            json.dumps(value, ensure_ascii=False).encode()
-    except json.JSONDecodeError as error:
-        raise NoiseError(f"{path}, {number}: not valid JSON ({error.msg}); is the file truncated?") from None
-    except UnicodeEncodeError:
-        raise NoiseError(f"{path}, {number}: a \\ud... escape without its other half is no character; remove it") from None
-    except (RecursionError, ValueError) as error:
-        raise NoiseError(f"{path}, {number}: unusable JSON ({error}); write the file again") from None
-    if not isinstance(value, dict):
-        raise NoiseError(f"{path}, {number}: not a JSON object but {str(value)[:40]!r}; write one object with the task's columns")
-    return value
-
-
-_SPACE, _PLAIN = re.compile(r"\s*"), re.compile(r"[^\s,\]}]+")
-
-
-def places_of(text, index=0, path=(), found=None):
-    """({path: (start, end)} of every value of a valid JSON text, its end)."""
-    found = {} if found is None else found
-    index = begin = _SPACE.match(text, index).end()
-    if text[index] == '"':
-        index = scanstring(text, index + 1)[1]
-    elif text[index] in "{[":
-        keyed, count = text[index] == "{", 0
-        index = _SPACE.match(text, index + 1).end()
-        while text[index] not in "}]":
-            name = count
-            if keyed:
-                name, index = scanstring(text, index + 1)
-                index = _SPACE.match(text, index).end() + 1  # the colon
-            index = _SPACE.match(text, places_of(text, index, (*path, name), found)[1]).end()
-            count += 1
-            if text[index] == ",":
-                index = _SPACE.match(text, index + 1).end()
-        index += 1
-    else:
-        index = _PLAIN.match(text, index).end()
-    found[path] = begin, index
-    return found, index
-
-
-def replaced(text, values):
-    """The JSON text with {path: value} put in place."""
-    places = places_of(text)[0]
-    escape = text.isascii() and "\\u" in text  # as the rest of the chunk is written
-    parts, done = [], 0
-    for (begin, end), value in sorted((places[path], value) for path, value in values.items()):
-        parts += (text[done:begin], json.dumps(value, ensure_ascii=escape))
-        done = end
-    return "".join(parts) + text[done:]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -299,7 +241,9 @@ def _spans(answers, context, where):
             raise NoiseError(f'{where}: an answer is not {{"text": ..., "answer_start": ...}}; write the file as SQuAD does') from None
         if not ok:
             found = context[start : start + len(text)] if type(start) is int and start >= 0 else "nothing"
-            raise NoiseError(f"{where}: answer {text[:60]!r} does not match its context, which has {found[:60]!r} at answer_start {start!r}; correct it")
+            raise NoiseError(
+                f"{where}: answer {text[:60]!r} does not match its context, which has {found[:60]!r} at answer_start {start!r}; correct it"
+            )
         spans.append((start, start + len(text)))
     return spans
 
@@ -340,20 +284,14 @@ def noise_squad(text, number, job, put):
     return text.replace(body, noised, 1)
 
 
-def with_clean_answers(body, old, paths):
-    """The noised paragraph with the answers of the old one behind the noised ones, as `answers_clean`."""
-    for path in reversed(paths):
-        begin, end = places_of(old)[0][path]
-        behind = places_of(body)[0][path][1]
-        body = f'{body[:behind]}, "answers_clean": {old[begin:end]}{body[behind:]}'
-    return body
-
-
 def _answers(question, column, path, flat, where):
     """{path: (answer, path of its text, path of its start)} of nested answers or of the Hub's two lists."""
     answers = question.get(column)
     if not flat:
-        return {(*path, column, i): (a, (*path, column, i, "text"), (*path, column, i, "answer_start")) for i, a in enumerate(_list(question, column, where))}
+        return {
+            (*path, column, i): (a, (*path, column, i, "text"), (*path, column, i, "answer_start"))
+            for i, a in enumerate(_list(question, column, where))
+        }
     try:
         pairs = list(zip(answers["text"], answers["answer_start"], strict=True))
     except (KeyError, TypeError, ValueError):

@@ -94,50 +94,63 @@ class Shard(NamedTuple):
     part: str  # temporary file; the edits go to part + ".edits"
 
 
+class Recorder:
+    """The `put` of noise_files.py for one shard: noises a field, counts, and logs its edits."""
+
+    def __init__(self, job, scale, log):
+        self.job, self.scale, self.log = job, scale, log
+        self.counts, self.samples, self.noisers = Counter(), [], {}
+        self.example, self.changed = None, False
+        self.start = f"{job.task}|{job.split}|"
+        self.about = json.dumps({name: getattr(job, name) for name in ("condition", "task", "split")})[:-1]
+        self.survives = survival(job.tokenizer) if job.tokenizer else None
+
+    def noiser(self, language):
+        """The language's Noiser; None where the operation does not apply to one language of a file with several."""
+        if language not in self.noisers:
+            script = SCRIPT_OF.get(language, self.job.script or "Latn")
+            applies = not not_applicable(self.job.op, language, script, self.job.table)
+            self.noisers[language] = self.job.noiser(language, self.scale) if applies else None
+        return self.noisers[language]
+
+    def __call__(self, name, field, text, spans=(), protect=(), language=None):
+        counts, language = self.counts, language or self.job.language
+        if name != self.example:
+            self.example, self.changed = name, False
+            counts["examples"] += 1
+        noiser = self.noiser(language)
+        if noiser is None:
+            return text, list(spans)
+        noised = noiser.noise(text, f"{self.start}{name}|{field}|{self.job.replicate}", spans, protect)
+        counts["size"] += noised.size
+        counts["spent"] += noised.spent
+        counts["texts"] += 1
+        if not noised.edits:
+            counts["tokens_kept"] += 1
+            return text, noised.spans
+        counts["changed"] += not self.changed
+        self.changed = True
+        counts["edits"] += len(noised.edits)
+        counts["tokens_kept"] += len(text.split()) == len(noised.text.split())
+        if self.survives:
+            counts["survived"] += sum(self.survives(text, edit) for edit in noised.edits)
+        if len(self.samples) < SAMPLES:
+            self.samples.append([text[:200], noised.text[:200]])
+        edits = json.dumps(noised.edits, ensure_ascii=False)
+        self.log.write(f'{self.about}, "language": "{language}", "id": {json.dumps(name)}, "field": "{field}", "edits": {edits}}}\n'.encode())
+        return noised.text, noised.spans
+
+
 def noise_shard(shard):
     """Noise one piece of a file into a part file; returns its counts and samples."""
-    job, counts, samples, noisers = shard.job, Counter(), [], {}
-    noise_chunk = NOISE[TASKS[job.task].kind]
-    survives = survival(job.tokenizer) if job.tokenizer else None
-    start = f"{job.task}|{job.split}|"
-    about = json.dumps({name: getattr(job, name) for name in ("condition", "task", "split")})[:-1]
-    examples, changed = None, False
+    job = shard.job
+    noise_chunk, read = NOISE[TASKS[job.task].kind], chunks_of(TASKS[job.task], job.path)
     with open(job.source, "rb") as source, open(shard.part, "wb") as target, gzip.GzipFile(shard.part + ".edits", "wb", 6, mtime=0) as log:
-
-        def put(name, field, text, spans=(), protect=(), language=None):
-            nonlocal examples, changed
-            language = language or job.language
-            if language not in noisers:
-                noisers[language] = None if not_applicable(job.op, language, SCRIPT_OF.get(language, job.script or "Latn"), job.table) else job.noiser(language, shard.scale)
-            if name != examples:
-                counts["changed"] += changed
-                counts["examples"] += 1
-                examples, changed = name, False
-            if noisers[language] is None:  # one language of a file with several
-                return text, list(spans)
-            noised = noisers[language].noise(text, f"{start}{name}|{field}|{job.replicate}", spans, protect)
-            counts["size"] += noised.size
-            counts["spent"] += noised.spent
-            counts["texts"] += 1
-            if not noised.edits:
-                counts["tokens_kept"] += 1
-                return text, noised.spans
-            changed = True
-            counts["edits"] += len(noised.edits)
-            counts["tokens_kept"] += len(text.split()) == len(noised.text.split())
-            if survives:
-                counts["survived"] += sum(survives(text, edit) for edit in noised.edits)
-            if len(samples) < SAMPLES:
-                samples.append([text[:200], noised.text[:200]])
-            row = f'{about}, "language": "{language}", "id": {json.dumps(name)}, "field": "{field}", "edits": {json.dumps(noised.edits, ensure_ascii=False)}}}\n'
-            log.write(row.encode())
-            return noised.text, noised.spans
-
+        put = Recorder(job, shard.scale, log)
         source.seek(shard.begin)
-        for number, chunk in enumerate(chunks_of(TASKS[job.task], job.path)(source, job.source, shard.end), start=shard.number):
+        for number, chunk in enumerate(read(source, job.source, shard.end), start=shard.number):
             target.write(noise_chunk(chunk, number, job, put).encode())
-    counts["changed"] += changed
-    return counts, samples
+    return put.counts, put.samples
 
 
 def survival(path):
@@ -212,8 +225,9 @@ def noise_file(job, run=map, pieces=1):
 
 def finish_file(job, results, counts, realised, scale, folder):
     record = {
-        **job.settings(), "unit": "graphemes" if OPERATIONS[job.op].places is None else "places", "target": job.target(), "realised": round(realised, 6),
-        "scale": round(scale, 6), **{name: counts[name] for name in ("size", "spent", "edits", "texts", "examples", "changed", "tokens_kept")},
+        **job.settings(), "unit": "graphemes" if OPERATIONS[job.op].places is None else "places",
+        "target": job.target(), "realised": round(realised, 6), "scale": round(scale, 6),
+        **{name: counts[name] for name in ("size", "spent", "edits", "texts", "examples", "changed", "tokens_kept")},
         "samples": [sample for _, samples in results for sample in samples][:SAMPLES],
     }  # fmt: skip
     if job.tokenizer:

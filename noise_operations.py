@@ -273,7 +273,9 @@ def jamo_neighbors():
     found = {char: "" for row in tables.JAMO_ROWS for char in row}
     for y, row in enumerate(tables.JAMO_ROWS):
         for x, char in enumerate(row):
-            near = [other for r in (y - 1, y, y + 1) if 0 <= r < 3 for c, other in enumerate(tables.JAMO_ROWS[r]) if abs(c - x) <= 1 and other != char]
+            near = [
+                other for r in (y - 1, y, y + 1) if 0 <= r < 3 for c, other in enumerate(tables.JAMO_ROWS[r]) if abs(c - x) <= 1 and other != char
+            ]
             found[char] = "".join(other for other in near if (other in tables.JAMO_VOWEL) == (char in tables.JAMO_VOWEL))
     for plain, shifted in tables.JAMO_SHIFT.split():
         found[shifted] = plain
@@ -326,7 +328,9 @@ def look_up(noiser):
 
 def mixed(noiser):
     weights = tables.MIXED.get(noiser.script, tables.MIXED[""])
-    usable = [(OPERATIONS[op].make(noiser), weight) for op, weight in weights.items() if not not_applicable(op, noiser.lang, noiser.script, noiser.table)]
+    usable = [
+        (OPERATIONS[op].make(noiser), weight) for op, weight in weights.items() if not not_applicable(op, noiser.lang, noiser.script, noiser.table)
+    ]
     chosen = [propose for propose, weight in usable for _ in range(weight)]
     return lambda units, i, random: chosen[random(len(chosen))](units, i, random)
 
@@ -350,7 +354,9 @@ OPERATIONS = {
     "vowels": Operation(vowels, WORD, "a word of 3 letters or more loses its vowels", _ZEROE, words, _written(tables.VOWELS), flips=True),
     "whitespace": Operation(whitespace, GAP, "a space is missing, or stands within a word", f"{_ZEROE}; OpusTrainer", gaps, _SPACED, splits=True),
     "case": Operation(case, EDIT, "a letter is of the other case", "ByT5 (Xue et al. 2022)", scripts=_written(tables.BICAMERAL)),
-    "punctuation": Operation(punctuation, WORD, "a mark is replaced by another of its script, doubled, or missing", "KaziText (Náplava et al. 2021)", everywhere),
+    "punctuation": Operation(
+        punctuation, WORD, "a mark is replaced by another of its script, doubled, or missing", "KaziText (Náplava et al. 2021)", everywhere
+    ),
     "diacritics": Operation(
         diacritics, WORD, "a letter loses its diacritics, points or nukta", "Unicode decomposition", everywhere, _written(tables.DIACRITIC_SCRIPTS)
     ),
@@ -360,9 +366,16 @@ OPERATIONS = {
     "orthography": Operation(orthography, WORD, "a spelling variant or common confusion of the language", "own tables", everywhere),
     "jamo": Operation(jamo, EDIT, "one jamo of a syllable becomes one beside it on the two-set keyboard", "KS X 5002", scripts=_written({"Kore"})),
     "ime": Operation(
-        ime, EDIT, "ja: voicing or size of a kana; zh: a character of the same reading", "kana input; TextFlint", scripts=_written({"Jpan", "Hans"}), table="ime"
+        ime,
+        EDIT,
+        "ja: voicing or size of a kana; zh: a character of the same reading",
+        "kana input; TextFlint",
+        scripts=_written({"Jpan", "Hans"}),
+        table="ime",
     ),
-    "codeswitch": Operation(look_up, WORD, "a word becomes its translation in the user's dictionary", "CoSDA-ML (Qin et al. 2020)", entries, table="codeswitch"),
+    "codeswitch": Operation(
+        look_up, WORD, "a word becomes its translation in the user's dictionary", "CoSDA-ML (Qin et al. 2020)", entries, table="codeswitch"
+    ),
     "profile": Operation(look_up, WORD, "a word becomes an attested misspelling of the user's list", _BB, entries, table="profile"),
     "mixed": Operation(mixed, EDIT, "the typing errors above in realistic shares for the script", "MulTypo 2025", flips=True),
 }

@@ -60,7 +60,11 @@ def readme(manifest, records):
         languages = " ".join(sorted({row["language"] for row in rows}))
         shares = f"{total['changed'] / max(1, total['examples']):.1%} | {rows[0]['target']} | {min(rates):.4f} to {max(rates):.4f}"
         lines.append(f"| {condition} | {task} | {languages} | {total['examples']} | {shares} | {total['tokens_kept'] / max(1, total['texts']):.1%} |")
-    lines += ["", "The rate is a share of all graphemes, or, for operations that touch certain places or words only, of those (see `unit` in manifest.json).", ""]
+    lines += [
+        "",
+        "The rate is a share of all graphemes, or, for operations that touch certain places or words only, of those (see `unit` in manifest.json).",
+        "",
+    ]
     unreached = [row for row in manifest["files"] if not row["reached"] and row["size"] >= 2000]
     if unreached:
         lines += ["## Rates that could not be reached", "", "| condition | file | target | realised |", "|---|---|---|---|"]

@@ -9,7 +9,8 @@ LANGUAGES = {
     "Latn": "af aym az bs bzd ca ceb cni cs cy da de en eo es et eu fi fil fr ga gd gl gn ha hch hr ht hu id ig is it jv la lb lt lv mg ms mt nah "
     "nb nl nn no oto pl pt qu quy ro rw sh shp sk sl sn so sq st sv sw tar tl tr uz vi wo xh yo zu",
     "Cyrl": "be bg kk ky mk mn ru sr tg uk", "Grek": "el", "Armn": "hy", "Geor": "ka", "Arab": "ar ckb fa ps sd ug ur", "Hebr": "he yi", "Thaa": "dv",
-    "Deva": "hi mr ne", "Beng": "bn as", "Guru": "pa", "Gujr": "gu", "Orya": "or", "Taml": "ta", "Telu": "te", "Knda": "kn", "Mlym": "ml", "Sinh": "si",
+    "Deva": "hi mr ne", "Beng": "bn as", "Guru": "pa", "Gujr": "gu", "Orya": "or", "Taml": "ta", "Telu": "te", "Knda": "kn", "Mlym": "ml",
+    "Sinh": "si",
     "Thai": "th", "Laoo": "lo", "Khmr": "km", "Mymr": "my", "Tibt": "bo dz", "Ethi": "am ti", "Jpan": "ja", "Kore": "ko", "Hans": "zh yue zh-tw",
 }  # fmt: skip
 SCRIPT_OF = {code: script for script, codes in LANGUAGES.items() for code in codes.split()}
@@ -43,8 +44,10 @@ ORTHOGRAPHY = {
     "Hebr": "ו>וו י>יי וו>ו יי>י",
     "de": "ß>ss ss>ß ä>ae ö>oe ü>ue Ä>Ae Ö>Oe Ü>Ue",
     "en": "ie>ei ei>ie ll>l ss>s tt>t nn>n mm>m pp>p rr>r cc>c ff>f",
-    "es": "b>v v>b ll>y y>ll z>c c>z", "pt": "ss>ç ç>ss s>z z>s x>ch ch>x", "fr": "œ>oe æ>ae é>er$ er>é$ ss>s nn>n", "it": "à>a' è>e' é>e' ì>i' ò>o' ù>u'",
-    "ro": "ș>ş ț>ţ Ș>Ş Ț>Ţ ş>ș ţ>ț â>î î>â", "pl": "ó>u u>ó rz>ż ż>rz ch>h h>ch", "hu": "j>ly ly>j", "nl": "ij>ei ei>ij d>t$ t>d$", "id": "u>oe j>dj c>tj y>j",
+    "es": "b>v v>b ll>y y>ll z>c c>z", "pt": "ss>ç ç>ss s>z z>s x>ch ch>x", "fr": "œ>oe æ>ae é>er$ er>é$ ss>s nn>n",
+    "it": "à>a' è>e' é>e' ì>i' ò>o' ù>u'",
+    "ro": "ș>ş ț>ţ Ș>Ş Ț>Ţ ş>ș ţ>ț â>î î>â", "pl": "ó>u u>ó rz>ż ż>rz ch>h h>ch", "hu": "j>ly ly>j", "nl": "ij>ei ei>ij d>t$ t>d$",
+    "id": "u>oe j>dj c>tj y>j",
     "vi": "òa>oà oà>òa óa>oá oá>óa ỏa>oả oả>ỏa ọa>oạ oạ>ọa úy>uý uý>úy ùy>uỳ uỳ>ùy ụy>uỵ uỵ>ụy ỹ>ĩ ý>í ỳ>ì ĩ>ỹ", "az": "ə>e Ə>E", "tr": "â>a î>i û>u",
     "ru": "ё>е е>ё Ё>Е", "uk": "ґ>г г>ґ є>е ї>і", "be": "ў>у ё>е", "kk": "ә>а ғ>г қ>к ң>н ө>о ұ>у ү>у һ>х і>и", "mn": "ө>о ү>у", "ky": "ң>н ө>о ү>у",
     "el": "η>ι ι>η υ>ι ω>ο ο>ω ει>ι οι>ι αι>ε",
@@ -56,18 +59,29 @@ ORTHOGRAPHY = {
     "Hans": "的>得 的>地 地>的 得>的 在>再 再>在 做>作 作>做 他>她 她>他 那>哪 哪>那 像>象 象>像 以>已 已>以 和>合 到>道 坐>座 座>坐",
 }  # fmt: skip
 FULL_WIDTH = {chr(code): chr(code + 0xFEE0) for code in (*range(0x41, 0x5B), *range(0x61, 0x7B))}  # with their inverse, in Jpan, Kore, Hans
-HALF_KANA = dict(zip("アイウエオカキクケコサシスセソタチツテトナニヌネノハヒフヘホマミムメモヤユヨラリルレロワヲンァィゥェォッャュョー", "ｱｲｳｴｵｶｷｸｹｺｻｼｽｾｿﾀﾁﾂﾃﾄﾅﾆﾇﾈﾉﾊﾋﾌﾍﾎﾏﾐﾑﾒﾓﾔﾕﾖﾗﾘﾙﾚﾛﾜｦﾝｧｨｩｪｫｯｬｭｮｰ"))
+HALF_KANA = dict(
+    zip(
+        "アイウエオカキクケコサシスセソタチツテトナニヌネノハヒフヘホマミムメモヤユヨラリルレロワヲンァィゥェォッャュョー",
+        "ｱｲｳｴｵｶｷｸｹｺｻｼｽｾｿﾀﾁﾂﾃﾄﾅﾆﾇﾈﾉﾊﾋﾌﾍﾎﾏﾐﾑﾒﾓﾔﾕﾖﾗﾘﾙﾚﾛﾜｦﾝｧｨｩｪｫｯｬｭｮｰ",
+    )
+)
 
 # What a scanner reads for what was printed, per script. No digits: they are protected, so they must not appear either.
 OCR = {
-    "Latn": "rn>m m>rn cl>d d>cl vv>w w>vv li>h h>b b>h h>li e>c c>e f>t t>f i>l l>i l>I I>l o>c u>v v>y n>u u>n a>o y>v ii>u nn>m D>O O>Q E>F F>P G>C",
-    "Cyrl": "и>н н>и п>н л>п ш>щ щ>ш ь>ъ е>с с>е о>с з>э э>з й>и г>т т>г в>з ц>п м>и а>з Н>И И>Н О>С Ш>Щ", "Grek": "ν>υ υ>ν ο>σ σ>ο α>σ η>π ι>ί ί>ι ε>ς κ>χ χ>κ ρ>ο ω>ο ό>ο τ>ι",
-    "Arab": "ب>ت ت>ب ت>ث ث>ت ن>ت ج>ح ح>ج خ>ح ح>خ د>ذ ذ>د ر>ز ز>ر س>ش ش>س ص>ض ض>ص ط>ظ ظ>ط ع>غ غ>ع ف>ق ق>ف ه>ة پ>ب چ>ج ژ>ز گ>ک ک>گ ٹ>ت ڈ>د ڑ>ر ی>ب ل>ا م>ه",
+    "Latn": "rn>m m>rn cl>d d>cl vv>w w>vv li>h h>b b>h h>li e>c c>e f>t t>f i>l l>i l>I I>l o>c u>v v>y n>u u>n a>o y>v ii>u nn>m "
+    "D>O O>Q E>F F>P G>C",
+    "Cyrl": "и>н н>и п>н л>п ш>щ щ>ш ь>ъ е>с с>е о>с з>э э>з й>и г>т т>г в>з ц>п м>и а>з Н>И И>Н О>С Ш>Щ",
+    "Grek": "ν>υ υ>ν ο>σ σ>ο α>σ η>π ι>ί ί>ι ε>ς κ>χ χ>κ ρ>ο ω>ο ό>ο τ>ι",
+    "Arab": "ب>ت ت>ب ت>ث ث>ت ن>ت ج>ح ح>ج خ>ح ح>خ د>ذ ذ>د ر>ز ز>ر س>ش ش>س ص>ض ض>ص ط>ظ ظ>ط ع>غ غ>ع ف>ق ق>ف ه>ة پ>ب چ>ج ژ>ز گ>ک ک>گ "
+    "ٹ>ت ڈ>د ڑ>ر ی>ب ل>ا م>ه",
     "Hebr": "ד>ר ר>ד ה>ח ח>ה ת>ח ו>ז ז>ו ו>ן ן>ו כ>ב ב>כ ג>נ נ>ג ס>ם ם>ס ט>מ מ>ט י>ו ע>צ צ>ע",
-    "Deva": "ब>व व>ब भ>म म>भ घ>ध ध>घ प>ष ष>प य>थ थ>य ङ>ड ड>ङ द>ढ ढ>द त>न न>त र>स स>र ए>ऐ", "Beng": "ব>র র>ব য>ষ ষ>য ন>ল ল>ন ক>ফ ফ>ক ত>ভ ভ>ত থ>খ খ>থ ম>স স>ম",
+    "Deva": "ब>व व>ब भ>म म>भ घ>ध ध>घ प>ष ष>प य>थ थ>य ङ>ड ड>ङ द>ढ ढ>द त>न न>त र>स स>र ए>ऐ",
+    "Beng": "ব>র র>ব য>ষ ষ>য ন>ল ল>ন ক>ফ ফ>ক ত>ভ ভ>ত থ>খ খ>থ ম>স স>ম",
     "Guru": "ਸ>ਮ ਮ>ਸ ਪ>ਧ ਧ>ਪ ਬ>ਥ ਥ>ਖ ਨ>ਠ ਰ>ਹ ਵ>ਦ ਦ>ਵ ਗ>ਰ ਕ>ਫ", "Gujr": "ઘ>ધ ધ>ઘ પ>ષ ષ>પ ય>થ થ>ય મ>ભ ભ>મ દ>ઢ ઢ>દ ર>સ ન>ત ત>ન ક>ફ",
-    "Taml": "ன>ண ண>ன ந>த த>ந ப>ய ய>ப ல>வ வ>ல ள>ன க>த ம>ழ", "Telu": "ప>ష ష>ప వ>మ మ>వ న>స స>న చ>ఛ ద>ధ ధ>ద ఖ>భ య>మ ల>ట", "Mlym": "ര>റ റ>ര ണ>ന ന>ണ ത>ന പ>ഫ ഫ>പ ഴ>ഷ ക>ഭ യ>ഡ",
-    "Knda": "ಪ>ಷ ಷ>ಪ ವ>ಮ ಮ>ವ ನ>ಸ ಸ>ನ ದ>ಧ ಧ>ದ ರ>ಠ", "Thai": "ก>ถ ถ>ภ ภ>ถ ด>ต ต>ด ค>ด ผ>พ พ>ผ ฝ>ฟ ฟ>ฝ บ>ป ป>บ ช>ซ ซ>ช น>ม ม>น ข>ช ท>ห ห>ท ล>ส ส>ล อ>ฮ ฮ>อ ร>ธ",
+    "Taml": "ன>ண ண>ன ந>த த>ந ப>ய ய>ப ல>வ வ>ல ள>ன க>த ம>ழ", "Telu": "ప>ష ష>ప వ>మ మ>వ న>స స>న చ>ఛ ద>ధ ధ>ద ఖ>భ య>మ ల>ట",
+    "Mlym": "ര>റ റ>ര ണ>ന ന>ണ ത>ന പ>ഫ ഫ>പ ഴ>ഷ ക>ഭ യ>ഡ",
+    "Knda": "ಪ>ಷ ಷ>ಪ ವ>ಮ ಮ>ವ ನ>ಸ ಸ>ನ ದ>ಧ ಧ>ದ ರ>ಠ",
+    "Thai": "ก>ถ ถ>ภ ภ>ถ ด>ต ต>ด ค>ด ผ>พ พ>ผ ฝ>ฟ ฟ>ฝ บ>ป ป>บ ช>ซ ซ>ช น>ม ม>น ข>ช ท>ห ห>ท ล>ส ส>ล อ>ฮ ฮ>อ ร>ธ",
     "Mymr": "ပ>ဖ ဖ>ပ ဘ>တ တ>ဘ ယ>ဃ ဃ>ယ ဂ>င င>ဂ က>ဂ သ>ထ မ>ပ", "Geor": "ბ>ზ ზ>ბ ე>ვ ვ>ე გ>კ კ>გ ს>ა ა>ს ძ>მ მ>ძ ი>რ რ>ი უ>ჟ დ>ლ ლ>დ ნ>ს",
     "Jpan": "ソ>ン ン>ソ シ>ツ ツ>シ ク>タ タ>ク ワ>ク フ>ワ ヌ>ス ス>ヌ は>ほ ほ>は わ>れ れ>わ ね>れ ぬ>め め>ぬ る>ろ ろ>る さ>き き>さ ち>ら ら>ち い>り り>い け>は ま>も ニ>二 日>曰 未>末 土>士 人>入 大>太",
     "Hans": "己>已 已>己 日>曰 未>末 末>未 土>士 士>土 人>入 入>人 大>太 太>大 千>干 干>千 侯>候 今>令 令>今 刀>力 力>刀 王>玉 玉>王 目>自 自>目 木>本 本>木 田>由 由>田 申>甲 甲>申 鸟>乌 折>拆 "

@@ -42,24 +42,35 @@ class Found(NamedTuple):
 
 def find_files(data_dir, args):
     """(files to noise or keep, files to copy unchanged) below data_dir for the chosen tasks, languages and splits."""
-    names = sorted(os.path.relpath(os.path.join(folder, name), data_dir).replace(os.sep, "/") for folder, _, files in os.walk(data_dir) for name in files)
+    names = sorted(
+        os.path.relpath(os.path.join(folder, name), data_dir).replace(os.sep, "/") for folder, _, files in os.walk(data_dir) for name in files
+    )
     found = [Found(name, *parts) for name in names if (parts := match(name))]
     if not found:
-        raise NoiseError(f"--data_dir {data_dir}: no file of XTREME's layout, such as xnli/test-en.tsv; name the folder that holds xnli/, xquad/, ...")
+        raise NoiseError(
+            f"--data_dir {data_dir}: no file of XTREME's layout, such as xnli/test-en.tsv; name the folder that holds xnli/, xquad/, ..."
+        )
     languages = sorted({file.language for file in found})
     for name, given, known in (("tasks", args.tasks, {file.task for file in found}), ("languages", args.languages, languages)):
         for value in given or ():
             if value not in known:
                 near = difflib.get_close_matches(value, known, n=1)
-                raise NoiseError(f"--{name} {value}: no file of it below {data_dir}{f'; did you mean {near[0]!r}?' if near else '; there are '}{'' if near else ' '.join(sorted(known))}")
-    wanted = [f for f in found if (not args.tasks or f.task in args.tasks) and (not args.languages or f.language in args.languages or f.language == "mul")]
+                hint = f"did you mean {near[0]!r}?" if near else f"there are {' '.join(sorted(known))}"
+                raise NoiseError(f"--{name} {value}: no file of it below {data_dir}; {hint}")
+    wanted = [
+        f for f in found if (not args.tasks or f.task in args.tasks) and (not args.languages or f.language in args.languages or f.language == "mul")
+    ]
     chosen = [f for f in wanted if f.split in args.splits]
     if not chosen:
-        raise NoiseError(f"--splits {' '.join(args.splits)}: no such file for these tasks and languages; there are {' '.join(sorted({f.split for f in wanted}))}")
+        raise NoiseError(
+            f"--splits {' '.join(args.splits)}: no such file for these tasks and languages; there are {' '.join(sorted({f.split for f in wanted}))}"
+        )
     known = {role for file in chosen for role in TASKS[file.task].fields}
     for role in args.fields or ():
         if role not in known:
-            raise NoiseError(f"--fields {role}: none of these tasks has it; they have {', '.join(sorted(known - {'tokens'})) or 'no fields to choose from'}")
+            raise NoiseError(
+                f"--fields {role}: none of these tasks has it; they have {', '.join(sorted(known - {'tokens'})) or 'no fields to choose from'}"
+            )
     kept = [f for f in wanted if f.task == "bucc2018" and f.split == "dev" and f.split not in args.splits]  # XTREME tunes its threshold on it
     return chosen, kept
 
@@ -82,7 +93,12 @@ def read_table(path, kind):
         found.setdefault(columns[kind == "ime"], []).append(columns[kind != "ime"])
     if kind != "ime":
         return found
-    return {char: others for group in found.values() for char in group if (others := sorted({other for other in group if other != char and len(other) == 1}))}
+    return {
+        char: others
+        for group in found.values()
+        for char in group
+        if (others := sorted({other for other in group if other != char and len(other) == 1}))
+    }
 
 
 def side_of(file):
@@ -135,11 +151,13 @@ def plan(args, sources):
                 language = file.side if side == "candidates" else file.language
                 jobs.append(
                     Job(
-                        str(Path(args.data_dir, file.path)), file.path, args.output_dir, condition, op, level, args.rate, args.seed, replicate, file.task,
-                        file.split, language, side, file.context, script, roles, args.qa, table, args.tokenizer, digests[file.path],
+                        str(Path(args.data_dir, file.path)), file.path, args.output_dir, condition, op, level, args.rate, args.seed, replicate,
+                        file.task, file.split, language, side, file.context, script, roles, args.qa, table, args.tokenizer, digests[file.path],
                     )
                 )  # fmt: skip
-        applied = {file.language for file in chosen if file.task == "bucc2018"} - {row["language"] for row in refused if row["condition"] == condition}
+        applied = {file.language for file in chosen if file.task == "bucc2018"} - {
+            row["language"] for row in refused if row["condition"] == condition
+        }
         copies += [(condition, file.path) for file in kept if file.language in applied]
     return jobs, copies, refused
 
@@ -248,7 +266,9 @@ def bar(done, total, text, state={"shown": 0.0}):  # noqa: B006
     if sys.stderr.isatty() and (done == total or time.monotonic() - state["shown"] > 0.1):
         state["shown"] = time.monotonic()
         filled = 30 * done // max(1, total)
-        print(f"\r[{'#' * filled}{'.' * (30 - filled)}] {done}/{total} {text[:40]:<40}", end="\n" if done == total else "", file=sys.stderr, flush=True)
+        print(
+            f"\r[{'#' * filled}{'.' * (30 - filled)}] {done}/{total} {text[:40]:<40}", end="\n" if done == total else "", file=sys.stderr, flush=True
+        )
 
 
 def noise_files(jobs, processes):
@@ -293,7 +313,9 @@ def main(argv=None):
         jobs, copies, refused = plan(args, find_files(args.data_dir, args))
         if not jobs and not copies:
             first = refused[0]
-            parser.error(f"nothing to do: {first['op']} {first['reason']} ({first['task']}, {first['language']}); choose other --ops, --tasks or --languages")
+            parser.error(
+                f"nothing to do: {first['op']} {first['reason']} ({first['task']}, {first['language']}); choose other --ops, --tasks or --languages"
+            )
         Path(args.output_dir, ".perturb").mkdir(parents=True, exist_ok=True)
         todo = [job for job in jobs if finished(job) is None]
         print(f"{len(jobs)} files to noise, {len(jobs) - len(todo)} of them finished before, {len(copies)} to copy, {len(refused)} not applicable")
@@ -305,9 +327,12 @@ def main(argv=None):
     except KeyboardInterrupt:
         parser.exit(130, "perturb.py: stopped; every file that is there is whole, run the same command again to continue\n")
     except OSError as error:
-        parser.exit(1, f"perturb.py: error: {error.filename or args.output_dir}: {error.strerror}; free space or correct permissions, then run again\n")
-    unreached = sum(not row["reached"] and row["size"] >= 2000 for row in manifest["files"])
-    print(f"{len(manifest['files'])} noised files in {args.output_dir}; {unreached} did not reach their rate, {len(manifest['not_applicable'])} n/a: see README.md there")
+        parser.exit(
+            1, f"perturb.py: error: {error.filename or args.output_dir}: {error.strerror}; free space or correct permissions, then run again\n"
+        )
+    files, missing = manifest["files"], manifest["not_applicable"]
+    unreached = sum(not row["reached"] and row["size"] >= 2000 for row in files)
+    print(f"{len(files)} noised files in {args.output_dir}; {unreached} did not reach their rate, {len(missing)} n/a: see README.md there")
 
 
 if __name__ == "__main__":

@@ -88,8 +88,11 @@ def main():
     speed = [line[: line.rfind(" ", 0, 85)] if len(line) > 85 else line for line in lines]
     speed = (speed * (10_000 // len(speed) + 1))[:10_000]
     print(f"{len(speed)} sentences of {sum(map(len, speed)) / len(speed):.0f} characters")
-    print("| tool | sentences/s | rate en | tokens kept en | rate hi / th / ar / zh / ta / ko | new illegal sequences hi / th / ar / zh / ta / ko |\n|---|---|---|---|---|---|")
-    runs = [(f"**ours, {op}**", op, sys.executable) for op in OURS] + [(name, name, python) for name, _, python in (peer.partition("=") for peer in args.peers)]
+    names = " / ".join(LANGUAGES[1:])
+    print(f"| tool | sentences/s | rate en | tokens kept | rate {names} | new illegal sequences {names} |\n|---|---|---|---|---|---|")
+    runs = [(f"**ours, {op}**", op, sys.executable) for op in OURS] + [
+        (name, name, python) for name, _, python in (peer.partition("=") for peer in args.peers)
+    ]
     for title, name, python in runs:
         command = [python, __file__, "--worker", name, "--rounds", str(args.rounds)]
         done = subprocess.run(command, input=json.dumps({"speed": speed, "texts": texts}), capture_output=True, text=True)
@@ -108,7 +111,14 @@ def main():
         print(f"| {title} | {len(speed) / result['seconds']:,.0f} | {rates[0]} | {kept:.3f} | {' / '.join(rates[1:])} | {' / '.join(orphans[1:])} |")
 
 
-MARKS = ("mark without a letter", "mark of another script on a Latin letter", "two tone marks", "two vowel signs", "virama before a vowel sign", "lead vowel before no consonant")
+MARKS = (
+    "mark without a letter",
+    "mark of another script on a Latin letter",
+    "two tone marks",
+    "two vowel signs",
+    "virama before a vowel sign",
+    "lead vowel before no consonant",
+)
 
 if __name__ == "__main__":
     main()

@@ -55,7 +55,13 @@ USER = {"孩": ["亥", "骸"], "the": ["teh"], "teacher": ["Lehrer"], "Friday": 
 CASES = [(op, lang) for lang in SENTENCES for op in OPERATIONS if not not_applicable(op, lang, tables.SCRIPT_OF[lang], USER)]
 
 
-GOLDEN = {"keyboard": "Eevrn brpwj foxrs jumprd over ghe fenfe", "swap": "Seven bronw foxes ujmped over teh fnece", "delete": "Seven row foxe jmpe oe the fenc", "insert": "Sevfen brown foxes jiumjpedd over tyhes fenmced", "full_shuffle": "Seven brown foxes jumped over the efnce"}
+GOLDEN = {
+    "keyboard": "Eevrn brpwj foxrs jumprd over ghe fenfe",
+    "swap": "Seven bronw foxes ujmped over teh fnece",
+    "delete": "Seven row foxe jmpe oe the fenc",
+    "insert": "Sevfen brown foxes jiumjpedd over tyhes fenmced",
+    "full_shuffle": "Seven brown foxes jumped over the efnce",
+}
 
 
 def noiser(op, level, lang, seed=0, **options):
@@ -168,7 +174,10 @@ def test_same_noise_in_any_process(hash_seed, locale):
 
 def test_noise_of_this_version_does_not_change():
     """A published noised set must come out again from its seed. Where this fails on purpose, raise noise.VERSION."""
-    draws = {op: Noiser(op, rate=0.2)("Seven brown foxes jumped over the fence", "golden")[0] for op in ("keyboard", "swap", "delete", "insert", "full_shuffle")}
+    draws = {
+        op: Noiser(op, rate=0.2)("Seven brown foxes jumped over the fence", "golden")[0]
+        for op in ("keyboard", "swap", "delete", "insert", "full_shuffle")
+    }
     assert draws == GOLDEN
 
 
@@ -177,7 +186,12 @@ def test_draws_are_independent_of_order_and_differ_by_every_part_of_the_key():
     noise = Noiser("keyboard", rate=0.2)
     forward = [noise(text, str(key))[0] for key in range(50)]
     assert [noise(text, str(key))[0] for key in reversed(range(50))] == forward[::-1] and len(set(forward)) == 50
-    others = [Noiser("keyboard", rate=0.2, seed=1), Noiser("keyboard", rate=0.21), Noiser("insert", rate=0.2), Noiser("keyboard", rate=0.2, lang="ms")]
+    others = [
+        Noiser("keyboard", rate=0.2, seed=1),
+        Noiser("keyboard", rate=0.21),
+        Noiser("insert", rate=0.2),
+        Noiser("keyboard", rate=0.2, lang="ms"),
+    ]
     assert not {other(text, "7")[0] for other in others} & set(forward)
 
 
@@ -200,8 +214,13 @@ def test_offsets_move_like_the_text():
     assert noised == "abXefhiJJJkl"
     for start in range(len(clean)):
         for end in range(start + 1, len(clean) + 1):
-            widened = [i for i in range(start, end)] + [i for e in edits if e.start < end and e.start + len(e.old) > start for i in range(e.start, e.start + len(e.old))]
-            expected = replay(clean[min(widened) : max(widened) + 1], [e._replace(start=e.start - min(widened)) for e in edits if min(widened) <= e.start <= max(widened)])
+            widened = [i for i in range(start, end)] + [
+                i for e in edits if e.start < end and e.start + len(e.old) > start for i in range(e.start, e.start + len(e.old))
+            ]
+            expected = replay(
+                clean[min(widened) : max(widened) + 1],
+                [e._replace(start=e.start - min(widened)) for e in edits if min(widened) <= e.start <= max(widened)],
+            )
             assert noised[slice(*offsets.span(start, end))] == expected
 
 
@@ -269,7 +288,11 @@ def test_tables_exchange_like_for_like():
                     assert target and not regex.search(r"[\d\s\"]", target) and source != target
                     assert unicodedata.category(source[0])[0] == unicodedata.category(target[0])[0]
     for group in tables.HOMOGLYPHS.split():
-        assert len(group) >= 2 and len(set(group)) == len(group) and all(char.isalpha() and unicodedata.normalize("NFKC", char) == char for char in group)
+        assert (
+            len(group) >= 2
+            and len(set(group)) == len(group)
+            and all(char.isalpha() and unicodedata.normalize("NFKC", char) == char for char in group)
+        )
 
 
 def test_other_scripts_and_strange_texts_pass_through():

@@ -15,7 +15,8 @@ import pytest
 from noise_checks import error_rate, kept, new_faults
 
 import perturb
-from noise_files import TASKS, match, places_of, replaced
+from noise_files import TASKS, match
+from noise_json import places_of, replaced
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared/data"
@@ -131,7 +132,15 @@ def test_level_0_is_byte_identical(data, noised):
 
 def test_everything_but_the_fields_is_byte_identical(noised):
     """Undoing the logged edits gives back the very bytes: nothing else was touched, and the log holds every edit."""
-    for name in ("xnli/test-en.tsv", "xnli/test-de.tsv", "xnli/test-th.tsv", "tatoeba/de-en.de", "bucc2018/de-en.test.de", "udpos/test-de.tsv", "panx/test-zh.tsv"):
+    for name in (
+        "xnli/test-en.tsv",
+        "xnli/test-de.tsv",
+        "xnli/test-th.tsv",
+        "tatoeba/de-en.de",
+        "bucc2018/de-en.test.de",
+        "udpos/test-de.tsv",
+        "panx/test-zh.tsv",
+    ):
         lines = (noised / "mixed-3" / name).read_bytes().split(b"\n")
         clean = FILES[name].encode().split(b"\n")
         assert len(lines) == len(clean)
@@ -212,13 +221,17 @@ def test_rows_keep_their_labels(noised):
 
 def test_tags_keep_their_tokens(noised):
     for name in ("panx/test-en.tsv", "panx/test-zh.tsv", "udpos/test-de.tsv"):
-        old, new = ([line.split("\t") for line in text.decode().split("\n")] for text in (FILES[name].encode(), (noised / "mixed-3" / name).read_bytes()))
+        old, new = (
+            [line.split("\t") for line in text.decode().split("\n")] for text in (FILES[name].encode(), (noised / "mixed-3" / name).read_bytes())
+        )
         assert [line[1:] for line in old] == [line[1:] for line in new] and all(bool(a[0]) == bool(b[0]) for a, b in zip(old, new))
 
 
 def test_fields_choose_what_is_noised(data, tmp_path):
     run(data, tmp_path / "out", "--ops delete --levels 5 --tasks xnli xcopa tatoeba --fields hypothesis choices candidates")
-    for old, new in zip(FILES["xnli/test-th.tsv"].splitlines(), (tmp_path / "out/delete-5/xnli/test-th.tsv").read_text(encoding="utf-8").splitlines()):
+    for old, new in zip(
+        FILES["xnli/test-th.tsv"].splitlines(), (tmp_path / "out/delete-5/xnli/test-th.tsv").read_text(encoding="utf-8").splitlines()
+    ):
         assert old.split("\t")[0] == new.split("\t")[0]
     row = json.loads((tmp_path / "out/delete-5/xcopa/test-th.jsonl").read_text(encoding="utf-8").splitlines()[0])
     assert row["premise"] == TH and row["choice1"] != TH
@@ -309,8 +322,13 @@ def test_second_run_does_only_what_is_missing(data, tmp_path, capsys):
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_killed_run_leaves_whole_files_and_continues(tmp_path, how):
-    data = write(tmp_path / "data", {f"tatoeba/{code}-en.{side}": f"{EN}\n" * 1500 for code in ("de", "fr", "es", "it", "nl", "pt") for side in (code, "en")})
-    out, command = tmp_path / "out", [sys.executable, "perturb.py", "--data_dir", tmp_path / "data", "--output_dir", tmp_path / "out", "--ops", "mixed", "swap"]
+    data = write(
+        tmp_path / "data", {f"tatoeba/{code}-en.{side}": f"{EN}\n" * 1500 for code in ("de", "fr", "es", "it", "nl", "pt") for side in (code, "en")}
+    )
+    out, command = (
+        tmp_path / "out",
+        [sys.executable, "perturb.py", "--data_dir", tmp_path / "data", "--output_dir", tmp_path / "out", "--ops", "mixed", "swap"],
+    )
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 20
     while process.poll() is None and time.monotonic() < deadline and len(list(out.glob("mixed-*/tatoeba/*"))) < 2:
@@ -327,9 +345,18 @@ def test_killed_run_leaves_whole_files_and_continues(tmp_path, how):
 
 
 def test_user_tables(data, tmp_path):
-    write(tmp_path, {"dict/de.tsv": "Ausschuss\tcommittee\r\nund\tand\n", "errors.tsv": "committee\tcomittee\ncommittee\tcommitee\n", "pinyin.tsv": "会\thui\n回\thui\n"})
+    write(
+        tmp_path,
+        {
+            "dict/de.tsv": "Ausschuss\tcommittee\r\nund\tand\n",
+            "errors.tsv": "committee\tcomittee\ncommittee\tcommitee\n",
+            "pinyin.tsv": "会\thui\n回\thui\n",
+        },
+    )
     run(data, tmp_path / "out", f"--ops codeswitch --levels 5 --tasks xnli --codeswitch {tmp_path}/dict/{{lang}}.tsv")
-    assert "committee" in (tmp_path / "out/codeswitch-5/xnli/test-de.tsv").read_text() and not (tmp_path / "out/codeswitch-5/xnli/test-en.tsv").exists()
+    assert (
+        "committee" in (tmp_path / "out/codeswitch-5/xnli/test-de.tsv").read_text() and not (tmp_path / "out/codeswitch-5/xnli/test-en.tsv").exists()
+    )
     run(data, tmp_path / "out2", f"--ops profile --levels 5 --tasks xnli --languages en --profile {tmp_path}/errors.tsv")
     text = (tmp_path / "out2/profile-5/xnli/test-en.tsv").read_text()
     assert "comittee" in text and "commitee" in text
@@ -350,13 +377,18 @@ def test_datasets_reads_the_noised_files(noised):
     datasets = pytest.importorskip("datasets")
     for name, kind in (("intermediate/mnli/test.jsonl", "json"), ("xcopa/test-th.jsonl", "json"), ("xnli/test-th.tsv", "csv")):
         options = {"delimiter": "\t", "header": None} if kind == "csv" else {}
-        rows = datasets.load_dataset(kind, data_files=str(noised / "mixed-3" / name), split="train", cache_dir=str(noised.parent / "cache"), **options)
+        rows = datasets.load_dataset(
+            kind, data_files=str(noised / "mixed-3" / name), split="train", cache_dir=str(noised.parent / "cache"), **options
+        )
         assert len(rows) == N
 
 
 def test_long_lines_and_strange_characters(tmp_path):
     long = "wort " * 200_000
-    data = write(tmp_path / "data", {"tatoeba/de-en.de": f"{long}\na\x00b c\u2028d e\x85f\n\n'{EN} 👩‍👧 ไทย हिन्दी\n" + "@a b " * 20_000 + "\n", "tatoeba/de-en.en": "x\n" * 5})
+    data = write(
+        tmp_path / "data",
+        {"tatoeba/de-en.de": f"{long}\na\x00b c\u2028d e\x85f\n\n'{EN} 👩‍👧 ไทย हिन्दी\n" + "@a b " * 20_000 + "\n", "tatoeba/de-en.en": "x\n" * 5},
+    )
     started = time.monotonic()
     run(data, tmp_path / "out", "--ops mixed --levels 5")
     assert time.monotonic() - started < 20 and (tmp_path / "out/mixed-5/tatoeba/de-en.de").read_bytes().count(b"\n") == 5
@@ -395,7 +427,10 @@ def test_real_data_of_every_task(tmp_path, mode):
     manifest = run(REAL / "xtreme", tmp_path / "out", f"--ops keyboard --levels 2 --tasks {tasks} --qa {mode} --num_proc 2")
     assert len(manifest["files"]) >= 20 and all(row["reached"] for row in manifest["files"] if row["size"] >= 2000)
     for row in manifest["files"]:
-        old, new = (REAL / "xtreme" / row["path"]).read_text(encoding="utf-8"), (tmp_path / "out/keyboard-2" / row["path"]).read_text(encoding="utf-8")
+        old, new = (
+            (REAL / "xtreme" / row["path"]).read_text(encoding="utf-8"),
+            (tmp_path / "out/keyboard-2" / row["path"]).read_text(encoding="utf-8"),
+        )
         assert old != new and old.count("\n") == new.count("\n") and old.count("\t") == new.count("\t")
 
 

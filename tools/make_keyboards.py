@@ -7,7 +7,8 @@ layouts go into the file: no text of theirs. Needed again only to add a language
 
 A letter's neighbors are the letters at the same shift level of the keys that touch its key, in the same script and of the
 same Indic syllabic category, so that one may stand where the other stands: a consonant for a consonant, a vowel sign for a
-vowel sign. Where no key that touches has one, the nearest counts. A letter on AltGr (Polish ą) also has its key's plain letter as neighbor: the slip of not holding AltGr.
+vowel sign. Where no key that touches has one, the nearest counts. A letter on AltGr (Polish ą) also has its key's plain
+letter as neighbor: the slip of not holding AltGr.
 """
 
 import argparse
@@ -94,7 +95,10 @@ def place(char):
     return script, unicodedata.category(char)[0], value, bool(regex.match(r"\p{InPC=Visual_Order_Left}", char))
 
 
-SYLLABIC = "Consonant Vowel_Independent Vowel_Dependent Vowel Tone_Mark Virama Pure_Killer Invisible_Stacker Nukta Bindu Visarga Consonant_Medial Consonant_Dead".split()
+SYLLABIC = (
+    "Consonant Vowel_Independent Vowel_Dependent Vowel Tone_Mark Virama Pure_Killer Invisible_Stacker Nukta Bindu Visarga "
+    "Consonant_Medial Consonant_Dead"
+).split()
 BARE = ("Vowel_Independent", "Consonant_Dead")  # letters that carry no vowel sign: a consonant may stand for them, not they for it
 
 
