@@ -21,7 +21,7 @@ import regex
 
 import noise_tables as tables
 from noise_operations import EDIT, OPERATIONS, not_applicable
-from noise_scripts import CLUSTER, Neighbors, script_of, segment
+from noise_scripts import CLUSTER, Neighbors, segment
 
 VERSION = "1"  # part of every draw: change it when the same key gives other noise
 PROTECTED = regex.compile(
@@ -140,7 +140,7 @@ class Noiser:
             if not 0 <= start <= end <= len(text):
                 raise NoiseError(f"span ({start}, {end}): not within a text of {len(text)} characters; spans are (start, end) with start <= end")
         units, starts, size = segment(text)
-        chosen, size, spent = self._select(text, units, starts, size, self._blocked(text, spans, protect), stream(self.prefix + key))
+        chosen, size, spent = self._select(text, units, starts, size, self._blocked(text, spans, protect), stream(f"{self.prefix}{key}"))
         if not chosen:
             return Noised(text, list(spans), [], size, 0)
         edits, parts, done = [], [], 0

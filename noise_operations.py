@@ -77,10 +77,10 @@ def insert(noiser):
     keys = noiser.keys
 
     def propose(units, i, random):
-        if not in_word(units, i):
-            return None
         unit = units[i]
-        near = keys[unit[base_index(unit)]]
+        if not in_word(units, i) or (base := base_index(unit)) is None:
+            return None
+        near = keys[unit[base]]
         if near:
             return i, i + 1, unit + near[random(len(near))]
         other = units[random(len(units))]  # Chinese, Korean: another character of the text
@@ -91,9 +91,8 @@ def insert(noiser):
 
 def repeat(noiser):
     def propose(units, i, random):
-        if in_word(units, i):
-            unit = units[i]
-            j = base_index(unit)
+        unit = units[i]
+        if in_word(units, i) and (j := base_index(unit)) is not None:
             again = unit if "\u1100" <= unit[0] <= "\u11ff" else unit[j]  # decomposed Hangul: the whole syllable
             return i, i + 1, unit[:j] + again + unit[j:]
 
@@ -191,7 +190,7 @@ def diacritics(noiser):
         return "".join(tables.BASES.get(char, char) if not "\u0d00" <= char <= "\u0d7f" else char for char in bare)
 
     def propose(units, i, random):
-        new = stripped(units[i])
+        new = stripped(units[i]) if is_letter(units[i]) else ""
         return (i, i + 1, new) if new and new != units[i] else None
 
     return propose

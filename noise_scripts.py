@@ -45,8 +45,8 @@ def in_word(units, i):
 
 
 def base_index(unit):
-    """Where in a unit its consonant or base letter is: the first letter that is no Thai or Lao lead vowel."""
-    return next((j for j, char in enumerate(unit) if not ("เ" <= char <= "ไ" or "ເ" <= char <= "ໄ")), 0)
+    """Where in a unit its consonant or base letter is: the first letter that is no Thai or Lao lead vowel; None for a vowel on its own."""
+    return next((j for j, char in enumerate(unit) if char.isalpha() and not ("เ" <= char <= "ไ" or "ເ" <= char <= "ໄ")), None)
 
 
 def words(units, noiser):

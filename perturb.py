@@ -18,11 +18,12 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from noise import NoiseError, Noiser, script_of
+from noise import NoiseError, Noiser
 from noise_files import DEFAULT_ROLES, QA_MODES, ROLES, TASKS, match
 from noise_jobs import Job, file_digest, finished, noise_file, survival
 from noise_operations import OPERATIONS, not_applicable
 from noise_report import write_manifest
+from noise_scripts import script_of
 from noise_tables import LANGUAGES, SCRIPT_OF
 
 TABLES = ("ime", "codeswitch", "profile")
