@@ -17,7 +17,10 @@ from noise_jobs import SAMPLES, write_whole
 def write_manifest(args, copied, refused):
     """manifest.json, edits.jsonl.gz and README.md, from the records of this run and of earlier ones whose files are still there."""
     output = Path(args.output_dir)
-    before = json.loads((output / "manifest.json").read_bytes()) if (output / "manifest.json").exists() else {}
+    try:
+        before = json.loads((output / "manifest.json").read_bytes())
+    except (OSError, ValueError):  # none yet, or a broken one, which is written anew
+        before = {}
     records = []
     for path in sorted((output / ".perturb").rglob("*.json")):
         record = json.loads(path.read_bytes())

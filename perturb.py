@@ -247,7 +247,7 @@ def check(args):
     above = next(parent for parent in (output.absolute(), *output.absolute().parents) if parent.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise NoiseError(f"--output_dir {output}: cannot be written below {above}; name another folder")
-    if output.is_dir() and any(output.iterdir()) and not (output / ".perturb").is_dir():
+    if output.is_dir() and any(output.iterdir()) and not (output / ".perturb").is_dir() and not (output / "manifest.json").is_file():
         raise NoiseError(f"--output_dir {output}: not empty and not written by perturb.py; name a new folder")
     for kind in TABLES:
         path = getattr(args, kind)

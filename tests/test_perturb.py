@@ -198,6 +198,20 @@ def test_answers_stay_slices(data, tmp_path, mode):
         assert row["context"] != CONTEXT and row["context"][row["answers"]["answer_start"][0] :].startswith(row["answers"]["text"][0])
 
 
+def test_json_is_read_in_blocks(tmp_path):
+    """Paragraphs and strings lie across the borders of 1 MiB blocks; memory holds one paragraph."""
+    document = json.loads(squad())
+    document["data"] *= 300
+    text = json.dumps(document, ensure_ascii=True)
+    assert len(text) > 2 << 20
+    run(write(tmp_path / "data", {"xquad/xquad.en.json": text}), tmp_path / "out", "--ops delete --levels 3 --qa context-protect")
+    new = (tmp_path / "out/delete-3/xquad/xquad.en.json").read_text()
+    contexts = [paragraph["context"] for article in json.loads(new)["data"] for paragraph in article["paragraphs"]]
+    assert len(contexts) == 3000 and len(set(contexts)) <= 10 and CONTEXT not in contexts  # the same ids repeat 300 times
+    answers = [(p, a) for article in json.loads(new)["data"] for p in article["paragraphs"] for q in p["qas"] for a in q["answers"]]
+    assert all(p["context"][a["answer_start"] :].startswith(a["text"]) for p, a in answers) and len(answers) == 300 * (N + 2)
+
+
 def test_mention_is_kept(noised):
     for line in (noised / "mixed-3/mewslix/wikinews_mentions-test.jsonl").read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
