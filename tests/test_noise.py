@@ -109,8 +109,8 @@ def test_no_operation_harms_real_text(lang):
     ops = [op for op in OPERATIONS if not not_applicable(op, lang, tables.SCRIPT_OF[lang])]
     assert len(ops) >= 8
     for op in ops:
-        check_safe(Noiser(op, 5, lang), lines[:25])
-        check_safe(Noiser(op, 2, lang), lines[25:40])
+        check_safe(Noiser(op, 5, lang), lines[:15])
+        check_safe(Noiser(op, 2, lang), lines[15:25])
 
 
 @pytest.mark.parametrize("lang", [pytest.param(lang, marks=shared) for lang in REAL])
@@ -119,10 +119,10 @@ def test_rates_of_real_text_rise_and_are_the_target(lang):
     rates = []
     for level in range(6):
         noise = Noiser("mixed", level, lang)
-        noises = [noise.noise(line, str(i)) for i, line in enumerate(lines[: 700 if level < 3 else 150])]
+        noises = [noise.noise(line, str(i)) for i, line in enumerate(lines[: 500 if level < 3 else 100])]
         rates.append(sum(n.spent for n in noises) / sum(n.size for n in noises))
     assert rates == sorted(rates) and rates[0] == 0
-    assert rates[1:] == pytest.approx([0.01, 0.02, 0.05, 0.10, 0.15], rel=0.08)  # chance alone; perturb.py corrects what is beyond 3 %
+    assert rates[1:] == pytest.approx([0.01, 0.02, 0.05, 0.10, 0.15], rel=0.1)  # chance alone; perturb.py corrects what is beyond 3 %
     pairs = [(line, noised.text) for line, noised in zip(lines[:15], noises)]
     assert error_rate(pairs) == pytest.approx(sum(n.spent for n in noises[:15]) / sum(n.size for n in noises[:15]), rel=0.05)
 

@@ -341,7 +341,20 @@ def test_killed_run_leaves_whole_files_and_continues(tmp_path, how):
     )
     out, command = (
         tmp_path / "out",
-        [sys.executable, "perturb.py", "--data_dir", tmp_path / "data", "--output_dir", tmp_path / "out", "--ops", "mixed", "swap"],
+        [
+            sys.executable,
+            "perturb.py",
+            "--data_dir",
+            tmp_path / "data",
+            "--output_dir",
+            tmp_path / "out",
+            "--ops",
+            "mixed",
+            "swap",
+            "--levels",
+            "1",
+            "2",
+        ],
     )
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 20
@@ -351,8 +364,8 @@ def test_killed_run_leaves_whole_files_and_continues(tmp_path, how):
     stderr = process.communicate()[1]
     assert process.returncode != 0 and (how == signal.SIGKILL or stderr.count("\n") == 1 and "run the same command again" in stderr)
     assert all(path.read_bytes().count(b"\n") == 1500 for path in out.glob("*-*/tatoeba/*.*") if not path.name.startswith("."))
-    run(data, out, "--ops mixed swap")
-    run(data, tmp_path / "straight", "--ops mixed swap")
+    run(data, out, "--ops mixed swap --levels 1 2")
+    run(data, tmp_path / "straight", "--ops mixed swap --levels 1 2")
     assert {k: v for k, v in files_in(out).items() if not k.startswith(".") and k != "manifest.json" and k != "README.md"} == {
         k: v for k, v in files_in(tmp_path / "straight").items() if not k.startswith(".") and k != "manifest.json" and k != "README.md"
     }
