@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import arguments
+import perturb
 import plan
 import run_intermediate
 import run_xtreme
@@ -32,19 +33,23 @@ def test_command_parses(tokens):
         args, _, given = arguments.parse(run_intermediate.build_parser(), argv)
         run_intermediate.check_arguments(args, given) if not args.config_name else None
         assert plan.make_plan(args).tasks and "output_dir" in given
+    elif script == "perturb.py":
+        args = perturb.build_parser().parse_args(argv)
+        assert args.list or (args.data_dir and args.output_dir and set(args.ops) <= perturb.OPERATIONS.keys())
     elif script == "metrics.py":
         assert submission.build_parser().parse_args(argv).predictions
 
 
 def test_readme_shows_commands_of_every_script():
     assert len(COMMANDS) >= 8
-    assert {"run_xtreme.py", "run_intermediate.py", "metrics.py", "demo.sh", "tests/run.sh"} <= {token for tokens in COMMANDS for token in tokens}
+    scripts = {"run_xtreme.py", "run_intermediate.py", "metrics.py", "perturb.py", "demo.sh", "tests/run.sh"}
+    assert scripts <= {token for tokens in COMMANDS for token in tokens}
 
 
 def test_every_flag_in_the_readme_exists():
-    parsers = run_xtreme.build_parser(), run_intermediate.build_parser(), submission.build_parser()
-    known = {option for parser in parsers for action in parser._actions for option in action.option_strings}
-    known |= {f"--{name}" for name in arguments.trainer_flags()} | {"--rounds", "--nproc_per_node", "--cov"}
+    parsers = (run_xtreme, run_intermediate, submission, perturb)
+    known = {option for module in parsers for action in module.build_parser()._actions for option in action.option_strings}
+    known |= {f"--{name}" for name in arguments.trainer_flags()} | {"--rounds", "--nproc_per_node", "--cov", "--text_dir", "--peers"}
     assert {flag for flag in re.findall(r"--[a-z]\w+", TEXT)} <= known
 
 

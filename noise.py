@@ -1,0 +1,215 @@
+"""What noise is: operations on grapheme clusters, script rules, calibrated rates, one offset map. No files but keyboards.json.
+
+    from noise import Noiser
+    noiser = Noiser("keyboard", level=2, lang="th", seed=0)
+    text, spans, edits = noiser("สวัสดีครับ", key="example 7", spans=[(0, 6)])
+
+The same (seed, op, level, lang, key) and text give the same noise on every machine, in any order and any process; there is no
+global state. Edits never overlap and are recorded as (start, old, new) in characters of the clean text, so that one map moves
+every offset. `OPERATIONS` is the table of all operations. To reuse it copy noise*.py and keyboards.json; the only package needed is
+`regex`. perturb.py noises files with it.
+"""
+
+import difflib
+from bisect import bisect_left, bisect_right
+from functools import lru_cache
+from hashlib import blake2b
+from itertools import accumulate
+from typing import NamedTuple
+
+import regex
+
+import noise_tables as tables
+from noise_operations import EDIT, OPERATIONS, not_applicable
+from noise_scripts import CLUSTER, Neighbors, segment
+
+VERSION = "1"  # part of every draw: change it when the same key gives other noise
+PROTECTED = regex.compile(
+    r"(?:\w+://|www\.)[^\s<>\"、。，]+|[\w.%+-]{1,64}@[\w.-]+|[@#][\w\p{M}]+|[\w-]{1,63}(?:\.[\w-]{1,63}){0,5}\.(?:com|org|net)\b[^\s、。，]*"
+)
+PROTECTED_SIGNS = ("@", "#", "://", "www.", ".com", ".org", ".net")
+
+
+class NoiseError(ValueError):
+    """An operation, level, language or table that cannot be used: one line with the thing, the value and the next step."""
+
+
+class Edit(NamedTuple):
+    start: int  # in characters of the clean text
+    old: str
+    new: str
+
+
+class Noised(NamedTuple):
+    """`size` counts what the rate is a share of (clusters, places or words), `spent` how much of it the edits changed."""
+
+    text: str
+    spans: list
+    edits: list
+    size: int
+    spent: int
+
+
+@lru_cache(1 << 16)
+def distance(old, new):
+    """Levenshtein distance in grapheme clusters."""
+    a, b = CLUSTER.findall(old), CLUSTER.findall(new)
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, start=1):
+        previous, row = row, [i]
+        for j, y in enumerate(b, start=1):
+            row.append(min(previous[j] + 1, row[-1] + 1, previous[j - 1] + (x != y)))
+    return row[-1]
+
+
+def stream(key):
+    """A function random(n) -> integer in [0, n), from a key: BLAKE2b seeds a 64-bit linear congruential generator, whose high bits are used."""
+    state = int.from_bytes(blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+    def random(n):
+        nonlocal state
+        state = (state * 6364136223846793005 + 1442695040888963407) & 0xFFFFFFFFFFFFFFFF  # Knuth's MMIX
+        return (state >> 32) * n >> 32
+
+    return random
+
+
+class Offsets:
+    """Where characters of the clean text went. Both ends of a span move; one that lies inside an edit widens to hold all of it."""
+
+    def __init__(self, edits):
+        self.starts = [edit.start for edit in edits]
+        self.ends = [edit.start + len(edit.old) for edit in edits]
+        self.shifts = list(accumulate((len(edit.new) - len(edit.old) for edit in edits), initial=0))
+
+    def start(self, position):
+        before = bisect_right(self.ends, position)
+        inside = before < len(self.starts) and self.starts[before] < position
+        return (self.starts[before] if inside else position) + self.shifts[before]
+
+    def end(self, position):
+        before = bisect_left(self.starts, position)
+        inside = before > 0 and self.ends[before - 1] > position
+        return (self.ends[before - 1] if inside else position) + self.shifts[before]
+
+    def span(self, start, end):
+        return self.start(start), self.end(end)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+class Noiser:
+    """noiser(text, key, spans, protect) -> (noised text, moved spans, edits).
+
+    op, level (0 to 5) or rate (0 to 1); lang: ISO code as in XTREME's files; script: for a language that noise_tables.py does not know;
+    table: {word: [replacements]} of codeswitch, profile, and ime in Chinese; one_token: replacements hold no white space.
+    `scale` multiplies the rate without changing the draws: perturb.py uses it where a short file misses its target.
+    Raises NoiseError for unknown values and where the operation does not apply to the language.
+    """
+
+    def __init__(self, op, level=None, lang="en", seed=0, *, rate=None, script=None, table=None, one_token=False, scale=1.0):
+        if op not in OPERATIONS:
+            near = difflib.get_close_matches(str(op), OPERATIONS, n=1, cutoff=0.5)
+            raise NoiseError(f"unknown operation {op!r}; {f'did you mean {near[0]!r}' if near else 'they are ' + ', '.join(OPERATIONS)}")
+        if rate is None and (type(level) is not int or not 0 <= level < len(EDIT)):
+            raise NoiseError(f"level {level!r}: must be an integer from 0 to {len(EDIT) - 1}, or give a rate")
+        if rate is not None and not 0 <= rate <= 1:
+            raise NoiseError(f"rate {rate!r}: must be from 0 to 1")
+        self.script = script or tables.SCRIPT_OF.get(lang)
+        if self.script is None:
+            raise NoiseError(f"unknown language {lang!r}; give its script, e.g. script='Latn'")
+        reason = not_applicable(op, lang, self.script, table)
+        if reason:
+            raise NoiseError(f"operation {op} for {lang}: {reason}; choose another operation")
+        self.op, self.lang, self.table, self.one_token = op, lang, table, one_token
+        self.rate = OPERATIONS[op].rates[level] if rate is None else rate
+        self.scale = scale
+        self.keys = Neighbors(lang, self.script)
+        self.places = OPERATIONS[op].places
+        self.propose = OPERATIONS[op].make(self)
+        self.prefix = f"{VERSION}|{seed}|{op}|{level if rate is None else rate}|{lang}|"
+
+    def __call__(self, text, key="", spans=(), protect=()):
+        """spans, protect: [(start, end)] in characters. Spans move with the text and never become empty; protected ones are not touched."""
+        return self.noise(text, key, spans, protect)[:3]
+
+    def noise(self, text, key="", spans=(), protect=()):
+        """The same as a Noised, with the counts that a realised rate is computed from."""
+        for start, end in (*spans, *protect):
+            if not 0 <= start <= end <= len(text):
+                raise NoiseError(f"span ({start}, {end}): not within a text of {len(text)} characters; spans are (start, end) with start <= end")
+        units, starts, size = segment(text)
+        chosen, size, spent = self._select(text, units, starts, size, self._blocked(text, spans, protect), stream(f"{self.prefix}{key}"))
+        if not chosen:
+            return Noised(text, list(spans), [], size, 0)
+        edits, parts, done = [], [], 0
+        for first, last, new in sorted(chosen):
+            start, end = (first, last) if starts is None else (starts[first], starts[last])
+            edits.append(Edit(start, text[start:end], new))
+            parts += (text[done:start], new)
+            done = end
+        moved = [Offsets(edits).span(*span) for span in spans] if spans else []
+        return Noised("".join(parts) + text[done:], moved, edits, size, spent)
+
+    def _blocked(self, text, spans, protect):
+        """Character ranges that no edit may touch: what the caller protects, spans that one edit could empty, and URLs, e-mails, @, # with the
+        spaces around them. As (sorted starts, ends), disjoint; None where there are none."""
+        blocked = [*protect, *(span for span in spans if span[1] - span[0] <= 2)] if spans or protect else []
+        for sign in PROTECTED_SIGNS:
+            if sign in text:
+                blocked += [(match.start() - 1, match.end() + 1) for match in PROTECTED.finditer(text)]
+                break
+        if not blocked:
+            return None
+        starts, ends = [], []
+        for start, end in sorted(blocked):
+            if ends and start < ends[-1]:
+                ends[-1] = max(ends[-1], end)
+            elif start < end:
+                starts.append(start)
+                ends.append(end)
+        return starts, ends
+
+    def _select(self, text, units, starts, size, blocked, random):
+        """([(first, last, new)], size, spent): edits at places in random order until the rate is spent.
+
+        The last edit is drawn with the probability that its remainder of the budget has, so the expected rate is exact however short the
+        text is. An edit leaves its neighbors alone where clusters are counted: distances of separate edits add up.
+        """
+        propose, margin, places = self.propose, 1, None
+        if self.places:
+            free = (place for place in self.places(units, self) if (edit := propose(units, place, random)) and not _hit(blocked, edit, starts))
+            places, margin = list(free), 0
+            size = len(places)
+        budget, spent = size * self.rate * self.scale, 0
+        left = len(units) if places is None else size
+        taken, moved, chosen = set(), {}, []
+        while left and budget > spent:
+            draw = random(left)  # a lazy shuffle: the place drawn leaves the row, the last one takes its seat
+            left -= 1
+            place, moved[draw] = moved.get(draw, draw), moved.get(left, left)
+            edit = propose(units, place if places is None else places[place], random)
+            if not edit:
+                continue
+            first, last, new = edit
+            if (taken and not taken.isdisjoint(range(first - margin, last + margin))) or (blocked and _hit(blocked, edit, starts)):
+                continue
+            cost = 1 if places is not None else distance("".join(units[first:last]), new)
+            if cost > budget - spent and random(1 << 32) * cost >= (budget - spent) * (1 << 32):
+                break
+            spent += cost
+            taken.update(range(first, last))
+            if cost:
+                chosen.append(edit)
+        return chosen, size, spent
+
+
+def _hit(blocked, edit, starts):
+    """Whether an edit of units touches a blocked range of characters."""
+    if blocked is None:
+        return False
+    start, end = edit[:2] if starts is None else (starts[edit[0]], starts[edit[1]])
+    begins, stops = blocked
+    after = bisect_left(begins, end)  # the first range that begins at the end of the edit or later
+    return after > 0 and stops[after - 1] > start

@@ -1,0 +1,71 @@
+"""JSON changed in place: values are put where the old ones stood, every other character stays. Copy with perturb.py."""
+
+import json
+import re
+from json.decoder import scanstring
+
+from noise import NoiseError
+
+
+def parse(text, path, number):
+    try:
+        value = json.loads(text)
+        if "\\ud" in text.lower():
+            json.dumps(value, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
+        raise NoiseError(f"{path}, {number}: not valid JSON ({error.msg}); is the file truncated?") from None
+    except UnicodeEncodeError:
+        raise NoiseError(f"{path}, {number}: a \\ud... escape without its other half is no character; remove it") from None
+    except (RecursionError, ValueError) as error:
+        raise NoiseError(f"{path}, {number}: unusable JSON ({error}); write the file again") from None
+    if not isinstance(value, dict):
+        raise NoiseError(f"{path}, {number}: not a JSON object but {str(value)[:40]!r}; write one object with the task's columns")
+    return value
+
+
+_SPACE, _PLAIN = re.compile(r"\s*"), re.compile(r"[^\s,\]}]+")
+
+
+def places_of(text, index=0, path=(), found=None):
+    """({path: (start, end)} of every value of a valid JSON text, its end)."""
+    found = {} if found is None else found
+    index = begin = _SPACE.match(text, index).end()
+    if text[index] == '"':
+        index = scanstring(text, index + 1)[1]
+    elif text[index] in "{[":
+        keyed, count = text[index] == "{", 0
+        index = _SPACE.match(text, index + 1).end()
+        while text[index] not in "}]":
+            name = count
+            if keyed:
+                name, index = scanstring(text, index + 1)
+                index = _SPACE.match(text, index).end() + 1  # the colon
+            index = _SPACE.match(text, places_of(text, index, (*path, name), found)[1]).end()
+            count += 1
+            if text[index] == ",":
+                index = _SPACE.match(text, index + 1).end()
+        index += 1
+    else:
+        index = _PLAIN.match(text, index).end()
+    found[path] = begin, index
+    return found, index
+
+
+def replaced(text, values):
+    """The JSON text with {path: value} put in place."""
+    places = places_of(text)[0]
+    escape = text.isascii() and "\\u" in text  # as the rest of the chunk is written
+    parts, done = [], 0
+    for (begin, end), value in sorted((places[path], value) for path, value in values.items()):
+        parts += (text[done:begin], json.dumps(value, ensure_ascii=escape))
+        done = end
+    return "".join(parts) + text[done:]
+
+
+def with_clean_answers(body, old, paths):
+    """The noised paragraph with the answers of the old one behind the noised ones, as `answers_clean`."""
+    for path in reversed(paths):
+        begin, end = places_of(old)[0][path]
+        behind = places_of(body)[0][path][1]
+        body = f'{body[:behind]}, "answers_clean": {old[begin:end]}{body[behind:]}'
+    return body

@@ -1,0 +1,117 @@
+"""How scripts are written: units that an edit may move, words, gaps, and which key lies beside which.
+
+Extended grapheme clusters (regex's \\X) are what rates are counted in; a unit is a cluster with what must stay with it. Copy with noise.py.
+"""
+
+import json
+import unicodedata
+from functools import cache
+from itertools import accumulate
+from pathlib import Path
+
+import regex
+
+import noise_tables as tables
+
+LEAD = "เ-ไເ-ໄ"  # Thai and Lao vowels that are written, and stored, before their consonant
+TRAIL = "ะาๅະາ"  # and vowels after it that are clusters of their own
+VIRAMA = r"[[\p{InSC=Virama}\p{InSC=Invisible_Stacker}]--[\u0bcd]]"  # joins consonants; Tamil's only silences
+# A unit is what one edit may take away or move: a cluster, with the vowels that lean on it and the consonants stacked on it.
+UNIT = regex.compile(rf"(?V1)(?:[{LEAD}]+(?=\p{{L}}))?\X(?:(?<={VIRAMA}[\u200c\u200d]?)(?=\p{{L}})\X|(?=[\p{{M}}{TRAIL}])\X)*")
+CLUSTER = regex.compile(r"\X")
+# Texts without these characters have one code point per unit, which makes them fast. Too many cost time, too few correctness.
+COMPLEX = regex.compile(
+    r"[\r\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u0600-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0700-\u109f\u1100-\u11ff\u1700-\u1cff\u1dc0-\u1dff"
+    r"\u200c-\u200f\u20d0-\u20ff\u2de0-\u2dff\u302a-\u302f\u3099\u309a\ua66f-\ua6f1\ua800-\uabff\ud7b0-\ud7ff\ufe00-\ufe0f\ufe20-\ufe2f\uff9e\uff9f"
+    r"\U00010a00-\U0001ffff\U000e0000-\U000e0fff]"
+)
+
+
+def segment(text):
+    """(units, character offset of each unit and of the end or None where it is the index, number of grapheme clusters)."""
+    if text.isascii() or not COMPLEX.search(text):
+        return text, None, len(text)
+    units = UNIT.findall(text)
+    return units, list(accumulate(map(len, units), initial=0)), len(CLUSTER.findall(text))
+
+
+def is_letter(unit):
+    return unit[0].isalpha()
+
+
+def in_word(units, i):
+    """Whether unit i is a letter beside another: only then may it go, or get company (a token of one letter stays one)."""
+    return is_letter(units[i]) and ((i + 1 < len(units) and is_letter(units[i + 1])) or (i > 0 and is_letter(units[i - 1])))
+
+
+def base_index(unit):
+    """Where in a unit its consonant or base letter is: the first letter that is no Thai or Lao lead vowel; None for a vowel on its own."""
+    return next((j for j, char in enumerate(unit) if char.isalpha() and not ("เ" <= char <= "ไ" or "ເ" <= char <= "ໄ")), None)
+
+
+def words(units, noiser):
+    """[(first, last)] runs of letters. Where words run together, pieces of at most 4 units stand for words (noise.md's pseudo-words)."""
+    found, start = [], None
+    for i in range(len(units) + 1):
+        inside = i < len(units) and is_letter(units[i])
+        full = start is not None and noiser.script in tables.WITHOUT_SPACES and i - start == 4
+        if start is not None and (full or not inside):
+            found.append((start, i))
+            start = None
+        if inside and start is None:
+            start = i
+    return found
+
+
+def entries(units, noiser):
+    """[(first, last)] of the words that the user's table has; the longest match where words run together."""
+    if noiser.script not in tables.WITHOUT_SPACES:
+        return words(units, noiser)
+    found, i = [], 0
+    longest = max(map(len, noiser.table), default=0)
+    while i < len(units):
+        last = next((k for k in range(min(len(units), i + longest), i, -1) if "".join(units[i:k]) in noiser.table), None)
+        found += [(i, last)] if last else []
+        i = last or i + 1
+    return found
+
+
+def gaps(units, noiser):
+    """Spaces between two letters."""
+    return [i for i in range(1, len(units) - 1) if units[i] == " " and is_letter(units[i - 1]) and is_letter(units[i + 1])]
+
+
+def everywhere(units, noiser):
+    return range(len(units))
+
+
+@cache
+def keyboards():
+    return json.loads(Path(__file__).with_name("keyboards.json").read_text(encoding="utf-8"))
+
+
+class Neighbors(dict):
+    """{letter: letters on the keys around it} of one language. A letter without a key has those of its base (é: e, ൽ: ല); letters of
+    other scripts have those of their own script's usual layout."""
+
+    def __init__(self, lang, script):
+        data = keyboards()
+        usual = {"Latn": "en", "Cyrl": "ru", "Arab": "ar"}.get(script) or tables.LANGUAGES.get(script, "").split(" ")[0]
+        self.code = next((code for code in (lang, usual) if code in data["languages"]), None)
+        super().__init__(data["layouts"][data["languages"][self.code]["layout"]] if self.code else {})
+        self.others = data["layouts"]
+
+    def __missing__(self, char):
+        base = tables.BASES.get(char, unicodedata.normalize("NFD", char))[0]
+        near = self.get(base, "") if base != char else ""
+        if not near and char.isalpha():
+            near = next((layout[char] for name in ("us", "ru", *self.others) if char in (layout := self.others[name])), "")
+        self[char] = near
+        return near
+
+
+def script_of(text):
+    """ISO 15924 script of a text by its first 1,000 letters; Latn for a text without letters."""
+    letters = [char for char in text[:20000] if char.isalpha()][:1000]
+    counts = {script: sum(bool(regex.match(rf"\p{{Script={name}}}", c)) for c in letters) for script, name in tables.UNICODE_SCRIPTS.items()}
+    return max(counts, key=counts.get) if any(counts.values()) else "Latn"
