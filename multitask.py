@@ -52,6 +52,11 @@ class MultiTaskModel(torch.nn.Module):
     def forward(self, task, **batch):
         return self.models[task](**batch)
 
+    # What Trainer's --neftune_noise_alpha and --activation_checkpointing ask of a model.
+
+    def get_input_embeddings(self):
+        return self.encoder.get_input_embeddings()
+
     def activation_checkpointing_enable(self, **options):
         self.encoder.activation_checkpointing_enable(**options)
 
