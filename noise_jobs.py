@@ -18,6 +18,8 @@ TOLERANCE = 0.03  # a file whose draws miss the target by more is drawn again wi
 TRIES = 8
 WORTH_SCALING = 200  # clusters, places or words; below that one edit more or less is too much
 SAMPLES = 3  # before / after examples per file
+LOG_LINES = 1000  # are compressed at a time: a call of gzip for every line would take a tenth of the whole work
+ENCODE = json.JSONEncoder(ensure_ascii=False).encode  # made once; json.dumps would make one for every line
 
 
 class Job(NamedTuple):
@@ -99,7 +101,7 @@ class Recorder:
 
     def __init__(self, job, scale, log):
         self.job, self.scale, self.log = job, scale, log
-        self.counts, self.samples, self.noisers = Counter(), [], {}
+        self.counts, self.samples, self.noisers, self.lines = Counter(), [], {}, []
         self.example, self.changed = None, False
         self.start = f"{job.task}|{job.split}|"
         self.about = json.dumps({name: getattr(job, name) for name in ("condition", "task", "split")})[:-1]
@@ -136,20 +138,26 @@ class Recorder:
             counts["survived"] += sum(self.survives(text, edit) for edit in noised.edits)
         if len(self.samples) < SAMPLES:
             self.samples.append([text[:200], noised.text[:200]])
-        edits = json.dumps(noised.edits, ensure_ascii=False)
-        self.log.write(f'{self.about}, "language": "{language}", "id": {json.dumps(name)}, "field": "{field}", "edits": {edits}}}\n'.encode())
+        self.lines.append(f'{self.about}, "language": "{language}", "id": {json.dumps(name)}, "field": "{field}", "edits": {ENCODE(noised.edits)}}}\n')
+        if len(self.lines) >= LOG_LINES:
+            self.flush()
         return noised.text, noised.spans
+
+    def flush(self):
+        self.log.write("".join(self.lines).encode())
+        self.lines.clear()
 
 
 def noise_shard(shard):
     """Noise one piece of a file into a part file; returns its counts and samples."""
     job = shard.job
     noise_chunk, read = NOISE[TASKS[job.task].kind], chunks_of(TASKS[job.task], job.path)
-    with open(job.source, "rb") as source, open(shard.part, "wb") as target, gzip.GzipFile(shard.part + ".edits", "wb", 6, mtime=0) as log:
+    with open(job.source, "rb") as source, open(shard.part, "wb") as target, gzip.GzipFile(shard.part + ".edits", "wb", 1, mtime=0) as log:
         put = Recorder(job, shard.scale, log)
         source.seek(shard.begin)
         for number, chunk in enumerate(read(source, job.source, shard.end), start=shard.number):
             target.write(noise_chunk(chunk, number, job, put).encode())
+        put.flush()
     return put.counts, put.samples
 
 

@@ -401,7 +401,7 @@ def dev_table(cells, found, mean):
     lines = [["dev", "examples", "score", "constant guess", "metrics"]]
     for cell in cells:
         main, scored = found[cell]
-        shown = ", ".join(f"{name} {value:.1f}" for name, value in scored.scores.items() if name != "loss")
+        shown = ", ".join(f"{name} {value:.1f}" for name, value in scored.scores.items() if name != "loss" and not name.startswith("perplexity_"))
         lines.append([cell.title, str(len(cell.rows)), f"{main:.1f}", "-" if cell.majority is None else f"{cell.majority:.1f}", shown])
     lines.append(["mean over tasks", "", f"{mean:.1f}", "", ""])
     body = aligned([line[:4] for line in lines])  # the list of metrics stays to the left
