@@ -138,7 +138,8 @@ class Recorder:
             counts["survived"] += sum(self.survives(text, edit) for edit in noised.edits)
         if len(self.samples) < SAMPLES:
             self.samples.append([text[:200], noised.text[:200]])
-        self.lines.append(f'{self.about}, "language": "{language}", "id": {json.dumps(name)}, "field": "{field}", "edits": {ENCODE(noised.edits)}}}\n')
+        about = f'{self.about}, "language": "{language}", "id": {json.dumps(name)}, "field": "{field}"'
+        self.lines.append(f'{about}, "edits": {ENCODE(noised.edits)}}}\n')
         if len(self.lines) >= LOG_LINES:
             self.flush()
         return noised.text, noised.spans
