@@ -83,6 +83,13 @@ def test_all_nine_with_masked_lm_in_one_go(toy, tmp_path):
     assert {"perplexity", "perplexity_en", "perplexity_zh"} <= perplexities
 
 
+def test_all_means_eight_where_ccg_is_not_there(toy, tmp_path):
+    import plan
+
+    assert plan.all_tasks(toy / "intermediate") == list(NINE)
+    assert plan.all_tasks(tmp_path) == [task for task in NINE if task != "ccg"]
+
+
 @pytest.mark.parametrize("task", [*KINDS, "mlm"])
 def test_the_folder_is_a_plain_float32_encoder(folders, task):
     encoder, info = AutoModel.from_pretrained(folders / task, output_loading_info=True)
