@@ -259,7 +259,8 @@ class Results:
 def table(results, task, languages, conditions, metrics):
     """The per-language table as text: a line per language, a column per condition, averages below.
 
-    `metrics` are joined by " / ". A language without labels says so; it never enters an average.
+    `metrics` are joined by " / ". A language without labels says so and never enters an average. Where an operation of perturb.py
+    leaves out some languages, averages are over those that all conditions have, and say how many.
     """
     lines = [["language", "examples", *conditions]]
     values = {}
@@ -277,11 +278,14 @@ def table(results, task, languages, conditions, metrics):
                 values.setdefault(condition, {})[language] = [found[metric] for metric in metrics]
                 line.append(" / ".join(f"{found[metric]:.1f}" for metric in metrics))
         lines.append(line)
-    others = [code for code in languages if code != "en"]
-    for name, chosen in [("average", languages), ("average without en", others)][: 1 + ("en" in languages)]:
+    scored = {code for found in values.values() for code in found}
+    shared = [code for code in languages if all(code in found for found in values.values())]
+    of = f" of {len(shared)} shared" if len(shared) < len(scored) else ""
+    others = [code for code in shared if code != "en"]
+    for name, chosen in [(f"average{of}", shared), ("average without en", others)][: 1 + ("en" in languages)]:
         means = []
         for condition in conditions:
-            rows = [values[condition][code] for code in chosen if code in values.get(condition, {})]
+            rows = [values[condition][code] for code in chosen if condition in values]
             means.append(" / ".join(f"{sum(column) / len(rows):.1f}" for column in zip(*rows)) if rows else "-")
         lines.append([name, "", *means])
     return "\n".join([f"{task.name}: {' / '.join(metrics)}, percent", *aligned(lines)])

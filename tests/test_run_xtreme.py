@@ -174,6 +174,15 @@ def test_a_second_phase_starts_from_the_folder_of_the_first(runs, toy, tmp_path)
     assert about["parent"]["command"].startswith("python run_xtreme.py --task xnli")
 
 
+def test_averages_compare_the_same_languages(tmp_path):
+    results = outputs.Results(tmp_path)
+    for condition, language, value in (("clean", "en", 90), ("clean", "zh", 50), ("noise-1", "en", 80)):
+        outputs.write_text(results.prediction_path(TARGETS["xnli"], language, condition), "neutral\n")
+        results.add(TARGETS["xnli"], language, condition, {"accuracy": value}, [{"correct": 1}], 1, "")
+    lines = outputs.table(results, TARGETS["xnli"], ["en", "zh"], ["clean", "noise-1"], ("accuracy",)).splitlines()
+    assert [line.split() for line in lines[3:]] == [["zh", "1", "50.0", "-"], ["average", "of", "1", "shared", "90.0", "80.0"], ["average", "without", "en", "-", "-"]]
+
+
 def test_runs_stand_side_by_side(runs, toy, tmp_path):
     run_xtreme.main(command(toy, tmp_path / "de", "xnli", "--do_predict", "--languages", "de", model=runs / "xnli"))
     lines = outputs.side_by_side([runs / "xnli", tmp_path / "de"]).splitlines()
