@@ -133,7 +133,8 @@ class Recorder:
         counts["changed"] += not self.changed
         self.changed = True
         counts["edits"] += len(noised.edits)
-        counts["tokens_kept"] += len(text.split()) == len(noised.text.split())
+        within = all(old.split() == [old] and new.split() == [new] for _, old, new in noised.edits)  # words, as most are: no need to count them
+        counts["tokens_kept"] += within or len(text.split()) == len(noised.text.split())
         if self.survives:
             counts["survived"] += sum(self.survives(text, edit) for edit in noised.edits)
         if len(self.samples) < SAMPLES:
