@@ -44,6 +44,16 @@ def number_of_weights(model):
     return sum(getattr(weight, "ds_numel", weight.numel()) for weight in model.parameters())  # under ZeRO-3 a process holds a share
 
 
+def forget_gradients(optimizer):
+    """Zero the gradients that ZeRO-3 (and any stage with offload) keeps of weights unused since an earlier step, and would move them by again."""
+    kept = [getattr(optimizer, "grad_partitions_flat_buffer", None)]
+    kept += [weight.grad for weight in getattr(optimizer, "fp32_partitioned_groups_flat", ())]
+    kept += [weight.grad for weight in getattr(optimizer, "single_partition_of_fp32_groups", ())]
+    for gradient in kept:
+        if gradient is not None:
+            gradient.zero_()
+
+
 class EncoderTrainer(Trainer):
     """HF's Trainer with a loss that does not depend on how a batch is split, and evaluation by the task's own metric.
 
@@ -200,6 +210,8 @@ class MixtureTrainer(EncoderTrainer):
         self.sums[source] = self.sums.get(source, 0) + row
 
     def training_step(self, model, inputs, num_items_in_batch=None):
+        if self.is_deepspeed_enabled and not self.suspects:  # the step's first micro-batch
+            forget_gradients(self.deepspeed.optimizer)
         loss = super().training_step(model, inputs, num_items_in_batch)
         if self.accelerator.sync_gradients and not self.is_deepspeed_enabled:
             for parameter in self.model.parameters():  # the other heads: the optimizer moves all in every step, as in jiant and under ZeRO
