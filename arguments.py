@@ -242,8 +242,9 @@ def check_values(training_args):
     if checkpoint and str(checkpoint).lower() not in ("true", "last"):
         if not os.path.isdir(checkpoint):
             raise InputError(f"--resume_from_checkpoint {checkpoint}: no such folder; write 'last' or leave it out to go on from the last checkpoint")
-        if Path(checkpoint).resolve().parent != Path(training_args.output_dir).resolve():  # a checkpoint holds pickles, and its settings lie beside it
-            raise InputError(f"--resume_from_checkpoint {checkpoint}: not a checkpoint of --output_dir {training_args.output_dir}; name one of its own")
+        folder = training_args.output_dir
+        if Path(checkpoint).resolve().parent != Path(folder).resolve():  # a checkpoint holds pickles, and its settings lie beside it
+            raise InputError(f"--resume_from_checkpoint {checkpoint}: not a checkpoint of --output_dir {folder}; name one of its own")
     if training_args.deepspeed and training_args.bf16_full_eval:
         raise InputError("--bf16_full_eval with --deepspeed: would turn the trained weights 16-bit; leave it out")
     if training_args.eval_on_start and not training_args.do_eval:

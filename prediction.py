@@ -100,7 +100,8 @@ class Predictor:
     def __init__(self, head, labels, settings, args, tokenizer, pad_to_max_length=False):
         self.head, self.labels, self.settings, self.args, self.tokenizer = head, labels, settings, args, tokenizer
         self.collator = Collator(tokenizer.pad_token_id, settings.max_seq_length if pad_to_max_length else None)
-        self.options = {"batch_size": args.per_device_eval_batch_size, "device": args.device, "bf16": autocasts(args), "disable_tqdm": args.disable_tqdm}
+        self.options = {"batch_size": args.per_device_eval_batch_size, "device": args.device, "bf16": autocasts(args)}
+        self.options["disable_tqdm"] = args.disable_tqdm
 
     def encode(self, rows):
         return self.head.encode(rows, self.tokenizer, self.labels, self.settings)

@@ -22,7 +22,7 @@ logger = logging.getLogger("xtreme")
 
 MARKER = "complete.json"
 AGAIN = "run the same command again to go on"
-LOST = r"[Tt]imed? ?out|Connection (closed|reset)|connection closed|monitoredBarrier|DistBackendError|DistNetworkError"  # a process that is gone or stuck
+LOST = r"(?i)timed? ?out|connection (closed|reset)|monitoredBarrier|DistBackendError|DistNetworkError"  # another process is gone or stuck
 _signals, _locks = [], []  # received; held
 
 
@@ -110,7 +110,8 @@ def lock(folder):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.seek(0)
-        raise InputError(f"--output_dir {folder}: another run is at work in it (process {file.read().strip()}); wait for it or name a new folder") from None
+        other = f"another run is at work in it (process {file.read().strip()})"
+        raise InputError(f"--output_dir {folder}: {other}; wait for it or name a new folder") from None
     except OSError as error:
         logger.warning("%s: this file system cannot lock (%s); do not start two runs in one folder", folder, error.strerror)
     file.truncate(0)

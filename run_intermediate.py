@@ -369,14 +369,14 @@ def train(job, model, source, about):
 
 
 def forget_attempt(folder, about, args):
-    """Record a collapse and remove its checkpoints, or the next attempt would go on from them."""
+    """Remove a collapse's checkpoints, or the next attempt would go on from them, and then record it: a kill between only repeats it."""
     import launching
 
     launching.barrier()
     if args.process_index == 0:
-        write_json(folder / "run.json", about)
         for checkpoint in folder.glob("checkpoint-*"):
             shutil.rmtree(checkpoint)
+        write_json(folder / "run.json", about)
     launching.barrier()
 
 

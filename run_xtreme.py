@@ -293,6 +293,8 @@ def train(task, model, predictor, training_args, rows):
         outcome = trainer.train(resume_from_checkpoint=checkpoint)
         trainer.save_final(outcome.metrics)
         seconds["train"] = round(time.time() - start, 3)
+    else:
+        model.to(training_args.device)  # under DeepSpeed the Trainer leaves that to the training
     if evaluate_dev is not None:
         start = time.time()
         scores = trainer.evaluate()

@@ -99,7 +99,8 @@ class EncoderTrainer(Trainer):
         if not self.accelerator.sync_gradients:
             return
         suspects, self.suspects = self.suspects, []
-        signs = torch.stack((torch.stack([sign for sign, _ in suspects]).any().float(), torch.tensor(float(recovery.stop_requested())).to(loss.device)))
+        spoiled = torch.stack([sign for sign, _ in suspects]).any().float()
+        signs = torch.stack((spoiled, torch.full_like(spoiled, recovery.stop_requested())))
         spoiled, self.stopping = self.accelerator.reduce(signs).tolist()
         if spoiled:
             rows = [row for sign, found in suspects if sign for row in found]
@@ -107,7 +108,8 @@ class EncoderTrainer(Trainer):
             if len(found) > 1:
                 torch.distributed.all_gather_object(found, rows)
             named = ", ".join(str(row) for row in sorted({row for rows in found for row in rows})[:20])
-            raise Collapse(f"the loss of {what} is not finite at step {self.state.global_step + 1}, on the training examples {named} (counted from 0)")
+            step = self.state.global_step + 1
+            raise Collapse(f"the loss of {what} is not finite at step {step}, on the training examples {named} (counted from 0)")
 
     def memory_advice(self, shape, error):
         args, size = self.args, self.args.per_device_train_batch_size
@@ -159,7 +161,8 @@ class EncoderTrainer(Trainer):
 
     def _maybe_log_save_evaluate(self, tr_loss, grad_norm, model, trial, *args, **kwargs):
         super()._maybe_log_save_evaluate(tr_loss, grad_norm, model, trial, *args, **kwargs)
-        if self.stopping and self.state.epoch % 1 and self.state.global_step < self.state.max_steps:  # else an evaluation may still be due: stop later
+        due = self.state.epoch % 1 == 0 or self.state.global_step >= self.state.max_steps  # an evaluation, perhaps: stop later
+        if self.stopping and not due:
             checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
             if not on_main(lambda: (checkpoint / recovery.MARKER).exists()):
                 self._save_checkpoint(model, trial)

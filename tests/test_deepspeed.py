@@ -23,8 +23,8 @@ from outputs import InputError
 ROOT = Path(run_xtreme.__file__).parent
 CONFIGURATIONS = ROOT / "ds_configs"
 # Adam moves a weight whose gradient is zero but for rounding (the bias of a key) by its sign; epsilon damps that, the rate is a usual one.
-SHAPE = ["--max_seq_length", "48", "--learning_rate", "1e-4", "--adam_epsilon", "1e-6", "--logging_steps", "1", "--max_steps", "8", "--disable_tqdm", "true"]
-SHAPE += ["--eval_strategy", "steps", "--eval_steps", "4", "--save_total_limit", "9", "--do_train", "--do_eval", "--max_eval_samples", "24"]
+SHAPE = ["--max_seq_length", "48", "--learning_rate", "1e-4", "--adam_epsilon", "1e-6", "--logging_steps", "1", "--disable_tqdm", "true"]
+SHAPE += ["--max_steps", "8", "--eval_strategy", "steps", "--eval_steps", "4", "--save_total_limit", "9", "--do_train", "--do_eval", "--max_eval_samples", "24"]
 pytestmark = pytest.mark.skipif(not (shutil.which("c++") and shutil.which("ninja", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")),
                                 reason="DeepSpeed's CPU parts need a C++ compiler and ninja")  # fmt: skip
 
@@ -106,7 +106,7 @@ def test_matrix(toy, tmp_path, alone, mode, kind):
     (resumed / "run.json").write_text(json.dumps({**about, "training": {**about["training"], "finished": False}}))
     two_processes(toy, kind, resumed, mode)
     again = difference(fresh, resumed)
-    print(f"\n{mode} {kind}: fresh: losses {loss:.1e}, weights {weight:.1e} from one process; resumed: losses {again[0]:.1e}, weights {again[1]:.1e} from fresh")
+    print(f"\n{mode} {kind}: losses {loss:.1e}, weights {weight:.1e} from one process; resumed {again[0]:.1e}, {again[1]:.1e} from fresh", flush=True)
     offload = 10 if "offload" in mode else 1  # DeepSpeed's own CPU Adam adds epsilon elsewhere
     assert loss < 1e-4 and weight < 1e-5 * offload
     assert again == (0, 0)

@@ -21,7 +21,7 @@ COMMANDS = [tokens for block in BLOCKS for line in block.replace("\\\n", " ").sp
 
 @pytest.mark.parametrize("tokens", COMMANDS, ids=" ".join)
 def test_command_parses(tokens):
-    index = next(i for i, token in enumerate(tokens) if token.endswith((".py", ".sh")))
+    index = next(i for i, token in enumerate(tokens) if token.endswith((".py", ".sh", ".sbatch")))
     script, argv = tokens[index], tokens[index + 1 :]
     assert (ROOT / script).exists()
     if script == "run_xtreme.py":
@@ -44,7 +44,7 @@ def test_readme_shows_commands_of_every_script():
 def test_every_flag_in_the_readme_exists():
     parsers = run_xtreme.build_parser(), run_intermediate.build_parser(), submission.build_parser()
     known = {option for parser in parsers for action in parser._actions for option in action.option_strings}
-    known |= {f"--{name}" for name in arguments.trainer_flags()} | {"--rounds", "--nproc_per_node", "--cov"}
+    known |= {f"--{name}" for name in arguments.trainer_flags()} | {"--rounds", "--nproc_per_node", "--cov", "--device", "--sizes"}
     assert {flag for flag in re.findall(r"--[a-z]\w+", TEXT)} <= known
 
 

@@ -35,8 +35,9 @@ def mixture(toy, output, *flags):
 
 def kept(folder):
     """What must be equal to the byte: the model, predictions, scores, tables; not times and logs."""
-    files = [path for path in Path(folder).rglob("*") if path.is_file() and "checkpoint-" not in str(path.relative_to(folder)) and path.name != ".lock"]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files if not path.name.endswith(("run.json", "_results.json", "_state.json"))}
+    found = {str(path.relative_to(folder)): path for path in Path(folder).rglob("*") if path.is_file()}
+    other = ("run.json", "_results.json", "_state.json", ".lock")
+    return {name: path.read_bytes() for name, path in found.items() if "checkpoint-" not in name and not name.endswith(other)}
 
 
 def ended(main, argv, capsys, code):
@@ -214,6 +215,47 @@ def test_secrets_stay_out_of_every_file(toy, tmp_path):
 
 def changes(folder):
     return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".lock")}
+
+
+LAUNCHED = """import os, signal, sys
+sys.path.insert(0, {root!r})
+import run_xtreme, training
+compute, calls = training.EncoderTrainer.compute_loss, []
+def compute_loss(*args, **kwargs):
+    calls.append(1)
+    if len(calls) == 3 and os.environ["RANK"] == "1":
+        {action}
+    return compute(*args, **kwargs)
+training.EncoderTrainer.compute_loss = compute_loss
+run_xtreme.main(sys.argv[1:])
+"""
+
+
+def launched(toy, tmp_path, action):
+    """A run on 2 processes of which the second one does something in its third step."""
+    (tmp_path / "script.py").write_text(LAUNCHED.format(root=str(ROOT), action=action))
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29643", str(tmp_path / "script.py")]
+    return subprocess.run([*launcher, *target(toy, tmp_path / "run")], capture_output=True, text=True, timeout=300)
+
+
+def test_all_processes_end_when_one_fails(toy, tmp_path):
+    start = time.time()
+    done = launched(toy, tmp_path, "raise OSError(28, 'No space left on device')")
+    assert done.returncode == 1 and time.time() - start < 120
+    assert "run_xtreme.py: error: process 1: [Errno 28] No space left on device; checkpoints and finished cells are kept" in done.stderr
+    assert "Traceback" not in done.stderr.split("torch/distributed")[0]
+
+
+@pytest.mark.slow
+def test_two_processes_stop_together_and_resume_to_the_byte(toy, tmp_path):
+    assert launched(toy, tmp_path, "pass").returncode == 0
+    whole = kept(tmp_path / "run")
+    shutil.rmtree(tmp_path / "run")
+    done = launched(toy, tmp_path, "os.kill(os.getpid(), signal.SIGTERM)")
+    assert done.returncode == 0 and "stopped by a signal to another process" in done.stderr and "checkpoint-3 is saved" in done.stderr
+    assert not (tmp_path / "run/results.jsonl").exists()
+    assert launched(toy, tmp_path, "pass").returncode == 0
+    assert kept(tmp_path / "run") == whole
 
 
 def observed(folder):
