@@ -42,12 +42,12 @@ def guarded(parser, kept):
     """
     _signals.clear()
     before = {number: signal.signal(number, lambda number, frame: _signals.append(number)) for number in (signal.SIGTERM, signal.SIGUSR1)}
-    rank = int(os.environ.get("RANK", 0))
-    named = f"{parser.prog}: error: " + (f"process {rank}: " if rank else "")
+    rank, several = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)) > 1
+    named = f"{parser.prog}: error: " + (f"process {rank}: " if several else "")
     try:
         yield
     except InputError as error:  # of all processes alike: one says it
-        leave(parser, 2, "" if rank else f"{named}{error}")
+        leave(parser, 2, "" if rank else f"{parser.prog}: error: {error}")
     except Stopped as stopped:
         leave(parser, 0, "" if rank else f"{parser.prog}: {stopped}")
     except KeyboardInterrupt:
@@ -82,9 +82,11 @@ def leave(parser, code, message):
 def known_problem(error):
     """What libraries raise under general types, in words; None for the unknown, whose traceback is wanted."""
     text = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    if type(error).__name__ == "OutOfMemoryError":  # in prediction; training says more
+        return f"out of GPU memory ({str(error).split('. ')[0]}); try half the --per_device_eval_batch_size, or --max_seq_length"
     if re.search(LOST, text):
         return f"waited for another process in vain ({text}); the log of the one that stopped first says why"
-    if type(error).__name__ == "SafetensorError" or "PytorchStreamWriter" in text:
+    if re.search(r"SafetensorError|PytorchStreamWriter|inline_container", text):
         return f"a file could not be written or read ({text}); check the disk's free space"
     return None
 
@@ -133,7 +135,7 @@ def check_room(folder, needed):
     """OSError where the disk has less free than `needed` bytes: better before a file is begun than in the middle."""
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise OSError(f"{folder}: {needed / 1e9:.2f} GB are to be saved and the disk has {free / 1e9:.2f} GB free; make room there")
+        raise OSError(f"{folder}: {needed / 1e6:.0f} MB are to be saved and the disk has {free / 1e6:.0f} MB free; make room there")
 
 
 # --- Checkpoints ------------------------------------------------------------------------------------------------------

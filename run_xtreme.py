@@ -25,7 +25,7 @@ from arguments import DECISIVE, Parser, check_smoothing, log_settings, nearest, 
 from arguments import task_defaults, trainer_arguments, trainer_origins, truthy
 from heads import Settings
 from outputs import InputError, Results, check_folder, checkpoint_hash, describe_run, now, plain, save_metrics, sha256, table, write_card, write_json
-from recovery import guarded, resume_point, stop_requested, stopped, take_folder
+from recovery import Failure, guarded, resume_point, stop_requested, stopped, take_folder
 from tasks import LANGUAGES, TARGETS
 
 logger = logging.getLogger("xtreme")
@@ -290,7 +290,11 @@ def train(task, model, predictor, training_args, rows):
     if features is not None:
         start = time.time()
         checkpoint = launching.on_main(lambda: resume_point(folder, training_args.resume_from_checkpoint))
-        outcome = trainer.train(resume_from_checkpoint=checkpoint)
+        try:
+            outcome = trainer.train(resume_from_checkpoint=checkpoint)
+        except training.Collapse as collapse:
+            rate = training_args.learning_rate
+            raise Failure(f"{collapse}, counted from 0; look at these, or try --learning_rate {rate / 2:g} in a new --output_dir") from None
         trainer.save_final(outcome.metrics)
         seconds["train"] = round(time.time() - start, 3)
     else:

@@ -21,7 +21,7 @@ logger = logging.getLogger("xtreme")
 
 
 class Collapse(recovery.Failure):
-    """Training that has degenerated: a loss that is not finite, or dev scores that constant predictions reach too."""
+    """Training that has degenerated: a loss that is not finite (examples are counted from 0), or dev scores that constant predictions reach too."""
 
 
 def cross_entropy(logits, labels, label_smoothing=0.0):
@@ -108,8 +108,7 @@ class EncoderTrainer(Trainer):
             if len(found) > 1:
                 torch.distributed.all_gather_object(found, rows)
             named = ", ".join(str(row) for row in sorted({row for rows in found for row in rows})[:20])
-            step = self.state.global_step + 1
-            raise Collapse(f"the loss of {what} is not finite at step {step}, on the training examples {named} (counted from 0)")
+            raise Collapse(f"the loss of {what} is not finite at step {self.state.global_step + 1}, on the training examples {named}")
 
     def memory_advice(self, shape, error):
         args, size = self.args, self.args.per_device_train_batch_size

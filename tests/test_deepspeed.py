@@ -1,7 +1,7 @@
 """Launchers and ZeRO on 2 CPU processes: the same training as one process, whole float32 weights, exact resume, one line for every trap.
 
 ZeRO-2 and ZeRO-3 with a mixture of tasks run by default; the whole matrix {DDP, ZeRO-1, -2, -3} x {one task, mixture} x {fresh, resumed}
-and both offloads take a quarter of an hour:   bash tests/run.sh -m slow tests/test_deepspeed.py -s
+and both offloads take eight minutes:   bash tests/run.sh -m slow tests/test_deepspeed.py -s
 """
 
 import json
@@ -107,8 +107,7 @@ def test_matrix(toy, tmp_path, alone, mode, kind):
     two_processes(toy, kind, resumed, mode)
     again = difference(fresh, resumed)
     print(f"\n{mode} {kind}: losses {loss:.1e}, weights {weight:.1e} from one process; resumed {again[0]:.1e}, {again[1]:.1e} from fresh", flush=True)
-    offload = 10 if "offload" in mode else 1  # DeepSpeed's own CPU Adam adds epsilon elsewhere
-    assert loss < 1e-4 and weight < 1e-5 * offload
+    assert loss < 1e-4 and weight < 1e-5
     assert again == (0, 0)
     if kind == "single":
         for language in ("en", "zh"):
