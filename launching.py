@@ -3,6 +3,7 @@
 `python`, torchrun, accelerate launch, deepspeed and srun all lead here, to the same training. Shared by the run scripts; copy with them.
 """
 
+import fcntl
 import json
 import os
 import shutil
@@ -137,6 +138,27 @@ def check_compiler(path):
             raise InputError(f"--deepspeed {path}: DeepSpeed compiles its CPU parts with {compiler} and ninja, and finds no {tool}; {remedy}")
 
 
+class BuildLock:
+    """torch's FileBaton, which lets one process at a time build or load a compiled part, as a lock that a killed process does not leave behind."""
+
+    def __init__(self, path, *options, **more):
+        self.file = open(f"{path}.flock", "w")
+
+    def try_acquire(self):
+        try:
+            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def wait(self):
+        fcntl.flock(self.file, fcntl.LOCK_EX)
+        self.file.close()
+
+    def release(self):
+        self.file.close()
+
+
 def zero_stage(args):
     """0 to 3 with DeepSpeed, None without."""
     return args.deepspeed["zero_optimization"]["stage"] if args.deepspeed else None
@@ -158,9 +180,11 @@ def join_processes(args):
     """
     if args.deepspeed:
         import deepspeed
+        import torch.utils.cpp_extension
         from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
         unset_hf_deepspeed_config()
+        torch.utils.cpp_extension.FileBaton = BuildLock
         if args.device.type == "cpu":
             deepspeed.init_distributed(dist_backend="gloo")
 

@@ -49,6 +49,9 @@ def guarded(parser, kept):
     except InputError as error:  # of all processes alike: one says it
         leave(parser, 2, "" if rank else f"{parser.prog}: error: {error}")
     except Stopped as stopped:
+        from launching import finish_distributed  # torch is there by now
+
+        finish_distributed()
         leave(parser, 0, "" if rank else f"{parser.prog}: {stopped}")
     except KeyboardInterrupt:
         leave(parser, 130, "" if rank else f"{parser.prog}: interrupted; {kept}, {AGAIN}")

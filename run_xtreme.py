@@ -278,15 +278,9 @@ def train(task, model, predictor, training_args, rows):
     evaluate_dev = predictor.evaluator(task, model, rows["dev"]) if "dev" in rows else None
     features = numbered(predictor.encode(rows["train"])) if "train" in rows else None
     trainer = training.EncoderTrainer(
-        model=model,
-        args=training_args,
-        train_dataset=features,
-        eval_dataset=rows.get("dev"),
-        data_collator=predictor.collator,
-        processing_class=predictor.tokenizer,
-        head=predictor.head,
-        evaluate_dev=evaluate_dev,
-    )
+        model=model, args=training_args, train_dataset=features, eval_dataset=rows.get("dev"), data_collator=predictor.collator,
+        processing_class=predictor.tokenizer, head=predictor.head, evaluate_dev=evaluate_dev,
+    )  # fmt: skip
     if features is not None:
         start = time.time()
         checkpoint = launching.on_main(lambda: resume_point(folder, training_args.resume_from_checkpoint))

@@ -57,59 +57,75 @@ def features(number, vocabulary):
     return Dataset.from_dict({**rows, "labels": rng.integers(0, 3, number).tolist(), "row": list(range(number))})
 
 
+def build(size, attention):
+    """A random XLM-R classifier and its number of weights outside the embeddings."""
+    import torch
+    from transformers import XLMRobertaConfig, XLMRobertaForSequenceClassification
+
+    width, layers, heads, inner, vocabulary = SIZES[size]
+    config = XLMRobertaConfig(
+        vocab_size=vocabulary, hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=inner,
+        max_position_embeddings=514, type_vocab_size=1, num_labels=3, attn_implementation=attention,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = XLMRobertaForSequenceClassification(config)
+    return model, sum(weight.numel() for weight in model.roberta.encoder.parameters())
+
+
+def arguments(variant, batch, steps, folder):
+    """TrainingArguments, with DeepSpeed and precision as the run scripts resolve them."""
+    from transformers import TrainingArguments
+
+    import launching
+
+    zero = {"deepspeed": str(ROOT / f"ds_configs/{variant['zero']}.json")} if "zero" in variant else {"bf16": variant.get("bf16", "false")}
+    found = {**zero, **{name: value for name, value, _ in launching.launch_flags({"do_train": "true", **zero})}}
+    order = "random" if variant.get("peer") else variant.get("order", "group_by_length")
+    args = TrainingArguments(
+        output_dir=folder, max_steps=steps, per_device_train_batch_size=batch, save_strategy="no", logging_strategy="no", report_to="none",
+        disable_tqdm=True, remove_unused_columns=False, train_sampling_strategy=order, torch_compile=variant.get("compile", False),
+        **{name: value == "true" if value in ("true", "false") else value for name, value in found.items()},
+    )  # fmt: skip
+    launching.join_processes(args)
+    return args
+
+
 def measure(size, variant, batch, steps, folder):
     """Train one variant for `steps` steps and print its figures as JSON."""
     import torch
-    import transformers
+    from transformers import Trainer
 
     import checkpoints
-    import launching
     import training
     from batching import Collator
     from heads import classification
+    from launching import finish_distributed
 
-    width, layers, heads, inner, vocabulary = SIZES[size]
-    given = {"do_train": "true", "bf16": variant.get("bf16", "false")}
-    if "zero" in variant:
-        given = {"do_train": "true", "deepspeed": str(ROOT / f"ds_configs/{variant['zero']}.json")}
-    flags = {name: value == "true" if value in ("true", "false") else value for name, value, _ in launching.launch_flags(given)}
-    peer, order = variant.get("peer", False), "random" if variant.get("peer") else variant.get("order", "group_by_length")
-    args = transformers.TrainingArguments(
-        output_dir=folder, max_steps=steps, per_device_train_batch_size=batch, save_strategy="no", logging_strategy="no", report_to="none",
-        disable_tqdm=True, remove_unused_columns=False, train_sampling_strategy=order, torch_compile=variant.get("compile", False),
-        **{"bf16": given.get("bf16") == "true", **flags},
-    )  # fmt: skip
-    launching.join_processes(args)
-    config = transformers.XLMRobertaConfig(
-        vocab_size=vocabulary, hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=inner,
-        max_position_embeddings=514, type_vocab_size=1, num_labels=3, attn_implementation=variant.get("attention", "sdpa"),
-    )  # fmt: skip
-    torch.manual_seed(0)
-    model = transformers.XLMRobertaForSequenceClassification(config)
-    inside = sum(weight.numel() for weight in model.roberta.encoder.parameters())
-    rows, counts, clock = features(batch * (steps + 1), vocabulary), [], Clock()
-    collate = Collator(config.pad_token_id, variant.get("length"))
+    args, (model, inside) = arguments(variant, batch, steps, folder), build(size, variant.get("attention", "sdpa"))
+    counts, clock, peer = [], Clock(), variant.get("peer", False)
+    collate = Collator(model.config.pad_token_id, variant.get("length"))
 
-    def collator(batch):
-        counts.append((sum(map(len, (row["input_ids"] for row in batch))), sum(len(row["input_ids"]) ** 2 for row in batch)))
-        return {name: value for name, value in collate(batch).items() if not peer or name != "rows"}
+    def collator(rows):
+        lengths = [len(row["input_ids"]) for row in rows]
+        counts.append((sum(lengths), sum(length**2 for length in lengths)))
+        return {name: value for name, value in collate(rows).items() if not peer or name != "rows"}
 
-    options = {"model": model, "args": args, "train_dataset": rows, "data_collator": collator, "callbacks": [clock]}
+    options = {"model": model, "args": args, "train_dataset": features(batch * (steps + 1), SIZES[size][-1]), "data_collator": collator}
     if peer:
-        trainer = transformers.Trainer(**options)
+        trainer = Trainer(**options, callbacks=[clock])
     else:
         checkpoints.skip_unread_positions(model.roberta.encoder)
-        trainer = training.EncoderTrainer(**options, head=classification)
+        trainer = training.EncoderTrainer(**options, callbacks=[clock], head=classification)
     trainer.train()
-    seconds, timed = clock.times[-1] - clock.times[WARM_UP - 1], steps - WARM_UP
+    seconds = clock.times[-1] - clock.times[WARM_UP - 1]
     tokens, squares = (sum(column) for column in zip(*counts[WARM_UP:steps]))
     cuda = torch.cuda.is_available()
     memory = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     peak = next((peak for name, peak in PEAKS.items() if cuda and name in torch.cuda.get_device_name()), None)
-    flops = (6 * inside * tokens + 12 * layers * width * squares) / seconds
-    figures = {"samples_per_s": batch * timed / seconds, "tokens_per_s": tokens / seconds, "memory_gb": memory / 2**30}
+    flops = (6 * inside * tokens + 12 * model.config.num_hidden_layers * model.config.hidden_size * squares) / seconds
+    figures = {"samples_per_s": batch * (steps - WARM_UP) / seconds, "tokens_per_s": tokens / seconds, "memory_gb": memory / 2**30}
     print(json.dumps({**figures, "tflops": flops / 1e12, "mfu": flops / peak / 1e12 if peak else None}))
-    launching.finish_distributed()
+    finish_distributed()
 
 
 def Clock():

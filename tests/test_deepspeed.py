@@ -195,6 +195,15 @@ def test_missing_compiler(launch, monkeypatch):
         launch(deepspeed=ZERO2)
 
 
+def test_a_killed_build_holds_up_nobody(tmp_path):
+    first, second = launching.BuildLock(tmp_path / "lock"), launching.BuildLock(tmp_path / "lock")
+    assert first.try_acquire() and not second.try_acquire()
+    first.file.close()  # as the kernel does for a process that is killed
+    assert second.try_acquire()
+    second.release()
+    launching.BuildLock(tmp_path / "lock").wait()
+
+
 def test_several_gpus_without_a_launcher(launch, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     with pytest.raises(InputError, match="4 GPUs but one process: start it with torchrun --nproc_per_node 4"):
