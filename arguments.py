@@ -70,7 +70,8 @@ RANGES = {
 # Arguments of TrainingArguments that decide what a training run computes: a folder holds one run, so they must not change in it.
 DECISIVE = """learning_rate num_train_epochs max_steps per_device_train_batch_size gradient_accumulation_steps warmup_steps weight_decay
 lr_scheduler_type optim adam_beta1 adam_beta2 adam_epsilon max_grad_norm label_smoothing_factor bf16 fp16 seed data_seed
-train_sampling_strategy load_best_model_at_end metric_for_best_model eval_strategy eval_steps neftune_noise_alpha""".split()
+train_sampling_strategy load_best_model_at_end metric_for_best_model eval_strategy eval_steps neftune_noise_alpha optim_args lr_scheduler_kwargs
+eval_delay greater_is_better dataloader_drop_last average_tokens_across_devices bf16_full_eval fp16_full_eval tf32 torch_compile""".split()
 
 TRUE, FALSE = ("true", "1", "yes", "y", "t"), ("false", "0", "no", "n", "f")  # HfArgumentParser's spellings
 STRAY = "unexpected argument {!r}; every value belongs to a --flag before it"
@@ -238,8 +239,14 @@ def check_values(training_args):
     if missing:
         raise InputError(f"--report_to {missing[0]}: no such package is installed; install it or write --report_to none")
     checkpoint = training_args.resume_from_checkpoint
-    if checkpoint and str(checkpoint).lower() not in ("true", "last") and not os.path.isdir(checkpoint):
-        raise InputError(f"--resume_from_checkpoint {checkpoint}: no such folder; write 'last' or leave it out to go on from the last checkpoint")
+    if checkpoint and str(checkpoint).lower() not in ("true", "last"):
+        if not os.path.isdir(checkpoint):
+            raise InputError(f"--resume_from_checkpoint {checkpoint}: no such folder; write 'last' or leave it out to go on from the last checkpoint")
+        folder = training_args.output_dir
+        if Path(checkpoint).resolve().parent != Path(folder).resolve():  # a checkpoint holds pickles, and its settings lie beside it
+            raise InputError(f"--resume_from_checkpoint {checkpoint}: not a checkpoint of --output_dir {folder}; name one of its own")
+    if training_args.deepspeed and training_args.bf16_full_eval:
+        raise InputError("--bf16_full_eval with --deepspeed: would turn the trained weights 16-bit; leave it out")
     if training_args.eval_on_start and not training_args.do_eval:
         raise InputError("--eval_on_start: there is nothing to evaluate without --do_eval; add it")
     if training_args.save_strategy == "best" and not training_args.metric_for_best_model:

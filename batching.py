@@ -17,7 +17,7 @@ class Collator:
 
     `input_ids` [examples, tokens] or, for multiple choice, [examples, choices, tokens] with `choice_mask` [examples,
     choices]; `attention_mask` alike; `labels`, QA's `context` and masked LM's `masked` where the features have them;
-    the name `source` of the data set in a mixture of tasks.
+    the name `source` of the data set in a mixture of tasks; `rows`, a list, where features have a `row`.
     """
 
     columns = ("input_ids", "labels", "context", "masked")
@@ -45,6 +45,8 @@ class Collator:
         for name in self.columns[1:]:
             if name in features[0]:
                 batch[name] = self._stack([feature[name] for feature in features], inputs, longest)
+        if "row" in features[0]:  # of training data, to name the examples behind a loss that is not finite
+            batch["rows"] = [feature["row"] for feature in features]
         if "source" in features[0]:
             batch["source"] = features[0]["source"]
         return batch
@@ -204,4 +206,6 @@ class Mixture(torch.utils.data.Dataset):
         if name in self.corrupt:
             features = [self.corrupt[name](item, np.random.default_rng((self.seed, visit, row))) for item, (_, row, visit) in zip(features, keys)]
         features[0]["source"] = name
+        for feature, (_, row, _) in zip(features, keys):
+            feature["row"] = feature.get("example", row)  # a window's example
         return features

@@ -192,7 +192,7 @@ def stored_heads(path, revision="main"):
 def _from_pretrained(auto_class, path, **options):
     """(model, info about its keys); refuses weights that are not finite."""
     with _loading(path, auto_class):
-        model, info = auto_class.from_pretrained(path, trust_remote_code=False, output_loading_info=True, **options)
+        model, info = auto_class.from_pretrained(path, trust_remote_code=False, use_safetensors=True, output_loading_info=True, **options)
     spoiled = next((name for name, weight in model.named_parameters() if not weight.isfinite().all()), None)
     if spoiled:
         raise InputError(f"--model_name_or_path {path}: {spoiled} holds NaN or infinity; its training diverged, take an earlier checkpoint")

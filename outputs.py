@@ -52,7 +52,7 @@ def write_json(path, value):
 
 def save_metrics(folder, split, metrics):
     """Write <split>_results.json and join it into all_results.json, as HF's Trainer does."""
-    metrics = {f"{split}_{name}": value for name, value in metrics.items()}
+    metrics = {f"{split}_{name.removeprefix(f'{split}_')}": value for name, value in metrics.items()}
     write_json(Path(folder) / f"{split}_results.json", metrics)
     path = Path(folder) / "all_results.json"
     before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
@@ -138,7 +138,7 @@ def check_folder(output_dir, task, training):
     if not os.access(folder if folder.exists() else above, os.W_OK) or not above.is_dir():
         raise InputError(f"--output_dir {folder}: cannot be written below {above}; name another folder")
     previous = read_run(folder)
-    if not previous and folder.is_dir() and any(folder.iterdir()):
+    if not previous and folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):  # .lock of a run killed at once
         raise InputError(f"--output_dir {folder}: not empty and without a run.json, so not ours to write into; name a new folder")
     if previous and not {"task", "command", "started_at"} <= previous.keys():
         raise InputError(f"{folder / 'run.json'}: broken (no task, command or started_at); remove it or choose a new --output_dir")
@@ -149,7 +149,8 @@ def check_folder(output_dir, task, training):
             raise InputError(f"--output_dir {folder}: holds a run that only predicts; name a new folder to train in")
         found = differences({k: v for k, v in previous["training"].items() if k != "finished"}, training)
         if found:
-            raise InputError(f"--output_dir {folder}: holds another run ({'; '.join(found[:4])}); name a new folder")
+            checkpoints = "; ZeRO's checkpoints need its stage and number of processes" if previous["training"].get("zero_stage") else ""
+            raise InputError(f"--output_dir {folder}: holds another run ({'; '.join(found[:4])}{checkpoints}); name a new folder")
     return previous
 
 

@@ -11,7 +11,8 @@ from tqdm.auto import tqdm
 
 import metrics
 from batching import Collator
-from training import Collapse, cross_entropy, distributed
+from launching import autocasts, distributed
+from training import Collapse, cross_entropy
 
 
 def length_batches(lengths, batch_size):
@@ -37,9 +38,10 @@ def run_batches(function, features, collator, batch_size, device, bf16=False, de
     """
     rank, world = distributed()
     batches = length_batches(np.array(features["length"]), batch_size)
+    batches += batches[-1:] * (-len(batches) % world)  # under ZeRO-3 all processes take part in every forward pass, so all need as many
     inputs = features.select_columns([name for name in Collator.columns if name in features.column_names])
     found = []
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         for rows in tqdm(batches[rank::world], desc=desc, disable=disable_tqdm or rank > 0, leave=False):
             batch = {name: value.to(device) for name, value in collator(inputs.__getitems__(rows)).items()}
             found.append((rows, {name: value.cpu().numpy() for name, value in function(batch).items()}))
@@ -98,7 +100,8 @@ class Predictor:
     def __init__(self, head, labels, settings, args, tokenizer, pad_to_max_length=False):
         self.head, self.labels, self.settings, self.args, self.tokenizer = head, labels, settings, args, tokenizer
         self.collator = Collator(tokenizer.pad_token_id, settings.max_seq_length if pad_to_max_length else None)
-        self.options = {"batch_size": args.per_device_eval_batch_size, "device": args.device, "bf16": args.bf16, "disable_tqdm": args.disable_tqdm}
+        self.options = {"batch_size": args.per_device_eval_batch_size, "device": args.device, "bf16": autocasts(args)}
+        self.options["disable_tqdm"] = args.disable_tqdm
 
     def encode(self, rows):
         return self.head.encode(rows, self.tokenizer, self.labels, self.settings)

@@ -10,8 +10,8 @@
 
 Reads: --data_dir, <task>/<split>[.<language>].jsonl with the Hub's columns, and a checkpoint folder or Hub id. Writes: an encoder
 folder for run_xtreme.py or any user of AutoModel, its heads beside it, and the README's "Outputs".
-Copy with it: arguments.py batching.py checkpoints.py heads/ metrics.py multitask.py outputs.py
-plan.py prediction.py tasks.py training.py.
+Copy with it: arguments.py batching.py checkpoints.py ds_configs/ heads/ launching.py metrics.py multitask.py outputs.py
+plan.py prediction.py recovery.py tasks.py training.py.
 """
 
 import dataclasses
@@ -27,6 +27,7 @@ from arguments import task_defaults, trainer_arguments, trainer_origins, truthy
 from heads import Settings
 from outputs import InputError, Results, check_folder, checkpoint_hash, describe_run, now, plain, save_metrics, sha256
 from outputs import aligned, write_card, write_json
+from recovery import Failure, guarded, resume_point, stop_requested, stopped, take_folder
 from plan import EXTRA_KINDS, check_files, label_names, limit, make_plan, read_rows, source_files
 from tasks import INTERMEDIATE
 
@@ -73,26 +74,23 @@ def main(argv=None):
     argv = sys.argv[1:] if argv is None else argv
     parser = build_parser()
     args, trainer_argv, given = parse(parser, argv)
-    try:
+    with guarded(parser, "checkpoints are kept"):
         check_arguments(args, given)
         plan = make_plan(args)
         check_files(plan, args, given)
         run(parser, plan, args, trainer_argv, given, argv)
-    except InputError as error:
-        parser.error(error)
-    except OSError as error:  # a full disk, a lost network folder
-        parser.exit(1, f"{parser.prog}: error: {' '.join(str(error).split())}; checkpoints are kept, run the same command again\n")
 
 
 def run(parser, plan, args, trainer_argv, given, argv):
     """The story: settings, folder, data, model, training, dev scores, table. Nothing is written before all input is checked."""
     set_up_logging()
     import checkpoints
+    import launching
     import prediction
     import training
 
     training_args, settings, origins = resolve_arguments(parser, plan, args, trainer_argv, given)
-    training.join_processes(training_args)
+    launching.join_processes(training_args)
     folder, main_process = Path(training_args.output_dir), training_args.process_index == 0
 
     # The folder is new, or holds this very run.
@@ -101,7 +99,7 @@ def run(parser, plan, args, trainer_argv, given, argv):
     identity = training_identity(plan, args, training_args, settings, parent_hash) if training_args.do_train else None
     previous = check_folder(folder, plan.whole, identity)
     trained = identity is not None and previous.get("training", {}).get("finished", False)
-    training.barrier()
+    launching.barrier()
 
     rows = read_rows(plan, args, training_args, trained)
     source = str(folder) if trained else source
@@ -112,7 +110,7 @@ def run(parser, plan, args, trainer_argv, given, argv):
     job = Job(plan, args, training_args, settings, labels, tokenizer, config, rows)
     collapses = previous.get("collapses", [])
     if collapses and len(collapses) > args.restart_on_collapse:
-        parser.exit(1, f"{parser.prog}: error: {collapse_message(collapses, training_args)}\n")
+        raise Failure(collapse_message(collapses, training_args))
     model = job.model(source, training_args.seed + len(collapses), trained or not training_args.do_train)
     for task in [task for task, names in labels.items() if names]:
         default = "the task's table" if plan.tasks[task].labels else "found in the training data"
@@ -121,6 +119,7 @@ def run(parser, plan, args, trainer_argv, given, argv):
     mixture = job.plan_steps(origins) if training_args.do_train and not trained else previous.get("mixture")
 
     # From here on the folder is ours.
+    launching.on_main(lambda: take_folder(folder, previous))
     results = Results(folder)
     about = describe_run("run_intermediate.py", argv, plan.whole.name, args, training_args, origins, previous, parent_hash)
     about["training"] = {**identity, "finished": trained} if identity else previous.get("training")
@@ -136,8 +135,12 @@ def run(parser, plan, args, trainer_argv, given, argv):
         try:
             model = train(job, model, source, about)
         except training.Collapse:
-            parser.exit(1, f"{parser.prog}: error: {collapse_message(collapses, training_args)}\n")
+            raise Failure(collapse_message(collapses, training_args)) from None
         about["training"]["finished"] = True
+        if main_process:
+            write_json(folder / "run.json", about)
+    if launching.any_process(stop_requested()):
+        raise stopped("training is finished and kept" if identity else "nothing was lost")
 
     if training_args.do_eval:
         start = time.time()
@@ -153,7 +156,7 @@ def run(parser, plan, args, trainer_argv, given, argv):
             print(f"\n{text}\n\nencoder and heads  {folder if identity else source}\nresults            {results.path}")
     if main_process:
         write_json(folder / "run.json", {**about, "finished_at": now()})
-    training.finish_distributed()
+    launching.finish_distributed()
 
 
 # --- What is asked for ------------------------------------------------------------------------------------------------
@@ -193,9 +196,9 @@ def check_arguments(args, given):
 
 def resolve_arguments(parser, plan, args, trainer_argv, given):
     """TrainingArguments, {data set: Settings} and the printed origin of every resolved value: given, or a task's default."""
-    import training
+    import launching
 
-    flags = [*task_defaults(plan.whole, given, training.world_size()), *training.precision_flags(given)]
+    flags = [*task_defaults(plan.whole, given, launching.world_size()), *launching.launch_flags(given)]
     if len(plan.tasks) > 1 and "ddp_find_unused_parameters" not in given:
         flags.append(("ddp_find_unused_parameters", "true", "a step trains one task's head, the others wait"))
     training_args = trainer_arguments(parser, trainer_argv, flags)
@@ -219,6 +222,8 @@ def resolve_arguments(parser, plan, args, trainer_argv, given):
 
 def training_identity(plan, args, training_args, settings, parent_hash):
     """All that decides what training computes; a folder holds one such run."""
+    import launching
+
     if args.model_name_or_path and Path(training_args.output_dir).resolve() == Path(args.model_name_or_path).resolve():
         raise InputError(f"--output_dir {training_args.output_dir} is also --model_name_or_path; train into a new folder")
     files = [path for code in plan.languages for split in ("train", "dev") for path in source_files(plan, args, split, code) if path.exists()]
@@ -226,6 +231,8 @@ def training_identity(plan, args, training_args, settings, parent_hash):
         "parent": parent_hash,
         "data": sha256(*files),
         "processes": training_args.world_size,
+        "zero_stage": launching.zero_stage(training_args),
+        "autocast": launching.autocasts(training_args),
         **{name: getattr(args, name) for name in OWN_DECISIVE},
         **{name: plain(getattr(training_args, name)) for name in DECISIVE},
         "settings": {name: list(dataclasses.astuple(one)[:4]) for name, one in settings.items()},
@@ -334,6 +341,7 @@ def describe_target(feature, tokenizer, labels):
 
 def train(job, model, source, about):
     """Train, from the next seed again where training collapses and --restart_on_collapse allows it; returns the selected model."""
+    import launching
     import training
 
     args, folder = job.training_args, Path(job.training_args.output_dir)
@@ -344,7 +352,8 @@ def train(job, model, source, about):
         trainer = job.trainer(model)
         start = time.time()
         try:
-            outcome = trainer.train(resume_from_checkpoint=training.resume_point(args))
+            checkpoint = launching.on_main(lambda: resume_point(folder, args.resume_from_checkpoint))
+            outcome = trainer.train(resume_from_checkpoint=checkpoint)
             break
         except training.Collapse as collapse:
             about["collapses"].append({"seed": args.seed, "step": trainer.state.global_step, "reason": str(collapse)})
@@ -354,24 +363,21 @@ def train(job, model, source, about):
                 raise
             model = None
     about["seconds"]["train"] = round(time.time() - start, 3)
-    trainer.save_model()
-    trainer.log_metrics("train", outcome.metrics)
-    trainer.save_metrics("train", outcome.metrics)
-    trainer.save_state()
+    trainer.save_final(outcome.metrics)
     logger.info("saved to %s", folder)
     return model
 
 
 def forget_attempt(folder, about, args):
-    """Record a collapse and remove its checkpoints, or the next attempt would go on from them."""
-    import training
+    """Remove a collapse's checkpoints, or the next attempt would go on from them, and then record it: a kill between only repeats it."""
+    import launching
 
-    training.barrier()
+    launching.barrier()
     if args.process_index == 0:
-        write_json(folder / "run.json", about)
         for checkpoint in folder.glob("checkpoint-*"):
             shutil.rmtree(checkpoint)
-    training.barrier()
+        write_json(folder / "run.json", about)
+    launching.barrier()
 
 
 def collapse_message(collapses, training_args):

@@ -9,7 +9,8 @@
   torchrun --nproc_per_node 8 run_xtreme.py --task xnli ...
 
 Reads: --data_dir in google/xtreme's own layout, and a checkpoint folder or Hub id. Writes: the README's "Outputs".
-Copy with it: arguments.py batching.py checkpoints.py heads/ metrics.py outputs.py prediction.py tasks.py training.py.
+Copy with it: arguments.py batching.py checkpoints.py ds_configs/ heads/ launching.py metrics.py outputs.py prediction.py
+recovery.py tasks.py training.py.
 """
 
 import dataclasses
@@ -23,7 +24,8 @@ from pathlib import Path
 from arguments import DECISIVE, Parser, check_smoothing, log_settings, nearest, parse, parse_conditions, set_up_logging
 from arguments import task_defaults, trainer_arguments, trainer_origins, truthy
 from heads import Settings
-from outputs import InputError, Results, check_folder, checkpoint_hash, describe_run, now, plain, sha256, table, write_card, write_json
+from outputs import InputError, Results, check_folder, checkpoint_hash, describe_run, now, plain, save_metrics, sha256, table, write_card, write_json
+from recovery import Failure, guarded, resume_point, stop_requested, stopped, take_folder
 from tasks import LANGUAGES, TARGETS
 
 logger = logging.getLogger("xtreme")
@@ -62,25 +64,21 @@ def main(argv=None):
     argv = sys.argv[1:] if argv is None else argv
     parser = build_parser()
     args, trainer_argv, given = parse(parser, argv)
-    try:
+    with guarded(parser, "checkpoints and finished cells are kept"):
         task = check_arguments(args, given)
         cells = plan_cells(task, args) if truthy(given.get("do_predict")) else {}
         run(parser, task, args, trainer_argv, given, cells, argv)
-    except InputError as error:
-        parser.error(error)
-    except OSError as error:  # a full disk, a lost network folder
-        parser.exit(1, f"{parser.prog}: error: {' '.join(str(error).split())}; finished cells are kept, run the same command again\n")
 
 
 def run(parser, task, args, trainer_argv, given, cells, argv):
     """The story: settings, folder, data, model, training, predictions, table. Nothing is written before all input is checked."""
     set_up_logging()
     import checkpoints
+    import launching
     import prediction
-    import training
 
     training_args, settings, origins = resolve_arguments(parser, task, args, trainer_argv, given)
-    training.join_processes(training_args)
+    launching.join_processes(training_args)
     head = import_module(f"heads.{task.head}")
     folder, main_process = Path(training_args.output_dir), training_args.process_index == 0
 
@@ -89,7 +87,7 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
     identity = training_identity(task, args, training_args, settings, parent_hash) if training_args.do_train else None
     previous = check_folder(folder, task, identity)
     trained = identity is not None and previous.get("training", {}).get("finished", False)
-    training.barrier()
+    launching.barrier()
 
     rows = read_rows(task, head, args, training_args, cells)
 
@@ -108,6 +106,7 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
     predictor = prediction.Predictor(head, labels, settings, training_args, tokenizer, args.pad_to_max_length)
 
     # From here on the folder is ours.
+    launching.on_main(lambda: take_folder(folder, previous))
     results = Results(folder)
     log_settings(training_args, origins)
     about = describe_run("run_xtreme.py", argv, args.task, args, training_args, origins, previous, parent_hash)
@@ -138,7 +137,7 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
             text = result_tables(task, results, cells, layers)
             write_card(folder, task.name, CARD.format(task.name), about, text)
             print(f"\n{text}\n\npredictions  {folder / 'predictions'}\nresults      {results.path}")
-    training.finish_distributed()
+    launching.finish_distributed()
 
 
 def check_arguments(args, given):
@@ -199,9 +198,9 @@ def plan_cells(task, args):
 
 def resolve_arguments(parser, task, args, trainer_argv, given):
     """TrainingArguments, Settings and the printed origin of every resolved value: given, or the task's default."""
-    import training
+    import launching
 
-    flags = [*task_defaults(task, given, training.world_size()), *training.precision_flags(given)]
+    flags = [*task_defaults(task, given, launching.world_size()), *launching.launch_flags(given)]
     training_args = trainer_arguments(parser, trainer_argv, flags)
     metric, known = training_args.metric_for_best_model, {"loss", task.metric, *TABLE_METRICS.get(task.head, ())}
     if metric and metric.removeprefix("eval_") not in known:
@@ -250,12 +249,16 @@ def limit(rows, number):
 
 def training_identity(task, args, training_args, settings, parent_hash):
     """All that decides what training computes; a folder holds one such run."""
+    import launching
+
     if Path(training_args.output_dir).resolve() == Path(args.model_name_or_path).resolve():
         raise InputError(f"--output_dir {training_args.output_dir} is also --model_name_or_path; train into a new folder")
     return {
         "parent": parent_hash,
         "data": sha256(*input_files(task, args.data_dir, ("train", "dev") if training_args.do_eval else ("train",), "en")),
         "processes": training_args.world_size,
+        "zero_stage": launching.zero_stage(training_args),
+        "autocast": launching.autocasts(training_args),
         **{name: getattr(args, name) for name in ("keep_head", "max_train_samples", "max_eval_samples", "pad_to_max_length")},
         **{name: plain(getattr(training_args, name)) for name in DECISIVE},
         "max_seq_length": settings.max_seq_length,
@@ -268,41 +271,48 @@ def train(task, model, predictor, training_args, rows):
 
     The folder gets the selected model, its tokenizer and metrics in the form that HF's Trainer writes.
     """
+    import launching
     import training
 
     folder, seconds = Path(training_args.output_dir), {}
     evaluate_dev = predictor.evaluator(task, model, rows["dev"]) if "dev" in rows else None
-    features = predictor.encode(rows["train"]) if "train" in rows else None
+    features = numbered(predictor.encode(rows["train"])) if "train" in rows else None
     trainer = training.EncoderTrainer(
-        model=model,
-        args=training_args,
-        train_dataset=features,
-        eval_dataset=rows.get("dev"),
-        data_collator=predictor.collator,
-        processing_class=predictor.tokenizer,
-        head=predictor.head,
-        evaluate_dev=evaluate_dev,
-    )
+        model=model, args=training_args, train_dataset=features, eval_dataset=rows.get("dev"), data_collator=predictor.collator,
+        processing_class=predictor.tokenizer, head=predictor.head, evaluate_dev=evaluate_dev,
+    )  # fmt: skip
     if features is not None:
         start = time.time()
-        outcome = trainer.train(resume_from_checkpoint=training.resume_point(training_args))
-        trainer.save_model()
-        trainer.log_metrics("train", outcome.metrics)
-        trainer.save_metrics("train", outcome.metrics)
-        trainer.save_state()
+        checkpoint = launching.on_main(lambda: resume_point(folder, training_args.resume_from_checkpoint))
+        try:
+            outcome = trainer.train(resume_from_checkpoint=checkpoint)
+        except training.Collapse as collapse:
+            rate = training_args.learning_rate
+            raise Failure(f"{collapse}, counted from 0; look at these, or try --learning_rate {rate / 2:g} in a new --output_dir") from None
+        trainer.save_final(outcome.metrics)
         seconds["train"] = round(time.time() - start, 3)
+    else:
+        model.to(training_args.device)  # under DeepSpeed the Trainer leaves that to the training
     if evaluate_dev is not None:
         start = time.time()
         scores = trainer.evaluate()
         trainer.log_metrics("eval", scores)
-        trainer.save_metrics("eval", scores)
+        if training_args.process_index == 0:
+            save_metrics(folder, "eval", scores)
         seconds["eval"] = round(time.time() - start, 3)
     logger.info("saved to %s", folder)
     return seconds
 
 
+def numbered(features):
+    """Features with the number of their example, to name it when its loss is not finite."""
+    return features.add_column("row", features["example"] if "example" in features.column_names else list(range(len(features))))
+
+
 def predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint, results, about):
     """Every language under every condition; a cell that was finished from the same inputs is skipped."""
+    import launching
+
     thresholds = {}  # of bucc2018: language -> one per layer, the same under every condition
     for condition, language, folder in [(name, code, folder) for name, (folder, codes) in cells.items() for code in codes]:
         files = input_files(task, folder, ("test", "test_english", "test_gold"), language)
@@ -311,6 +321,8 @@ def predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint,
         if results.finished(task, language, condition, inputs):
             logger.info("%s %s %s: finished before, skipped", task.name, language, condition)
             continue
+        if launching.any_process(stop_requested()):
+            raise stopped("finished cells are kept")
         found = rows[condition, language]
         if task.head == "retrieval":
             if ("dev", language) in rows and language not in thresholds:
@@ -329,7 +341,9 @@ def predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint,
 
 def precision(args):
     """What predictions may depend on beside the weights."""
-    return [name for name in ("bf16", "bf16_full_eval", "fp16_full_eval") if getattr(args, name)]
+    from launching import autocasts
+
+    return ["bf16"] * autocasts(args) + [name for name in ("bf16_full_eval", "fp16_full_eval") if getattr(args, name)]
 
 
 def retrieval_layers(head, task, asked, config):

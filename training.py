@@ -1,55 +1,27 @@
-"""How a model is trained: precision, the loss, the Trainer subclasses for one task and for a mixture.
+"""How a model is trained: the loss, the Trainer subclasses for one task and for a mixture, and what they watch over.
 
 Shared by the run scripts; everything else about training is HF's Trainer, unchanged. Copy with a run script.
 """
 
 import functools
 import logging
-import os
 import time
+from pathlib import Path
 
 import torch
 from transformers import Trainer
-from transformers.trainer_utils import get_last_checkpoint, speed_metrics
+from transformers.trainer_utils import rotate_checkpoints, speed_metrics
 
-from arguments import truthy
+import recovery
 from batching import LengthGroupedSampler
-from outputs import InputError
+from launching import barrier, distributed, on_main
+from outputs import save_metrics
 
 logger = logging.getLogger("xtreme")
 
 
-class Collapse(RuntimeError):
-    """Training that has degenerated: a loss that is not finite, or dev scores that constant predictions reach too."""
-
-
-def cpu_is_fast_at_bf16():
-    """Whether this CPU has bfloat16 matrix instructions (avx512_bf16, AMX); without them bf16 is far slower than float32."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return any(flag in line for line in file if line.startswith("flags") for flag in ("avx512_bf16", "amx_bf16"))
-    except OSError:
-        return False
-
-
-def precision_flags(given):
-    """Flags for device and precision that were not given, with their origin; refuses what the device cannot do."""
-    flags = []
-    cuda = torch.cuda.is_available() and not truthy(given.get("use_cpu"))
-    if not cuda:
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # or deepspeed, which accelerate imports, warns that it found no GPU
-    if not cuda and "use_cpu" not in given:
-        flags.append(("use_cpu", "true", "no GPU found"))
-    capable = torch.cuda.is_bf16_supported(including_emulation=False) if cuda else cpu_is_fast_at_bf16()
-    for name in [name for name in ("fp16", "fp16_full_eval", "bf16", "bf16_full_eval") if truthy(given.get(name))]:
-        if name.startswith("fp16") and not cuda:
-            raise InputError(f"--{name}: this device is a CPU, which is no good at float16; use --bf16 (if it has avx512_bf16 or AMX) or float32")
-        if name.startswith("bf16") and not capable:
-            raise InputError(f"--{name}: this {'GPU' if cuda else 'CPU'} has no bfloat16 instructions; use {'--fp16' if cuda else 'float32'}")
-    if "bf16" not in given and "fp16" not in given:
-        fast = ("bf16", "true", "device default: this GPU is fast at it; weights stay float32")
-        flags.append(fast if cuda and capable else ("bf16", "false", f"device default: float32{'; --bf16 is faster on this CPU' * capable}"))
-    return flags
+class Collapse(recovery.Failure):
+    """Training that has degenerated: a loss that is not finite (examples are counted from 0), or dev scores that constant predictions reach too."""
 
 
 def cross_entropy(logits, labels, label_smoothing=0.0):
@@ -68,6 +40,20 @@ def cross_entropy(logits, labels, label_smoothing=0.0):
     return loss.view(examples, -1).sum(1), counted.view(examples, -1).sum(1)
 
 
+def number_of_weights(model):
+    return sum(getattr(weight, "ds_numel", weight.numel()) for weight in model.parameters())  # under ZeRO-3 a process holds a share
+
+
+def forget_gradients(optimizer):
+    """Zero the gradients that ZeRO-3 (and any stage with offload) keeps of weights unused since an earlier step, and would move them by again."""
+    kept = [getattr(optimizer, "grad_partitions_flat_buffer", None)]
+    kept += [weight.grad for weight in getattr(optimizer, "fp32_partitioned_groups_flat", ())]
+    kept += [weight.grad for weight in getattr(optimizer, "single_partition_of_fp32_groups", ())]
+    for gradient in kept:
+        if gradient is not None:
+            gradient.zero_()
+
+
 class EncoderTrainer(Trainer):
     """HF's Trainer with a loss that does not depend on how a batch is split, and evaluation by the task's own metric.
 
@@ -80,6 +66,7 @@ class EncoderTrainer(Trainer):
         super().__init__(*args, **kwargs)
         self.head, self.evaluate_dev = head, evaluate_dev
         self.model_accepts_loss_kwargs = True  # makes the Trainer count the labels of the whole accumulated batch
+        self.stopping, self.suspects = False, []  # (the loss is not finite, rows) of this optimizer step's micro-batches so far
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         labels, source = inputs.pop("labels"), inputs.pop("source", None)
@@ -95,6 +82,43 @@ class EncoderTrainer(Trainer):
 
     def forward(self, model, inputs, source):
         return self.head.forward(model, inputs)
+
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        rows, what, shape = inputs.pop("rows", []), inputs.get("source", "the task"), tuple(inputs["input_ids"].shape)
+        try:
+            loss = super().training_step(model, inputs, num_items_in_batch)
+        except torch.OutOfMemoryError as error:
+            raise recovery.Failure(self.memory_advice(shape, error)) from None
+        self.watch(loss, rows, what)
+        return loss
+
+    def watch(self, loss, rows, what):
+        """Once per optimizer step, all processes alike: Collapse where a loss was not finite, the end of training where a signal asked for it."""
+        unsound = ~loss.detach().isfinite().all()
+        self.suspects.append((unsound, rows))
+        if not self.accelerator.sync_gradients:
+            return
+        suspects, self.suspects = self.suspects, []
+        spoiled = torch.stack([sign for sign, _ in suspects]).any().float()
+        signs = torch.stack((spoiled, torch.full_like(spoiled, recovery.stop_requested())))
+        spoiled, self.stopping = self.accelerator.reduce(signs).tolist()
+        if spoiled:
+            rows = [row for sign, found in suspects if sign for row in found]
+            found = [rows] * distributed()[1]
+            if len(found) > 1:
+                torch.distributed.all_gather_object(found, rows)
+            named = ", ".join(str(row) for row in sorted({row for rows in found for row in rows})[:20])
+            raise Collapse(f"the loss of {what} is not finite at step {self.state.global_step + 1}, on the training examples {named}")
+
+    def memory_advice(self, shape, error):
+        args, size = self.args, self.args.per_device_train_batch_size
+        smaller = f"--per_device_train_batch_size {size // 2} --gradient_accumulation_steps {2 * args.gradient_accumulation_steps}"
+        tries = [f"{smaller} (the same effective batch)"] if size > 1 else []
+        tries += ["--bf16"] if not (args.bf16 or args.deepspeed) else []
+        tries += [] if args.activation_checkpointing else ["--activation_checkpointing true"]
+        tries += ["--deepspeed ds_configs/zero2.json on several GPUs", "ds_configs/zero3_offload.json", f"--max_seq_length below {shape[-1]}"]
+        what = f"{' x '.join(map(str, shape))} sub-tokens in a batch, {number_of_weights(self.model) / 1e6:.0f} million weights"
+        return f"out of GPU memory ({what}; {str(error).split('. ')[0]}); try, in this order and in a new --output_dir: {', then '.join(tries)}"
 
     def _get_train_sampler(self, train_dataset=None):
         if self.args.train_sampling_strategy != "group_by_length":
@@ -112,6 +136,56 @@ class EncoderTrainer(Trainer):
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    # Checkpoints: room is checked first, a checkpoint is sealed when all of it is there, and only then older ones go.
+
+    def _run_epoch(self, **options):
+        if self.state.global_step < self.state.max_steps:
+            super()._run_epoch(**options)
+        else:  # resumed from the last step's checkpoint: HF would take one step more where that is not the end of an epoch
+            self.control.should_training_stop = True
+
+    def _save_checkpoint(self, model, trial):
+        folder, limit = Path(self.args.output_dir), self.args.save_total_limit
+        checkpoint = folder / f"checkpoint-{self.state.global_step}"
+        needed = number_of_weights(self.model) * (24 if self.is_deepspeed_enabled else 12)  # float32: weights and Adam's moments; ZeRO's masters
+        on_main(lambda: (recovery.check_room(folder, needed), (checkpoint / recovery.MARKER).unlink(missing_ok=True)))
+        self.args.save_total_limit = None
+        super()._save_checkpoint(model, trial)
+        self.args.save_total_limit = limit
+        barrier()
+        on_main(lambda: recovery.seal(checkpoint))
+        if self.args.should_save:
+            rotate_checkpoints(str(folder), limit, self.state.best_model_checkpoint)
+
+    def _maybe_log_save_evaluate(self, tr_loss, grad_norm, model, trial, *args, **kwargs):
+        super()._maybe_log_save_evaluate(tr_loss, grad_norm, model, trial, *args, **kwargs)
+        due = self.state.epoch % 1 == 0 or self.state.global_step >= self.state.max_steps  # an evaluation, perhaps: stop later
+        if self.stopping and not due:
+            checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+            if not on_main(lambda: (checkpoint / recovery.MARKER).exists()):
+                self._save_checkpoint(model, trial)
+            raise recovery.stopped(f"{checkpoint} is saved")
+
+    def save_final(self, metrics):
+        """The selected model in --output_dir, and train_results.json, all_results.json and trainer_state.json."""
+        folder = Path(self.args.output_dir)
+        on_main(lambda: recovery.check_room(folder, 4 * number_of_weights(self.model)))
+        self.save_model()
+        self.log_metrics("train", metrics)
+        if self.args.should_save:
+            save_metrics(folder, "train", metrics)
+        self.save_state()
+
+    def _save(self, output_dir=None, state_dict=None):
+        """Weights and tokenizer; HF's own also pickles the arguments, --hub_token among them."""
+        if self.args.should_save:
+            folder = output_dir or self.args.output_dir
+            self.save_weights(folder, state_dict)
+            self.processing_class.save_pretrained(folder)
+
+    def save_weights(self, folder, state):
+        self.model.save_pretrained(folder, state_dict=state)
 
 
 class MixtureTrainer(EncoderTrainer):
@@ -138,15 +212,13 @@ class MixtureTrainer(EncoderTrainer):
         self.sums[source] = self.sums.get(source, 0) + row
 
     def training_step(self, model, inputs, num_items_in_batch=None):
-        source = inputs["source"]
+        if self.is_deepspeed_enabled and not self.suspects:  # the step's first micro-batch
+            forget_gradients(self.deepspeed.optimizer)
         loss = super().training_step(model, inputs, num_items_in_batch)
         if self.accelerator.sync_gradients and not self.is_deepspeed_enabled:
             for parameter in self.model.parameters():  # the other heads: the optimizer moves all in every step, as in jiant and under ZeRO
                 if parameter.requires_grad and parameter.grad is None:
                     parameter.grad = torch.zeros_like(parameter)
-        spoiled = (~loss.isfinite()).float()
-        if self.accelerator.sync_gradients and self.accelerator.reduce(spoiled).item():  # of all processes: they stop together
-            raise Collapse(f"the loss of {source} is not finite at step {self.state.global_step + 1}")
         return loss
 
     def log(self, logs, start_time=None):
@@ -169,11 +241,8 @@ class MixtureTrainer(EncoderTrainer):
 
     # Checkpoints have the form of the final folder: a plain encoder, and heads.safetensors beside it.
 
-    def _save(self, output_dir=None, state_dict=None):
-        if self.args.should_save:
-            folder = output_dir or self.args.output_dir
-            self.model.save(folder, state_dict)
-            self.processing_class.save_pretrained(folder)
+    def save_weights(self, folder, state):
+        self.model.save(folder, state)
 
     def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
         self.model.load(resume_from_checkpoint)
@@ -184,47 +253,3 @@ class MixtureTrainer(EncoderTrainer):
             super()._load_best_model()
         else:
             self.model.load(self.state.best_model_checkpoint)
-
-
-def resume_point(training_args):
-    """The checkpoint folder to go on from: as asked for, or the last one that an interrupted run left here."""
-    asked, folder = training_args.resume_from_checkpoint, training_args.output_dir
-    if asked and str(asked).lower() not in ("true", "last"):
-        return asked
-    last = get_last_checkpoint(folder) if os.path.isdir(folder) else None
-    if last:
-        logger.info("going on from %s", last)
-    return last
-
-
-def join_processes(args):
-    """Bring up the process group for DeepSpeed on CPUs before any model loads: ZeRO-3 shards weights as they are read."""
-    if args.deepspeed and args.device.type == "cpu":
-        import deepspeed
-
-        deepspeed.init_distributed(dist_backend="gloo")
-
-
-def distributed():
-    """(rank, number of processes) of a torch.distributed run, (0, 1) otherwise."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    return 0, 1
-
-
-def barrier():
-    """Wait until all processes are here."""
-    if distributed()[1] > 1:
-        torch.distributed.barrier()
-
-
-def finish_distributed():
-    """Leave a distributed run in step: without this, gloo processes abort at exit now and then and lose files."""
-    barrier()
-    if distributed()[1] > 1:
-        torch.distributed.destroy_process_group()
-
-
-def world_size():
-    """Number of processes that a launcher started, before torch.distributed is up."""
-    return int(os.environ.get("WORLD_SIZE", 1))

@@ -22,7 +22,7 @@ COMMANDS = [tokens for block in BLOCKS for line in block.replace("\\\n", " ").sp
 
 @pytest.mark.parametrize("tokens", COMMANDS, ids=" ".join)
 def test_command_parses(tokens):
-    index = next(i for i, token in enumerate(tokens) if token.endswith((".py", ".sh")))
+    index = next(i for i, token in enumerate(tokens) if token.endswith((".py", ".sh", ".sbatch")))
     script, argv = tokens[index], tokens[index + 1 :]
     assert (ROOT / script).exists()
     if script == "run_xtreme.py":
@@ -50,6 +50,7 @@ def test_every_flag_in_the_readme_exists():
     parsers = (run_xtreme, run_intermediate, submission, perturb)
     known = {option for module in parsers for action in module.build_parser()._actions for option in action.option_strings}
     known |= {f"--{name}" for name in arguments.trainer_flags()} | {"--rounds", "--nproc_per_node", "--cov", "--text_dir", "--peers"}
+    known |= {"--device", "--sizes"}
     assert {flag for flag in re.findall(r"--[a-z]\w+", TEXT)} <= known
 
 

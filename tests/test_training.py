@@ -12,9 +12,9 @@ from transformers import AutoModel
 
 import batching
 import checkpoints
+import launching
 import prediction
 import run_xtreme
-import training
 from heads import classification, multiple_choice, question_answering, tagging
 from outputs import InputError
 from tasks import TARGETS
@@ -177,16 +177,16 @@ def test_prediction_batches_hold_every_row_once_with_little_padding():
 
 
 def test_precision_is_refused_or_chosen_by_device(monkeypatch):
-    monkeypatch.setattr(training, "cpu_is_fast_at_bf16", lambda: False)
+    monkeypatch.setattr(launching, "cpu_is_fast_at_bf16", lambda: False)
     with pytest.raises(InputError, match="bf16"):
-        training.precision_flags({"bf16": "true"})
+        launching.precision_flags({"bf16": "true"})
     with pytest.raises(InputError, match="fp16"):
-        training.precision_flags({"fp16": "true"})
-    assert {name: value for name, value, _ in training.precision_flags({})} == {"use_cpu": "true", "bf16": "false"}
+        launching.precision_flags({"fp16": "true"})
+    assert {name: value for name, value, _ in launching.precision_flags({})} == {"use_cpu": "true", "bf16": "false"}
 
 
 def test_bf16_keeps_weights_and_files_float32(toy, tmp_path):
-    if not training.cpu_is_fast_at_bf16():
+    if not launching.cpu_is_fast_at_bf16():
         pytest.skip("this CPU has no bfloat16 instructions")
     from safetensors.torch import load_file
 

@@ -1,0 +1,195 @@
+"""Training throughput of our loop and of a plain HF one, over batch composition, precision, attention, compilation and ZeRO stage.
+
+  python benchmarks/throughput.py --sizes toy                      a few minutes on 2 CPU cores
+  python benchmarks/throughput.py --sizes base large --steps 60    on a GPU
+  python benchmarks/throughput.py --sizes toy --only "ours, grouped" "HF"
+
+Random weights of XLM-R's geometry, sentence pairs of XNLI's lengths (log-normal, mean 35 sub-tokens, 6 to 128), AdamW. Every variant is
+a process of its own; its first steps (loading kernels, compiling) are not timed. Useful tokens are those that are not padding. MFU is the
+model's arithmetic on useful tokens (6 per weight outside the embeddings, and attention) over the GPU's bfloat16 peak, where that is known.
+Prints a table, and everything as JSON to --output_file. Not part of the tests.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+SIZES = {  # width, layers, heads, feed-forward width, vocabulary
+    "toy": (128, 3, 4, 512, 2000),
+    "base": (768, 12, 12, 3072, 250002),
+    "large": (1024, 24, 16, 4096, 250002),
+}
+PEAKS = {"H200": 989, "H100": 989, "A100": 312, "L40S": 362, "L4": 121, "RTX 4090": 165, "A10": 125}  # bfloat16 TFLOP/s without sparsity
+VARIANTS = {  # peers first: ratios are to the first line
+    "HF: pad to max, float32": {"peer": True, "length": 128},
+    "HF: dynamic padding, float32": {"peer": True},
+    "HF: dynamic padding, bf16": {"peer": True, "bf16": "true"},
+    "ours, pad to max, float32": {"length": 128, "order": "random"},
+    "ours, dynamic, float32": {"order": "random"},
+    "ours, grouped, float32": {},
+    "ours, grouped, bf16": {"bf16": "true"},
+    "ours, grouped, bf16, eager attention": {"bf16": "true", "attention": "eager"},
+    "ours, grouped, bf16, torch.compile": {"bf16": "true", "compile": True},
+    "ours, grouped, bf16, ZeRO-1": {"zero": "zero1"},
+    "ours, grouped, bf16, ZeRO-2": {"zero": "zero2"},
+    "ours, grouped, bf16, ZeRO-3": {"zero": "zero3"},
+}
+WIDTH, WARM_UP = 128, 5
+
+
+def features(number, vocabulary):
+    """Random sentence pairs with XNLI's lengths."""
+    import numpy as np
+    from datasets import Dataset
+
+    rng = np.random.default_rng(0)
+    lengths = np.clip(rng.lognormal(3.43, 0.5, number).astype(int), 6, WIDTH)
+    rows = {"input_ids": [rng.integers(5, vocabulary, length).tolist() for length in lengths], "length": lengths.tolist()}
+    return Dataset.from_dict({**rows, "labels": rng.integers(0, 3, number).tolist(), "row": list(range(number))})
+
+
+def build(size, attention):
+    """A random XLM-R classifier and its number of weights outside the embeddings."""
+    import torch
+    from transformers import XLMRobertaConfig, XLMRobertaForSequenceClassification
+
+    width, layers, heads, inner, vocabulary = SIZES[size]
+    config = XLMRobertaConfig(
+        vocab_size=vocabulary, hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=inner,
+        max_position_embeddings=514, type_vocab_size=1, num_labels=3, attn_implementation=attention,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = XLMRobertaForSequenceClassification(config)
+    return model, sum(weight.numel() for weight in model.roberta.encoder.parameters())
+
+
+def arguments(variant, batch, steps, folder):
+    """TrainingArguments, with DeepSpeed and precision as the run scripts resolve them."""
+    from transformers import TrainingArguments
+
+    import launching
+
+    zero = {"deepspeed": str(ROOT / f"ds_configs/{variant['zero']}.json")} if "zero" in variant else {"bf16": variant.get("bf16", "false")}
+    found = {**zero, **{name: value for name, value, _ in launching.launch_flags({"do_train": "true", **zero})}}
+    order = "random" if variant.get("peer") else variant.get("order", "group_by_length")
+    args = TrainingArguments(
+        output_dir=folder, max_steps=steps, per_device_train_batch_size=batch, save_strategy="no", logging_strategy="no", report_to="none",
+        disable_tqdm=True, remove_unused_columns=False, train_sampling_strategy=order, torch_compile=variant.get("compile", False),
+        **{name: value == "true" if value in ("true", "false") else value for name, value in found.items()},
+    )  # fmt: skip
+    launching.join_processes(args)
+    return args
+
+
+def measure(size, variant, batch, steps, folder):
+    """Train one variant for `steps` steps and print its figures as JSON."""
+    import torch
+    from transformers import Trainer
+
+    import checkpoints
+    import training
+    from batching import Collator
+    from heads import classification
+    from launching import finish_distributed
+
+    args, (model, inside) = arguments(variant, batch, steps, folder), build(size, variant.get("attention", "sdpa"))
+    counts, clock, peer = [], Clock(), variant.get("peer", False)
+    collate = Collator(model.config.pad_token_id, variant.get("length"))
+
+    def collator(rows):
+        lengths = [len(row["input_ids"]) for row in rows]
+        counts.append((sum(lengths), sum(length**2 for length in lengths)))
+        return {name: value for name, value in collate(rows).items() if not peer or name != "rows"}
+
+    options = {"model": model, "args": args, "train_dataset": features(batch * (steps + 1), SIZES[size][-1]), "data_collator": collator}
+    if peer:
+        trainer = Trainer(**options, callbacks=[clock])
+    else:
+        checkpoints.skip_unread_positions(model.roberta.encoder)
+        trainer = training.EncoderTrainer(**options, callbacks=[clock], head=classification)
+    trainer.train()
+    seconds = clock.times[-1] - clock.times[WARM_UP - 1]
+    tokens, squares = (sum(column) for column in zip(*counts[WARM_UP:steps]))
+    cuda = torch.cuda.is_available()
+    memory = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = next((peak for name, peak in PEAKS.items() if cuda and name in torch.cuda.get_device_name()), None)
+    flops = (6 * inside * tokens + 12 * model.config.num_hidden_layers * model.config.hidden_size * squares) / seconds
+    figures = {"samples_per_s": batch * (steps - WARM_UP) / seconds, "tokens_per_s": tokens / seconds, "memory_gb": memory / 2**30}
+    print(json.dumps({**figures, "tflops": flops / 1e12, "mfu": flops / peak / 1e12 if peak else None}))
+    finish_distributed()
+
+
+def Clock():
+    """A Trainer callback with the time of every step's end."""
+    import torch
+    from transformers import TrainerCallback
+
+    class Stopwatch(TrainerCallback):
+        times = []
+
+        def on_step_end(self, *args, **kwargs):
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            self.times.append(time.perf_counter())
+
+    return Stopwatch()
+
+
+def hardware():
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "CPU")
+    return f"{model}, {torch.get_num_threads()} threads"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=["toy"])
+    parser.add_argument("--only", nargs="+", help="variants whose names begin so")
+    parser.add_argument("--batch_size", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=40, help=f"{WARM_UP} of them are not timed")
+    parser.add_argument("--output_file", type=Path)
+    parser.add_argument("--one", type=json.loads, help=argparse.SUPPRESS)  # a process of the benchmark itself: [size, variant, folder]
+    args = parser.parse_args()
+    if args.steps <= WARM_UP:
+        parser.error(f"--steps {args.steps}: must be above {WARM_UP}, which are not timed")
+    if args.one:
+        size, variant, folder = args.one
+        return measure(size, variant, args.batch_size, args.steps, folder)
+    report = {"hardware": hardware(), "batch_size": args.batch_size, "rows": []}
+    print(f"{report['hardware']}; batch {args.batch_size}")
+    print(f"{'':46}{'samples/s':>11}{'tokens/s':>11}{'ratio':>8}{'memory GB':>11}{'MFU':>7}", flush=True)
+    for size in args.sizes:
+        base = None
+        for name, variant in VARIANTS.items():
+            if args.only and not name.startswith(tuple(args.only)):
+                continue
+            with tempfile.TemporaryDirectory() as folder:
+                own = [sys.executable, __file__, "--batch_size", str(args.batch_size), "--steps", str(args.steps)]
+                done = subprocess.run([*own, "--one", json.dumps([size, variant, folder])], capture_output=True, text=True, env=os.environ)
+            if done.returncode:
+                print(f"{size + ': ' + name:46} failed: {(done.stderr.strip().splitlines() or ['?'])[-1][:90]}", flush=True)
+                continue
+            row = json.loads(next(line for line in reversed(done.stdout.splitlines()) if line.startswith("{")))
+            base = base or row["tokens_per_s"]
+            report["rows"].append({"size": size, "variant": name, **row})
+            mfu = f"{100 * row['mfu']:6.1f}%" if row["mfu"] else "      -"
+            figures = f"{row['samples_per_s']:11.1f}{row['tokens_per_s']:11.0f}{row['tokens_per_s'] / base:7.2f}x{row['memory_gb']:11.2f}{mfu}"
+            print(f"{size + ': ' + name:46}{figures}", flush=True)
+    if args.output_file:
+        args.output_file.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""Launchers and ZeRO on 2 CPU processes: the same training as one process, whole float32 weights, exact resume, one line for every trap.
+
+ZeRO-2 and ZeRO-3 with a mixture of tasks run by default; the whole matrix {DDP, ZeRO-1, -2, -3} x {one task, mixture} x {fresh, resumed}
+and both offloads take eight minutes:   bash tests/run.sh -m slow tests/test_deepspeed.py -s
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import launching
+import run_intermediate
+import run_xtreme
+from outputs import InputError
+
+ROOT = Path(run_xtreme.__file__).parent
+CONFIGURATIONS = ROOT / "ds_configs"
+# Adam moves a weight whose gradient is zero but for rounding (the bias of a key) by its sign; epsilon damps that, the rate is a usual one.
+SHAPE = ["--max_seq_length", "48", "--learning_rate", "1e-4", "--adam_epsilon", "1e-6", "--logging_steps", "1", "--disable_tqdm", "true"]
+SHAPE += ["--max_steps", "8", "--eval_strategy", "steps", "--eval_steps", "4", "--save_total_limit", "9", "--do_train", "--do_eval", "--max_eval_samples", "24"]
+pytestmark = pytest.mark.skipif(not (shutil.which("c++") and shutil.which("ninja", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")),
+                                reason="DeepSpeed's CPU parts need a C++ compiler and ninja")  # fmt: skip
+
+
+def command(toy, kind, output, size):
+    """(script, arguments) of a run of one task (phase 3, with predictions) or of a mixture (phase 2)."""
+    shared = ["--model_name_or_path", str(toy / "model"), "--output_dir", str(output), "--per_device_train_batch_size", str(size), *SHAPE]
+    if kind == "single":
+        data = ["--task", "xnli", "--data_dir", str(toy / "xtreme"), "--do_predict", "--languages", "en", "zh"]
+        return run_xtreme, [*data, *shared, "--gradient_accumulation_steps", "1", "--max_train_samples", "200"]
+    data = ["--tasks", "mnli", "ccg", "hellaswag", "--data_dir", str(toy / "intermediate"), "--collapse_guard", "off", "--max_train_samples", "60"]
+    return run_intermediate, [*data, *shared, "--gradient_accumulation_steps", "1"]
+
+
+def two_processes(toy, kind, output, mode):
+    script, argv = command(toy, kind, output, 4)
+    zero = [] if mode == "ddp" else ["--deepspeed", str(CONFIGURATIONS / f"{mode}.json"), "--bf16", "false"]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29641", script.__file__]
+    done = subprocess.run([*launcher, *argv, *zero], capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return output
+
+
+@pytest.fixture(scope="module")
+def alone(toy, tmp_path_factory):
+    """One process with the same global batch, by kind of run."""
+    folders = {}
+
+    def run(kind):
+        if kind not in folders:
+            folders[kind] = tmp_path_factory.mktemp("alone") / kind
+            script, argv = command(toy, kind, folders[kind], 8)
+            script.main(argv)
+        return folders[kind]
+
+    return run
+
+
+def losses(folder):
+    return [row["loss"] for row in json.loads((folder / "trainer_state.json").read_text())["log_history"] if "loss" in row]
+
+
+def weights(folder):
+    files = [folder / name for name in ("model.safetensors", "heads.safetensors") if (folder / name).exists()]
+    return {(file.name, key): value for file in files for key, value in load_file(file).items()}
+
+
+def difference(first, second):
+    """(largest difference of the losses, of the weights) of two runs; weights must be whole and float32."""
+    one, other = weights(first), weights(second)
+    assert one.keys() == other.keys() and {value.dtype for value in other.values()} == {torch.float32}
+    assert len(losses(first)) == len(losses(second)) == 8
+    loss = max(abs(a - b) for a, b in zip(losses(first), losses(second)))
+    return loss, max((one[key] - other[key]).abs().max().item() for key in one)
+
+
+def check_same(first, second):
+    loss, weight = difference(first, second)
+    assert loss < 1e-4 and weight < 1e-5, (loss, weight)
+    return loss, weight
+
+
+@pytest.mark.parametrize("mode", ["zero2", "zero3"])
+def test_a_mixture_trains_under_zero_as_alone(toy, tmp_path, alone, mode):
+    check_same(alone("mixture"), two_processes(toy, "mixture", tmp_path / "run", mode))
+    heads = {key.split(".")[0] for name, key in weights(tmp_path / "run") if name == "heads.safetensors"}
+    assert heads == {"mnli", "ccg", "hellaswag"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["single", "mixture"])
+@pytest.mark.parametrize("mode", ["ddp", "zero1", "zero2", "zero3", "zero2_offload", "zero3_offload"])
+def test_matrix(toy, tmp_path, alone, mode, kind):
+    fresh = two_processes(toy, kind, tmp_path / "fresh", mode)
+    loss, weight = difference(alone(kind), fresh)
+    resumed = tmp_path / "resumed"
+    shutil.copytree(fresh / "checkpoint-4", resumed / "checkpoint-4")
+    about = json.loads((fresh / "run.json").read_text())
+    (resumed / "run.json").write_text(json.dumps({**about, "training": {**about["training"], "finished": False}}))
+    two_processes(toy, kind, resumed, mode)
+    again = difference(fresh, resumed)
+    print(f"\n{mode} {kind}: losses {loss:.1e}, weights {weight:.1e} from one process; resumed {again[0]:.1e}, {again[1]:.1e} from fresh", flush=True)
+    assert loss < 1e-4 and weight < 1e-5
+    assert again == (0, 0)
+    if kind == "single":
+        for language in ("en", "zh"):
+            file = f"predictions/clean/xnli/test-{language}.tsv"
+            assert (fresh / file).read_bytes() == (resumed / file).read_bytes()
+    else:  # hand-off to phase 3
+        data = ["--task", "udpos", "--data_dir", str(toy / "xtreme"), "--model_name_or_path", str(fresh), "--output_dir", str(tmp_path / "udpos")]
+        run_xtreme.main([*data, *SHAPE, "--max_train_samples", "32", "--do_predict", "--languages", "en"])
+        assert (tmp_path / "udpos/predictions/clean/udpos/test-en.tsv").exists()
+
+
+# --- what launch_flags makes of a command line
+
+
+@pytest.fixture
+def launch(monkeypatch):
+    """launch(**given) -> {flag: value}, in an environment without a launcher."""
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "ACCELERATE_USE_DEEPSPEED"):
+        monkeypatch.setenv(name, "")  # so that what launch_flags sets is undone
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(launching, "cpu_is_fast_at_bf16", lambda: True)
+    return lambda **given: {name: value for name, value, _ in launching.launch_flags({"do_train": "true", **given})}
+
+
+ZERO2, ZERO3 = str(CONFIGURATIONS / "zero2.json"), str(CONFIGURATIONS / "zero3.json")
+
+
+def test_every_configuration_is_bfloat16_autocast_over_float32(launch):
+    names = {file.stem for file in CONFIGURATIONS.glob("*.json")}
+    assert names == {"zero1", "zero2", "zero3", "zero2_offload", "zero3_offload"}
+    for name in names:
+        config = json.loads((CONFIGURATIONS / f"{name}.json").read_text())
+        assert config["zero_optimization"]["stage"] == int(name[4]) and config["torch_autocast"] == {"enabled": True, "dtype": "bfloat16"}
+        assert not {"optimizer", "scheduler", "bf16", "fp16"} & config.keys()
+        flags = launch(deepspeed=str(CONFIGURATIONS / f"{name}.json"))
+        assert json.loads(flags["deepspeed"])["torch_autocast"]["enabled"] and flags["bf16"] == "false"
+
+
+def test_one_process_needs_no_launcher_and_float32_can_be_asked_for(launch):
+    config = json.loads(launch(deepspeed=ZERO2, bf16="false")["deepspeed"])
+    assert not config["torch_autocast"]["enabled"]
+    assert os.environ["WORLD_SIZE"] == "1" and int(os.environ["MASTER_PORT"]) > 0
+
+
+def test_runs_without_training_drop_deepspeed(launch):
+    for path in (ZERO2, ZERO3):
+        assert launch(deepspeed=path, do_train="false")["deepspeed"] == ""
+    assert "RANK" not in os.environ
+
+
+def test_accelerate_may_bring_the_configuration(launch, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    monkeypatch.setenv("ACCELERATE_DEEPSPEED_ZERO_STAGE", "3")
+    monkeypatch.setenv("ACCELERATE_DEEPSPEED_OFFLOAD_OPTIMIZER_DEVICE", "none")
+    assert json.loads(launch()["deepspeed"])["zero_optimization"]["stage"] == 3
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    with pytest.raises(InputError, match="accelerate launch brings a DeepSpeed configuration too; give one"):
+        launch(deepspeed=ZERO2)
+
+
+@pytest.mark.parametrize("config, given, says", [
+    ("{", {}, "not a DeepSpeed configuration"),
+    ("[1]", {}, "not a DeepSpeed configuration"),
+    ('{"zero_optimization": {"stage": 7}}', {}, "must be 0, 1, 2 or 3"),
+    ('{"torch_autocast": {"enabled": true}}', {"bf16": "true"}, "torch_autocast is bfloat16 already; leave --bf16 out"),
+    ("{}", {"bf16": "true"}, "16-bit weights; leave --bf16 out"),
+    ('{"bf16": {"enabled": true}}', {}, "its bf16 block would save 16-bit weights; use torch_autocast"),
+    ('{"fp16": {"enabled": true}}', {}, "its fp16 block"),
+    ('{"torch_autocast": {"enabled": true, "dtype": "float16"}}', {}, "float16 is not supported"),
+])  # fmt: skip
+def test_configurations_that_cannot_be_used(launch, tmp_path, config, given, says):
+    (tmp_path / "ds.json").write_text(config)
+    with pytest.raises(InputError, match=says):
+        launch(deepspeed=str(tmp_path / "ds.json"), **given)
+
+
+def test_missing_compiler(launch, monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(InputError, match="finds no no-such-compiler; install"):
+        launch(deepspeed=ZERO2)
+    monkeypatch.delenv("CXX")
+    monkeypatch.setattr(launching.shutil, "which", lambda tool: None if tool == "ninja" else tool)
+    monkeypatch.setattr(launching.sys, "executable", "/nowhere/python")
+    with pytest.raises(InputError, match="finds no ninja; pip install ninja"):
+        launch(deepspeed=ZERO2)
+
+
+def test_a_killed_build_holds_up_nobody(tmp_path):
+    first, second = launching.BuildLock(tmp_path / "lock"), launching.BuildLock(tmp_path / "lock")
+    assert first.try_acquire() and not second.try_acquire()
+    first.file.close()  # as the kernel does for a process that is killed
+    assert second.try_acquire()
+    second.release()
+    launching.BuildLock(tmp_path / "lock").wait()
+
+
+def test_several_gpus_without_a_launcher(launch, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    with pytest.raises(InputError, match="4 GPUs but one process: start it with torchrun --nproc_per_node 4"):
+        launch()

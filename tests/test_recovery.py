@@ -1,0 +1,308 @@
+"""Runs that are stopped, killed, starved or doubled: nothing whole is lost, and the rerun gives the same bytes."""
+
+import fcntl
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import recovery
+import run_intermediate
+import run_xtreme
+import training
+
+ROOT = Path(run_xtreme.__file__).parent
+QUICK = ["--learning_rate", "1e-3", "--max_seq_length", "48", "--disable_tqdm", "true", "--logging_steps", "1", "--do_train", "--do_eval"]
+
+
+def target(toy, output, *flags, model=None):
+    data = ["--task", "xnli", "--data_dir", str(toy / "xtreme"), "--model_name_or_path", str(model or toy / "model"), "--output_dir", str(output)]
+    return [*data, *QUICK, "--max_train_samples", "128", "--num_train_epochs", "2", "--do_predict", "--languages", "en", "zh", "de", *flags]
+
+
+def mixture(toy, output, *flags):
+    data = ["--tasks", "mnli", "squad", "mlm", "--mlm_files", str(toy / "text/de.txt"), "--data_dir", str(toy / "intermediate")]
+    data += ["--model_name_or_path", str(toy / "model"), "--output_dir", str(output), "--collapse_guard", "off"]
+    return [*data, *QUICK, "--max_train_samples", "48", "--max_eval_samples", "16", "--num_train_epochs", "2", *flags]
+
+
+def kept(folder):
+    """What must be equal to the byte: the model, predictions, scores, tables; not times and logs."""
+    found = {str(path.relative_to(folder)): path for path in Path(folder).rglob("*") if path.is_file()}
+    other = ("run.json", "_results.json", "_state.json", ".lock")
+    return {name: path.read_bytes() for name, path in found.items() if "checkpoint-" not in name and not name.endswith(other)}
+
+
+def ended(main, argv, capsys, code):
+    """Run until it exits; its one line."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        main(argv)
+    printed = capsys.readouterr().err
+    assert stop.value.code == code and printed.count("\n") == 1, printed
+    return printed
+
+
+def signal_at(monkeypatch, call, number):
+    """Let the process receive a signal in the call-th forward pass of training."""
+    compute, calls = training.EncoderTrainer.compute_loss, []
+
+    def compute_loss(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == call:
+            os.kill(os.getpid(), number)
+        return compute(*args, **kwargs)
+
+    monkeypatch.setattr(training.EncoderTrainer, "compute_loss", compute_loss)
+
+
+KINDS = {"target": (run_xtreme, target, 6), "mixture": (run_intermediate, mixture, 3)}  # a step in the second epoch, one in the first
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(toy, tmp_path_factory):
+    """By kind: the command of a run and what it leaves, its folder removed again."""
+    found = {}
+
+    def run(kind):
+        if kind not in found:
+            script, argv, _ = KINDS[kind]
+            folder = tmp_path_factory.mktemp(kind) / "run"
+            command = argv(toy, folder)
+            script.main(command)
+            found[kind] = folder, command, kept(folder)
+        shutil.rmtree(found[kind][0])
+        return found[kind]
+
+    return run
+
+
+@pytest.mark.parametrize("kind, name", [("target", "SIGTERM"), ("target", "SIGINT"), ("mixture", "SIGUSR1")])
+def test_a_signal_stops_and_the_rerun_gives_the_same_bytes(uninterrupted, monkeypatch, capsys, kind, name):
+    (script, _, step), (folder, command, whole) = KINDS[kind], uninterrupted(kind)
+    with monkeypatch.context() as patched:
+        signal_at(patched, step, getattr(signal, name))
+        message = ended(script.main, command, capsys, 130 if name == "SIGINT" else 0)
+    assert "run the same command again" in message and (name == "SIGINT" or f"stopped by {name}; {folder}/checkpoint-{step} is saved" in message)
+    script.main(command)
+    assert kept(folder) == whole
+    assert not list(folder.rglob("training_args.bin"))  # a pickle that may hold tokens
+
+
+@pytest.fixture(scope="module")
+def stopped(toy, tmp_path_factory):
+    """A run that lost its end: checkpoints 4 and 8 of a training that is not finished."""
+    folder = tmp_path_factory.mktemp("stopped") / "run"
+    run_xtreme.main(target(toy, folder, "--save_total_limit", "5"))
+    about = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**about, "training": {**about["training"], "finished": False}}))
+    return folder
+
+
+def spoil(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+DAMAGE = {
+    "killed while saving": lambda folder: (folder / recovery.MARKER).unlink(),
+    "truncated": lambda folder: os.truncate(folder / "optimizer.pt", 1000),
+    "corrupted": lambda folder: spoil(folder / "model.safetensors"),
+    "file missing": lambda folder: (folder / "scheduler.pt").unlink(),
+}
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_damaged_checkpoints_are_skipped_and_refused(toy, stopped, tmp_path, capsys, how):
+    folder = Path(shutil.copytree(stopped, tmp_path / "run"))
+    newest, older = recovery.checkpoints(folder)
+    DAMAGE[how](newest)
+    message = ended(run_xtreme.main, [*target(toy, folder, "--save_total_limit", "5"), "--resume_from_checkpoint", str(newest)], capsys, 2)
+    assert f"--resume_from_checkpoint {newest}" in message and newest.exists()
+    shutil.rmtree(folder / "predictions")
+    assert recovery.resume_point(folder, None) == str(older) and not newest.exists() and older.exists()
+
+
+def test_a_checkpoint_needs_its_best(stopped, tmp_path):
+    folder = Path(shutil.copytree(stopped, tmp_path / "run"))
+    newest, older = recovery.checkpoints(folder)
+    state = json.loads((newest / "trainer_state.json").read_text())
+    (newest / "trainer_state.json").write_text(json.dumps({**state, "best_model_checkpoint": str(older)}))
+    recovery.seal(newest)
+    assert recovery.resume_point(folder, "last") == str(newest)
+    DAMAGE["truncated"](older)
+    assert recovery.resume_point(folder, "true") is None
+
+
+def test_only_own_checkpoints(toy, stopped, tmp_path, capsys):
+    foreign = recovery.checkpoints(stopped)[0]
+    message = ended(run_xtreme.main, target(toy, tmp_path / "run", "--resume_from_checkpoint", str(foreign)), capsys, 2)
+    assert "not a checkpoint of --output_dir" in message and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("flags, says", [(["--weight_decay", "0.5"], "weight_decay"), (["--optim_args", "foreach=False"], "optim_args")])
+def test_other_arguments_are_refused_by_name(toy, stopped, capsys, flags, says):
+    assert says in ended(run_xtreme.main, target(toy, stopped, "--save_total_limit", "5", *flags), capsys, 2)
+
+
+def test_zero_checkpoints_need_zero(toy, stopped, tmp_path, capsys):
+    folder = Path(shutil.copytree(stopped, tmp_path / "run"))
+    about = json.loads((folder / "run.json").read_text())
+    about["training"].update(zero_stage=2, processes=2)
+    (folder / "run.json").write_text(json.dumps(about))
+    message = ended(run_xtreme.main, target(toy, folder), capsys, 2)
+    assert "processes 2 there, 1 here; zero_stage 2 there, None here" in message and "ZeRO's checkpoints need" in message
+
+
+def test_two_runs_in_one_folder(toy, tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    with open(tmp_path / "run/.lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert "another run is at work in it" in ended(run_xtreme.main, target(toy, tmp_path / "run"), capsys, 2)
+        assert os.listdir(tmp_path / "run") == [".lock"]
+    run_xtreme.main(target(toy, tmp_path / "run", "--max_steps", "1"))
+
+
+def test_no_room_for_a_checkpoint(toy, tmp_path, capsys, monkeypatch):
+    command = target(toy, tmp_path / "run")
+    with monkeypatch.context() as patched:
+        patched.setattr(recovery.shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9 - 5, 5))
+        assert "the disk has 0 MB free; make room" in ended(run_xtreme.main, command, capsys, 1)
+    run_xtreme.main(command)
+
+
+def test_a_loss_that_is_not_finite_names_its_examples(toy, tmp_path, capsys, monkeypatch):
+    entropy, steps = training.cross_entropy, []
+
+    def spoiled(logits, labels, *args):
+        steps.append(1)
+        loss, count = entropy(logits, labels, *args)
+        return (loss * float("nan") if len(steps) == 3 else loss), count
+
+    monkeypatch.setattr(training, "cross_entropy", spoiled)
+    command = target(toy, tmp_path / "run", "--per_device_train_batch_size", "4", "--gradient_accumulation_steps", "2")
+    message = ended(run_xtreme.main, command, capsys, 1)
+    assert "not finite at step 2, on the training examples " in message
+    assert len(message.split("examples ")[1].split(", counted")[0].split(", ")) == 4 and "--learning_rate 0.0005" in message
+
+
+def test_out_of_memory_says_what_to_try(toy, tmp_path, capsys, monkeypatch):
+    import torch
+
+    def compute_loss(*args, **kwargs):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    monkeypatch.setattr(training.EncoderTrainer, "compute_loss", compute_loss)
+    message = ended(run_xtreme.main, target(toy, tmp_path / "run"), capsys, 1)
+    assert "--per_device_train_batch_size 16 --gradient_accumulation_steps 2" in message and "sub-tokens in a batch" in message
+
+
+def test_secrets_stay_out_of_every_file(toy, tmp_path):
+    run_xtreme.main(target(toy, tmp_path / "run", "--max_steps", "1", "--hub_token", "hf_verysecret"))
+    assert not [path for path in (tmp_path / "run").rglob("*") if path.is_file() and b"hf_verysecret" in path.read_bytes()]
+
+
+# --- kill -9 (and Ctrl-C, and SIGTERM) at random moments of both phases:   bash tests/run.sh -m slow tests/test_recovery.py -s
+
+
+def changes(folder):
+    found = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in found}
+
+
+LAUNCHED = """import os, signal, sys
+sys.path.insert(0, {root!r})
+import run_xtreme, training
+compute, calls = training.EncoderTrainer.compute_loss, []
+def compute_loss(*args, **kwargs):
+    calls.append(1)
+    if len(calls) == 3 and os.environ["RANK"] == "1":
+        {action}
+    return compute(*args, **kwargs)
+training.EncoderTrainer.compute_loss = compute_loss
+run_xtreme.main(sys.argv[1:])
+"""
+
+
+def launched(toy, tmp_path, action):
+    """A run on 2 processes of which the second one does something in its third step."""
+    (tmp_path / "script.py").write_text(LAUNCHED.format(root=str(ROOT), action=action))
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29643", str(tmp_path / "script.py")]
+    return subprocess.run([*launcher, *target(toy, tmp_path / "run")], capture_output=True, text=True, timeout=300)
+
+
+def test_all_processes_end_when_one_fails(toy, tmp_path):
+    start = time.time()
+    done = launched(toy, tmp_path, "raise OSError(28, 'No space left on device')")
+    assert done.returncode == 1 and time.time() - start < 120
+    assert "run_xtreme.py: error: process 1: [Errno 28] No space left on device; checkpoints and finished cells are kept" in done.stderr
+    assert "Traceback" not in done.stderr.split("torch/distributed")[0]
+
+
+@pytest.mark.slow
+def test_two_processes_stop_together_and_resume_to_the_byte(toy, tmp_path):
+    assert launched(toy, tmp_path, "pass").returncode == 0
+    whole = kept(tmp_path / "run")
+    shutil.rmtree(tmp_path / "run")
+    done = launched(toy, tmp_path, "os.kill(os.getpid(), signal.SIGTERM)")
+    assert done.returncode == 0 and "stopped by a signal to another process" in done.stderr and "checkpoint-3 is saved" in done.stderr
+    assert not (tmp_path / "run/results.jsonl").exists()
+    assert launched(toy, tmp_path, "pass").returncode == 0
+    assert kept(tmp_path / "run") == whole
+
+
+def observed(folder):
+    """The files of a folder that is being written."""
+    try:
+        return changes(folder)
+    except FileNotFoundError:
+        return None
+
+
+def run_until(command, folder, number, event):
+    """Start the run and send it the signal at its event-th change of a file, and a little later; returns what had changed last."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT)
+    before, seen, last = {}, 0, "nothing"
+    while process.poll() is None:
+        now = observed(folder)
+        if now is not None and now != before:
+            seen, last = seen + 1, ", ".join(sorted(name for name in {**before, **now} if before.get(name) != now.get(name))[:3])
+            before = now
+        if seen >= event:
+            time.sleep(random.Random(event).random() * 0.05)
+            process.send_signal(number)
+            break
+        time.sleep(0.0005)
+    return process.wait(), last, seen
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment(toy, tmp_path):
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    first, second = mixture(toy, folder / "phase2"), target(toy, folder / "phase3", model=folder / "phase2")
+    code = f"import run_intermediate, run_xtreme; run_intermediate.main({first!r}); run_xtreme.main({second!r})"
+    command = [sys.executable, "-c", code]
+    _, _, events = run_until(command, folder, signal.SIGKILL, 10**9)
+    whole, rng = kept(folder), random.Random(0)
+    assert len(whole) > 15
+    moments = [(signal.SIGKILL, event) for event in sorted(rng.sample(range(1, events), 20))]
+    moments += [(number, event) for number in (signal.SIGINT, signal.SIGTERM) for event in sorted(rng.sample(range(1, events), 4))]
+    print(f"\n{events} changes of files in an uninterrupted run")
+    for number, event in moments:
+        shutil.rmtree(folder)
+        folder.mkdir()
+        code, last, _ = run_until(command, folder, number, event)
+        again, reruns = subprocess.run(command, capture_output=True, text=True, cwd=ROOT), 1
+        assert again.returncode == 0, again.stderr[-2000:]
+        same = kept(folder) == whole
+        print(f"{signal.Signals(number).name} at change {event}, exit code {code}, after {last}: {'equal' if same else 'DIFFERENT'}", flush=True)
+        assert same, [name for name in {**kept(folder), **whole} if kept(folder).get(name) != whole.get(name)]
