@@ -198,7 +198,7 @@ def finished(job, record, args):
 
 
 def build_parser():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], epilog="Repositories and revisions: tasks.py.", allow_abbrev=False)
+    parser = argparse.ArgumentParser("download_data.py", description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("--tasks", nargs="+", required=True, metavar="TASK", help=f"all, or some of {' '.join([*TARGETS, *INTERMEDIATE])}")
     parser.add_argument("--output_dir", default="data", help="folder for xtreme/, intermediate/ and manifest.json (default: data)")
     parser.add_argument("--hub_root", help="a mirror of Hub repositories, <owner>/<name>/…, instead of the network")

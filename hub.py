@@ -8,6 +8,7 @@ A mirror (`hub_root`) holds a folder <owner>/<name> per repository, as huggingfa
 
 import gzip
 import json
+from contextlib import contextmanager
 from pathlib import Path
 
 from outputs import InputError
@@ -57,23 +58,33 @@ def find_files(folder, config, splits):
     return []
 
 
+@contextmanager
+def reading(file):
+    """One kind of error for a file that is cut short or of another kind; pyarrow's are ValueErrors or OSErrors."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (EOFError, KeyError, OSError, ValueError) as error:
+        raise InputError(f"{file}: cannot be read ({' '.join(str(error).split())[:120]}); download it again") from None
+
+
 def read_rows(files):
     """Yield the rows of parquet and JSON files as dicts, at most a batch in memory; labels of a ClassLabel stay numbers."""
     for file in files:
-        try:
+        with reading(file):
             if file.suffix == ".parquet":
                 for batch in _parquet(file).iter_batches(BATCH):
                     yield from batch.to_pylist()
             else:
                 yield from _json_rows(file)
-        except (ValueError, EOFError, OSError) as error:  # pyarrow's errors are ValueErrors or OSErrors
-            raise InputError(f"{file}: cannot be read ({' '.join(str(error).split())[:120]}); download it again") from None
 
 
 def _parquet(file):
     from pyarrow.parquet import ParquetFile
 
-    return ParquetFile(file)
+    with reading(file):
+        return ParquetFile(file)
 
 
 def _json_rows(file):
@@ -92,14 +103,12 @@ def read_list(files, column):
     import pyarrow.json
 
     for file in files:
-        try:
+        with reading(file):
             if file.suffix == ".parquet":
                 values = _parquet(file).read(columns=[column]).column(column)
             else:
                 options = pyarrow.json.ReadOptions(block_size=min(_size(file) + 2**16, 2**31 - 1))  # a line must fit into one block
                 values = pyarrow.json.read_json(file, options).column(column)
-        except (KeyError, ValueError, OSError) as error:
-            raise InputError(f"{file}: no column of lists {column!r} ({' '.join(str(error).split())[:120]}); download it again") from None
         for chunk in values.chunks:
             elements = chunk.flatten()
             for begin in range(0, len(elements), BATCH):
