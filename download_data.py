@@ -189,8 +189,8 @@ def finished(job, record, args):
     if not record or not any({**record, **source_of(job, hub)} == record for hub in job.sources):
         return False
     expected, firm = expected_rows(job.path.split("/", 1)[1])
-    complete = args.allow_partial or not firm or record["source_rows"] == expected
-    return complete and path.is_file() and digest(path) == record["sha256"]
+    complete = args.allow_partial or not firm or record.get("source_rows") == expected
+    return complete and path.is_file() and digest(path) == record.get("sha256")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -238,8 +238,8 @@ def read_manifest(path):
         return {"files": {}}
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        return {"files": dict(manifest["files"])}
-    except (OSError, KeyError, TypeError, ValueError):
+        return {"files": {path: dict(record) for path, record in manifest["files"].items()}}
+    except (AttributeError, OSError, KeyError, TypeError, ValueError):
         raise InputError(f"{path}: broken; remove it, finished files are then written again") from None
 
 

@@ -99,7 +99,8 @@ def _json_rows(file):
 
 
 def read_list(files, column):
-    """Yield the elements of a column of lists, over all rows. Arrow holds the column, Python a batch: BUCC's one row is 400,000 sentences."""
+    """Yield the elements of a column of lists, over all rows: BUCC's one row is 400,000 sentences. Python holds a batch; Arrow holds the column,
+    or with JSON the row (1 GB for Russian)."""
     import pyarrow.json
 
     for file in files:

@@ -465,10 +465,12 @@ def test_broken_files_and_manifests(own, tmp_path, capsys):
     (root / "mteb/BUCC/de-en/test.json.gz").write_bytes(b"no gzip")
     assert download(root, tmp_path / "out", tasks="bucc2018", languages="de") == 2
     (tmp_path / "out").mkdir(exist_ok=True)
-    (tmp_path / "out/manifest.json").write_text("[]")
-    assert download(root, tmp_path / "out", tasks="tatoeba", languages="de") == 2
+    for broken in ("[]", "{", '{"files": {"a": 1}}'):
+        (tmp_path / "out/manifest.json").write_text(broken)
+        assert download(root, tmp_path / "out", tasks="tatoeba", languages="de") == 2
     errors = capsys.readouterr().err.splitlines()
-    assert len(errors) == 3 and "cannot be read" in errors[0] and "download it again" in errors[1] and "manifest.json: broken" in errors[2]
+    assert len(errors) == 5 and "cannot be read" in errors[0] and "download it again" in errors[1]
+    assert all("manifest.json: broken" in error for error in errors[2:])
 
 
 def test_all_says_what_must_be_supplied_by_hand(mirror, tmp_path, monkeypatch, capsys):
