@@ -14,7 +14,7 @@ from hub import columns_of, label_names, read_list, read_rows
 from outputs import InputError
 from tasks import LANGUAGES
 
-# XTREME's rule (its third_party/ud-conversion-tools): a multi-word token has the first of these tags that one of its words has.
+# XTREME's rule (its conllu_to_conll.py): a multi-word token has the first of these tags that one of its words has.
 PRECEDENCE = "VERB NOUN PROPN PRON ADJ NUM ADV INTJ AUX ADP DET PART CCONJ SCONJ X PUNCT".split()
 PRECEDENCE_OF = {
     "es": "VERB AUX PRON ADP DET".split(),
