@@ -176,7 +176,8 @@ def describe_run(script, argv, name, args, training_args, origins, previous, par
     parent = {"path": source, "checkpoint": parent_hash, "command": before.get("command"), "seed": before.get("seed")}
     if Path(source).resolve() == Path(training_args.output_dir).resolve():
         parent = previous.get("parent", parent)  # predicting with the folder's own model
-    manifest = Path(args.data_dir or ".") / "manifest.json"
+    data = Path(args.data_dir or ".")  # download_data.py writes one manifest.json beside xtreme/ and intermediate/
+    manifest = next((folder / "manifest.json" for folder in (data, data.parent) if (folder / "manifest.json").exists()), None)
     history = previous.get("history", []) + ([{key: previous[key] for key in ("command", "started_at")}] if previous else [])
     return {
         "command": f"python {script} {shlex.join(mask_tokens(argv))}",
@@ -187,7 +188,7 @@ def describe_run(script, argv, name, args, training_args, origins, previous, par
         "arguments": vars(args),
         "training_arguments": {key: plain(value) for key, value in training_args.to_sanitized_dict().items()},
         "resolved": origins,
-        "data_manifest": sha256(manifest) if manifest.exists() else None,
+        "data_manifest": sha256(manifest) if manifest else None,
         "environment": environment(),
         "history": history,
         "started_at": now(),

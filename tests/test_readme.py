@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import arguments
+import download_data
 import perturb
 import plan
 import run_intermediate
@@ -36,18 +37,20 @@ def test_command_parses(tokens):
     elif script == "perturb.py":
         args = perturb.build_parser().parse_args(argv)
         assert args.list or (args.data_dir and args.output_dir and set(args.ops) <= perturb.OPERATIONS.keys())
+    elif script == "download_data.py":
+        assert download_data.check(download_data.build_parser().parse_args(argv))
     elif script == "metrics.py":
         assert submission.build_parser().parse_args(argv).predictions
 
 
 def test_readme_shows_commands_of_every_script():
     assert len(COMMANDS) >= 8
-    scripts = {"run_xtreme.py", "run_intermediate.py", "metrics.py", "perturb.py", "demo.sh", "tests/run.sh"}
+    scripts = {"download_data.py", "run_xtreme.py", "run_intermediate.py", "metrics.py", "perturb.py", "demo.sh", "tests/run.sh"}
     assert scripts <= {token for tokens in COMMANDS for token in tokens}
 
 
 def test_every_flag_in_the_readme_exists():
-    parsers = (run_xtreme, run_intermediate, submission, perturb)
+    parsers = (download_data, run_xtreme, run_intermediate, submission, perturb)
     known = {option for module in parsers for action in module.build_parser()._actions for option in action.option_strings}
     known |= {f"--{name}" for name in arguments.trainer_flags()} | {"--rounds", "--nproc_per_node", "--cov", "--text_dir", "--peers"}
     known |= {"--device", "--sizes"}
