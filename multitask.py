@@ -85,12 +85,12 @@ class MultiTaskModel(torch.nn.Module):
 
     def load_heads(self, folder, stored, tensors, tasks):
         """Heads of `tasks` from heads.safetensors, every tensor of them; InputError where they do not fit."""
+        known = dict(self._head_tensors(self.state_dict()))
         for task in tasks:
             if task not in stored or stored[task]["kind"] != self.kinds[task]:
                 raise InputError(f"--model_name_or_path {folder}: {HEADS_FILE} has no {self.kinds[task]} head {task}; train it with --do_train")
             own = {key: value for key, value in tensors.items() if key.startswith(f"{task}.")}
-            expected = dict(self._head_tensors(self.state_dict()))
-            if {key: value.shape for key, value in own.items()} != {key: expected[key].shape for key in expected if key.startswith(f"{task}.")}:
+            if {key: value.shape for key, value in own.items()} != {key: known[key].shape for key in known if key.startswith(f"{task}.")}:
                 raise InputError(f"{folder}/{HEADS_FILE}: the weights of {task} do not fit the model; train the phase again")
             head = self.heads[f"{task}_head"]
             head.load_state_dict({key.removeprefix(f"{task}."): value for key, value in own.items()}, strict=False)

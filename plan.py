@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 from arguments import nearest, truthy
-from heads import path_of
+from heads import limit, path_of
 from outputs import InputError
 from tasks import INTERMEDIATE, LANGUAGES, MASKED_LM, NINE, Defaults, Task
 
@@ -167,10 +167,6 @@ def read_rows(plan, args, training_args, trained):
         if unlabeled:
             raise InputError(f"{name}: its files have no labels to train or select on; use the labeled ones")
     return rows
-
-
-def limit(rows, number):
-    return rows if number is None else rows.select(range(min(number, len(rows))))
 
 
 def join_languages(rows, sizes):

@@ -24,11 +24,11 @@ from pathlib import Path
 
 from arguments import DECISIVE, Parser, check_smoothing, log_settings, nearest, parse, set_up_logging
 from arguments import task_defaults, trainer_arguments, trainer_origins, truthy
-from heads import Settings
+from heads import Settings, limit
 from outputs import InputError, Results, check_folder, checkpoint_hash, describe_run, now, plain, save_metrics, sha256
 from outputs import aligned, write_card, write_json
 from recovery import Failure, guarded, resume_point, stop_requested, stopped, take_folder
-from plan import EXTRA_KINDS, check_files, label_names, limit, make_plan, read_rows, source_files
+from plan import EXTRA_KINDS, check_files, label_names, make_plan, read_rows, source_files
 from tasks import INTERMEDIATE
 
 logger = logging.getLogger("xtreme")

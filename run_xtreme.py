@@ -23,7 +23,7 @@ from pathlib import Path
 
 from arguments import DECISIVE, Parser, check_smoothing, log_settings, nearest, parse, parse_conditions, set_up_logging
 from arguments import task_defaults, trainer_arguments, trainer_origins, truthy
-from heads import Settings
+from heads import Settings, limit
 from outputs import InputError, Results, check_folder, checkpoint_hash, describe_run, now, plain, save_metrics, sha256, table, write_card, write_json
 from recovery import Failure, guarded, resume_point, stop_requested, stopped, take_folder
 from tasks import LANGUAGES, TARGETS
@@ -241,10 +241,6 @@ def read_rows(task, head, args, training_args, cells):
             if task.head == "retrieval" and "dev_gold" in task.files and ("dev", language) not in rows:
                 rows["dev", language] = head.read(task, args.data_dir, "dev", language)  # clean: the threshold is not tuned on noise
     return rows
-
-
-def limit(rows, number):
-    return rows if number is None else rows.select(range(min(number, len(rows))))
 
 
 def training_identity(task, args, training_args, settings, parent_hash):

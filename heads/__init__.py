@@ -49,6 +49,11 @@ def path_of(task, data_dir, split, language):
     return paths
 
 
+def limit(rows, number):
+    """The first `number` rows of a Dataset, all where it is None."""
+    return rows if number is None else rows.select(range(min(number, len(rows))))
+
+
 def read_text(path):
     """Whole file as text; errors name the first line that is not UTF-8."""
     try:
