@@ -1,10 +1,11 @@
-"""The figures of one task's scores: score by noise level, points lost per language, clean against noisy. Copy with report_parts.py, tasks.py.
+"""The figures of one task: score by noise level, points lost per language, clean against noisy.
+
+Copy with report_panels.py, report_parts.py and tasks.py.
 
     for figure in figures(scores, {"English": ["en"], "Latin": ["de", "sw"], "non-Latin": ["hi", "ru"]}):
         Path(f"{figure.name}.svg").write_text(figure.svg)
 
-What is plotted is computed by panel(), noisy_mean(), group_means() and gaps(), which draw nothing. In all of them a missing
-score (NaN) never enters a mean: an average is over the languages that every compared setting has. Needs numpy and matplotlib.
+What is plotted comes from report_panels.py. Needs numpy and matplotlib.
 """
 
 import io
@@ -41,9 +42,6 @@ def figures(scores, groups):
         return [slopes(scores, groups), levels(scores, groups), *heat_maps(scores)]
 
 
-# How it is drawn
-
-
 def apart(values, gap):
     """Positions as near to `values` as can be with at least `gap` between neighbors, in the order of `values`."""
     order = np.argsort(values, kind="stable")
@@ -77,26 +75,34 @@ def levels(scores, groups):
     blocks = [names[start : start + across] for start in range(0, len(names), across)]
     labels = [brief(setting) for setting in part.settings]
     abreast = max(1, int(WIDTH / (0.55 + 0.075 * max(map(len, labels)))))
-    top, row = 0.25 + 0.19 * -(-len(labels) // abreast), 1.75
-    height = top + row * len(blocks) * len(groups) + 0.35
+    top, row = 0.2 + 0.19 * -(-len(labels) // abreast), 1.6
+    between = 0.4  # inches more below each block, for its own x axis
+    height = top + (row * len(groups) + between) * len(blocks)
     canvas = Canvas(figsize=(WIDTH, height))
     handles = [Line2D([], [], label=label, **look(index)) for index, label in enumerate(labels)]
     canvas.legend(handles=handles, loc="upper left", bbox_to_anchor=(0.05, 1), ncols=abreast, frameon=False, handlelength=2.8)
     for line, (block, group) in enumerate((block, group) for block in blocks for group in groups):
+        last = (line + 1) % len(groups) == 0
+        bottom = height - top - row * (line + 1) - between * (line // len(groups)) + 0.02
         for column, name in enumerate(block):
-            box = (0.68 + column * (WIDTH - 0.7) / across, height - top - row * (line + 1) + 0.3, (WIDTH - 0.7) / across - 0.18, row - 0.72)
-            axes = canvas.add_axes([box[0] / WIDTH, box[1] / height, box[2] / WIDTH, box[3] / height])
+            axes = place(canvas, 0.68 + column * (WIDTH - 0.7) / across, bottom, (WIDTH - 0.7) / across - 0.18, row - 0.52)
             draw_panel(axes, panels[name, group], steps, limits([panels[other, group] for other in names]))
             axes.set_title(f"{name}\n{coverage(panels[name, group])}", loc="left", linespacing=1.3)
-            axes.tick_params(labelleft=column == 0)
+            axes.tick_params(labelleft=column == 0, labelbottom=last)
             axes.set_ylabel(f"{group}\n{part.metric}, percent" if column == 0 else "")
-            axes.set_xlabel("level (0 = clean)")
+            axes.set_xlabel("level (0 = clean)" if last else "")
     caption = (
-        f"{part.metric} in percent against the level of noise, 0 being clean text, averaged over the languages of each group that have clean and all "
-        f"levels in every setting drawn. {left_out(scores, part)}Bands are the standard deviation over seeds, averaged over languages, where there are "
-        "several seeds; replicates of a condition are averaged. Numbers: the tables' CSV files."
+        f"{part.metric.capitalize()} in percent against the level of noise, 0 being clean text, averaged over the languages of each group that have "
+        f"clean and all levels in every setting drawn. {left_out(scores, part)}Bands are the standard deviation over seeds, averaged over "
+        "languages, where there are several seeds; replicates of a condition are averaged. Numbers: the tables' CSV files."
     )
-    return finish(canvas, f"{scores.task}-levels", f"{scores.task}: score by noise level", caption, levels_in_words(part, panels, groups))
+    return finish(canvas, f"{scores.task}-levels", "Score by noise level", caption, levels_in_words(part, panels, groups))
+
+
+def place(canvas, left, bottom, width, height):
+    """Axes in inches from the canvas's lower left corner."""
+    across, up = canvas.get_size_inches()
+    return canvas.add_axes([left / across, bottom / up, width / across, height / up])
 
 
 def draw_panel(axes, one, steps, y_limits):
@@ -137,23 +143,23 @@ def slopes(scores, groups):
     labels = [brief(setting) for setting in part.settings]
     room = 0.35 + 0.075 * (5 + max(map(len, labels)))  # inches for the labels at the right
     across = max(1, min(len(groups), int(WIDTH / (1.6 + room))))
-    lines, row = -(-len(groups) // across), 2.9
+    lines, row = -(-len(groups) // across), 2.8
     canvas = Canvas(figsize=(WIDTH, row * lines))
     ends = {group: np.array([clean, noisy]) for group, (clean, noisy, _) in found.items()}
     span = max([np.nanmax(both) - np.nanmin(both) for both in ends.values() if not np.isnan(both).all()], default=1) * 1.16 + 1
     for number, (group, (clean, noisy, languages)) in enumerate(found.items()):
-        left, bottom = 0.62 + (number % across) * WIDTH / across, row * (lines - 1 - number // across) + 0.35
-        axes = canvas.add_axes([left / WIDTH, bottom / (row * lines), (WIDTH / across - 0.62 - room) / WIDTH, (row - 0.85) / (row * lines)])
+        left, bottom = 0.62 + (number % across) * WIDTH / across, row * (lines - 1 - number // across) + 0.3
+        axes = place(canvas, left, bottom, WIDTH / across - 0.62 - room, row - 0.75)
         axes.set_title(f"{group}\n{coverage(Panel([], clean, noisy, languages, len(groups[group])))}", loc="left", linespacing=1.3)
         axes.set_ylabel(f"{part.metric}, percent")
         draw_slopes(axes, clean, noisy, labels, span)
     caption = (
-        f"{part.metric} in percent on clean text and its mean under noise (the mean over operations of the mean over levels), averaged over languages; "
-        f"an operation counts for a language where every setting drawn has it. {left_out(scores, part)}All panels span the same number of points, so "
-        "slopes compare between them."
+        f"{part.metric.capitalize()} in percent on clean text and its mean under noise (the mean over operations of the mean over levels), averaged "
+        f"over languages; an operation counts for a language where every setting drawn has it. {left_out(scores, part)}All panels span the same "
+        "number of points, so slopes compare between them."
     )
     words = [f"{group}: {slope_in_words(part, *found[group][:2])}" for group in groups]
-    return finish(canvas, f"{scores.task}-slopes", f"{scores.task}: clean against noisy", caption, f"{part.metric}, percent. {' '.join(words)}")
+    return finish(canvas, f"{scores.task}-slopes", "Clean against noisy", caption, f"{part.metric}, percent. {' '.join(words)}")
 
 
 def draw_slopes(axes, clean, noisy, labels, span):
@@ -168,12 +174,13 @@ def draw_slopes(axes, clean, noisy, labels, span):
     axes.set_ylim(middle - span / 2, middle + span / 2)
     axes.grid(axis="y", color=INK, alpha=0.15, linewidth=0.6)
     height = axes.figure.get_figheight() * axes.get_position().height  # inches
-    for index, place in zip(drawn, apart(noisy[drawn], 0.155 * span / height)):
+    inch = 1.16 / (axes.figure.get_figwidth() * axes.get_position().width)  # in x
+    for index, level in zip(drawn, apart(noisy[drawn], 0.155 * span / height)):
         style = look(index)
         axes.plot([0, 1], [clean[index], noisy[index]], clip_on=False, **style)
-        axes.plot([1.08, 1.16], [noisy[index], place], color=style["color"], linewidth=0.8, clip_on=False)
+        axes.plot([1 + 0.06 * inch, 1 + 0.24 * inch], [noisy[index], level], color=style["color"], linewidth=0.8, clip_on=False)
         weight = "bold" if index == 0 else "normal"
-        axes.text(1.19, place, f"{noisy[index]:.1f} {labels[index]}", va="center_baseline", fontweight=weight)
+        axes.text(1 + 0.28 * inch, level, f"{noisy[index]:.1f} {labels[index]}", va="center_baseline", fontweight=weight)
 
 
 def heat_maps(scores):
@@ -188,46 +195,43 @@ def heat_maps(scores):
     for index, name in zip(drawn, names):
         setting, values = scores.settings[index], lost[index][order]
         caption = (
-            f"{setting}: points of {scores.metric} lost from clean text to each operation and level, one language per row, ordered by script; negative "
-            "is a gain. Hatched cells have no score: the operation does not apply to the language, or the cell is missing. Colors mean the same in "
-            f"all maps of the task.{' No map for ' + listed(missing) + '; the numbers are in the CSV files.' if missing else ''}"
+            f"{setting}: points of {scores.metric} lost from clean text to each operation and level, one language per row, ordered by script; "
+            "negative is a gain. Hatched cells have no score: the operation does not apply to the language, or the cell is missing. Colors mean "
+            f"the same in all maps of the task.{' No map for ' + listed(missing) + '; the numbers are in the CSV files.' if missing else ''}"
         )
         canvas = draw_map(values, columns, [scores.languages[row] for row in order], scale)
         words = map_in_words(setting, values, columns, [scores.languages[row] for row in order])
-        found.append(finish(canvas, f"{scores.task}-lost-{name}", f"{scores.task}: points lost, {setting}", caption, words))
+        found.append(finish(canvas, f"{scores.task}-lost-{name}", f"Points lost: {setting}", caption, words))
     return found
 
 
 def draw_map(values, columns, codes, scale):
     """`values` [languages, columns] as colored cells with numbers, in blocks of whole operations one below the other."""
-    many = len(columns) > 14
-    cell, line = (0.24 if many else 0.42), 0.175  # inches; with many columns numbers are rounded to whole points to fit
-    blocks, width = split(columns, 26 if many else 14), WIDTH
-    heights = [line * len(codes) + 0.95 for _ in blocks]
-    total = sum(heights) + 0.6
-    canvas, bottom = Canvas(figsize=(width, total)), total
-    for block, height in zip(blocks, heights):
-        bottom -= height
-        axes = canvas.add_axes([0.85 / width, (bottom + 0.3) / total, cell * len(block) / width, line * len(codes) / total])
+    blocks, line, left = split(columns, 15), 0.175, 0.85  # inches
+    cell = min(0.42, (WIDTH - left) / max(map(len, blocks)))
+    row = line * len(codes) + 0.85
+    canvas = Canvas(figsize=(max(5.4, left + cell * max(map(len, blocks))), row * len(blocks) + 0.5))
+    for number, block in enumerate(blocks):
+        axes = place(canvas, left, 0.9 + row * (len(blocks) - 1 - number), cell * len(block), line * len(codes))
         shown = values[:, [columns.index(column) for column in block]]
         axes.imshow(np.ma.masked_invalid(shown), cmap="cividis_r", norm=scale, aspect="auto", interpolation="none")
         axes.patch.set(facecolor="#8A8F9840", hatch="////", edgecolor=INK, linewidth=0)
-        draw_cells(axes, shown, scale, "{:.0f}" if many else "{:.1f}")
+        draw_cells(axes, shown, scale)
         label_map(axes, block, codes)
-    bar = canvas.add_axes([0.85 / width, 0.42 / total, 2.2 / width, 0.1 / total])
+    bar = place(canvas, left, 0.38, 2.2, 0.1)
     canvas.colorbar(matplotlib.cm.ScalarMappable(scale, "cividis_r"), cax=bar, orientation="horizontal", label="points lost (clean minus noisy)")
     patch = Patch(facecolor="#8A8F9840", hatch="////", edgecolor=INK, linewidth=0.4, label="no score (n/a)")
-    canvas.legend(handles=[patch], loc="lower left", bbox_to_anchor=(3.3 / width, 0.3 / total), frameon=False)
+    bar.legend(handles=[patch], loc="center left", bbox_to_anchor=(1.15, 0.5), frameon=False)
     return canvas
 
 
-def draw_cells(axes, values, scale, form):
+def draw_cells(axes, values, scale):
     """The numbers, dark or light by the color below, whatever the page's."""
     colors = matplotlib.colormaps["cividis_r"](scale(values))
     light = colors[..., :3] @ [0.299, 0.587, 0.114] > 0.45
     for row, column in zip(*np.nonzero(~np.isnan(values))):
         color = "#000000" if light[row, column] else "#ffffff"
-        axes.text(column, row, form.format(values[row, column] + 0.0), ha="center", va="center_baseline", color=color)
+        axes.text(column, row, f"{values[row, column]:.1f}", ha="center", va="center_baseline", color=color)
 
 
 def label_map(axes, block, codes):
@@ -241,7 +245,7 @@ def label_map(axes, block, codes):
     for start in [index for index, (name, _) in enumerate(block) if index == 0 or block[index - 1][0] != name]:
         name = block[start][0]
         size = sum(other == name for other, _ in block)
-        axes.text(start - 0.4, -0.75, name, rotation=0 if size > 2 else 30, ha="left", va="bottom")
+        axes.text(start - 0.45, -0.75, brief(name, 7 * size), ha="left", va="bottom")
         if start:
             axes.axvline(start - 0.5, color="#ffffff", linewidth=2)
     for row in [index for index, new in enumerate(first) if new and index]:
@@ -249,11 +253,11 @@ def label_map(axes, block, codes):
 
 
 def split(columns, most):
-    """Blocks of at most `most` columns that keep the levels of an operation together."""
-    blocks = [[]]
+    """Blocks of about equal size, at most `most` columns, that keep the levels of an operation together."""
+    blocks, size = [[]], len(columns) / -(-len(columns) // most)
     for operation in dict.fromkeys(name for name, _ in columns):
         own = [column for column in columns if column[0] == operation]
-        if blocks[-1] and len(blocks[-1]) + len(own) > most:
+        if blocks[-1] and (len(blocks[-1]) + len(own) > most or len(blocks[-1]) >= size):
             blocks.append([])
         blocks[-1] += own
     return blocks
@@ -300,8 +304,8 @@ def slope_in_words(part, clean, noisy):
 def map_in_words(setting, values, columns, codes):
     worst, best = (np.unravel_index(pick(values), values.shape) for pick in (np.nanargmax, np.nanargmin))
     ends = [f"{codes[row]} under {'-'.join(columns[column])}, {values[row, column]:.1f}" for row, column in (worst, best)]
-    empty = int(np.isnan(values).sum())
-    return f"Points lost by {setting}: median {np.nanmedian(values):.1f}; most for {ends[0]}; least for {ends[1]}; {empty} of {values.size} cells n/a."
+    middle, empty = np.nanmedian(values), int(np.isnan(values).sum())
+    return f"Points lost by {setting}: median {middle:.1f}; most for {ends[0]}; least for {ends[1]}; {empty} of {values.size} cells n/a."
 
 
 def file_names(texts):
@@ -320,5 +324,7 @@ def finish(canvas, name, title, caption, alternative):
     canvas.savefig(image, format="png", dpi=150, facecolor="white", metadata={"Software": None})
     svg = text.getvalue()
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
+    svg = re.sub(r"\s*<defs>\s*<style.*?</style>\s*</defs>", "", svg, count=1, flags=re.S)  # within a page it would hold for all of it
+    svg = svg.replace("<svg ", '<svg style="stroke-linejoin: round; stroke-linecap: butt" ', 1)
     svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg)
     return Figure(name, title, caption, alternative, svg, image.getvalue())

@@ -15,16 +15,18 @@ from report_figures import INK
 from report_parts import Cell
 
 STYLE = """
-:root { color-scheme: light dark; --paper: #fdfdfb; --ink: #1b2733; --soft: #55616d; --line: #d9dde0; --tint: #f1f3f2; --link: #0b559f; --warn: #93360a }
+:root { color-scheme: light dark; --paper: #fdfdfb; --ink: #1b2733; --soft: #55616d; --line: #d9dde0; --tint: #f1f3f2 }
+:root { --serif: Charter, "Bitstream Charter", "Sitka Text", Cambria, Georgia, serif }
+:root { --link: #0b559f; --warn: #93360a; --sans: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif }
 @media (prefers-color-scheme: dark) {
   :root { --paper: #12181e; --ink: #e6eaed; --soft: #a3afb9; --line: #35404a; --tint: #1b232b; --link: #8dc3ff; --warn: #ffb38a }
 }
 * { box-sizing: border-box }
 html { scroll-padding-top: 1rem; -webkit-text-size-adjust: 100% }
-body { margin: 0; background: var(--paper); color: var(--ink); font: 1rem/1.6 Charter, "Bitstream Charter", "Sitka Text", Cambria, Georgia, serif }
+body { margin: 0; background: var(--paper); color: var(--ink); font: 1rem/1.6 var(--serif) }
 main { max-width: 52rem; margin: 0 auto; padding: 2.5rem 1.25rem 5rem; overflow-wrap: anywhere }
-nav, table, figure, summary, .files, .hint, .source, button { font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif }
-h1, h2, h3, h4 { line-height: 1.25; font-weight: 600; text-wrap: balance }
+nav, table, figure, .files, .hint, .source, button { font-family: var(--sans) }
+h1, h2, h3, h4 { font-family: var(--serif); line-height: 1.25; font-weight: 600; text-wrap: balance }
 h1 { font-size: 2rem; margin: 0 0 1.5rem }
 h2 { font-size: 1.5rem; margin: 3.5rem 0 1rem; padding-top: .75rem; border-top: 1px solid var(--line) }
 h3 { font-size: 1.15rem; margin: 2.25rem 0 .5rem }
@@ -41,22 +43,22 @@ nav a { display: inline-block; padding: .15rem 0; text-decoration: none }
 nav a:hover { text-decoration: underline }
 .scroll { overflow-x: auto; container-type: inline-size; margin: .75rem 0 .5rem }
 .tall { max-height: 85vh; overflow-y: auto }
-table { border-collapse: separate; border-spacing: 0; font-size: .875rem; line-height: 1.35; font-variant-numeric: tabular-nums }
+table { border-collapse: separate; border-spacing: 0; font-size: .875rem; line-height: 1.25rem; font-variant-numeric: tabular-nums }
 caption { text-align: left; color: var(--soft); padding-bottom: .6rem }
 caption span { display: block; position: sticky; left: 0; width: 100cqi; max-width: 100cqi }
-th, td { padding: .3rem .7rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line) }
+th, td { padding: 5px 11px; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line) }
 th { font-weight: 600; background: var(--paper) }
-thead th { border-bottom: 1.5px solid var(--ink); border-top: 1.5px solid var(--ink); vertical-align: bottom }
+thead th { border-bottom: 1px solid var(--ink); border-top: 1px solid var(--ink); vertical-align: bottom }
 .tall thead th { position: sticky; top: 0; z-index: 1 }
-tbody tr:last-child > * { border-bottom: 1.5px solid var(--ink) }
+tbody tr:last-child > * { border-bottom: 1px solid var(--ink) }
 tbody th { font-weight: 400 }
 th:first-child { position: sticky; left: 0; text-align: left; z-index: 1 }
 .tall thead th:first-child { z-index: 2 }
 td.t, th.t { text-align: left }
-td.t { white-space: normal; min-width: 8rem }
+td.t { white-space: normal; min-width: 12rem }
 tbody tr:hover > * { background: var(--tint) }
-td a { color: inherit; text-decoration: none }
-td a:hover { color: var(--link); text-decoration: underline }
+td a, tbody th a { color: inherit; text-decoration: underline dotted var(--line) 1px }
+td a:hover, tbody th a:hover { color: var(--link); text-decoration: underline }
 th button { all: unset; cursor: pointer; font-weight: 600 }
 th button:focus-visible { outline: 2px solid var(--link); outline-offset: 2px }
 th button::after { content: "\\2195"; color: var(--soft); padding-left: .25em; font-weight: 400 }
@@ -76,8 +78,10 @@ figcaption { color: var(--soft); line-height: 1.45 }
 .source p { margin: .5rem 0 .25rem }
 .note { color: var(--warn); font-weight: 600 }
 .code { position: relative }
-pre { margin: 0 0 .5rem; padding: .6rem 4.5rem .6rem .75rem; background: var(--tint); font: .8125rem/1.45 ui-monospace, Menlo, Consolas, monospace; white-space: pre-wrap }
-.code button { position: absolute; top: .4rem; right: .4rem; font-size: .75rem; padding: .15rem .5rem; color: var(--ink); background: var(--paper); border: 1px solid var(--soft); border-radius: 3px; cursor: pointer }
+pre { margin: 0 0 .5rem; padding: .6rem 4.5rem .6rem .75rem; background: var(--tint); white-space: pre-wrap }
+code { font: .8125rem/1.45 ui-monospace, Menlo, Consolas, monospace }
+.code button { position: absolute; top: .4rem; right: .4rem; font-size: .75rem; padding: .15rem .5rem; cursor: pointer }
+.code button { color: var(--ink); background: var(--paper); border: 1px solid var(--soft); border-radius: 3px }
 dt { font-weight: 600 }
 dd { margin: 0 0 .75rem 1.25rem }
 @media (min-width: 76rem) {
@@ -87,7 +91,7 @@ dd { margin: 0 0 .75rem 1.25rem }
   nav ul ul { display: block; margin-bottom: .5rem }
 }
 @media print {
-  :root { color-scheme: light; --paper: #fff; --ink: #000; --soft: #333; --line: #bbb; --tint: #f4f4f4; --link: #000; --warn: #7a2600 }
+  :root { color-scheme: light; --paper: #fff; --ink: #000; --soft: #333; --line: #bbb; --tint: #f4f4f4; --link: #000; --warn: #000 }
   @page { margin: 14mm 12mm }
   @page wide { size: A4 landscape; margin: 12mm }
   body { display: block; font-size: 10pt }
@@ -95,9 +99,11 @@ dd { margin: 0 0 .75rem 1.25rem }
   main { max-width: none; padding: 0 }
   .scroll, .tall { overflow: visible; max-height: none; container-type: normal }
   .wide { page: wide }
-  table { font-size: var(--print) }
+  table { font-size: var(--print); min-width: 100% }
+  table a { text-decoration: none !important }
   caption span { position: static; width: auto; max-width: none; font-size: 8.5pt }
-  th, td { white-space: normal; padding: .15em .35em; position: static !important }
+  th, td { white-space: normal; line-height: 1.35; padding: .15em .35em; position: static !important; background: none !important }
+  th button { display: contents }
   td.t { min-width: 0 }
   thead { display: table-header-group }
   tr, figure, pre, .source p { break-inside: avoid }
@@ -236,10 +242,11 @@ def table_block(table, known):
     name, numbers = identifier(table.name), numeric(table)
     heads = "".join(f'<th scope="col"{"" if is_number else KIND_TEXT}>{escape(words)}</th>' for words, is_number in zip(table.header, numbers))
     rows = "\n".join(f"<tr>{''.join(table_cell(cell, i, numbers[i], known) for i, cell in enumerate(row))}</tr>" for row in table.rows)
-    wide, tall = " wide" * (len(table.header) > 10), " tall" * (len(table.rows) > 25)
+    landscape, size = on_paper(table)
+    wide, tall = " wide" * landscape, " tall" * (len(table.rows) > 25)
     box = f"""<p class="hint">Scroll sideways for more columns &rarr;</p>
 <div class="scroll{tall}" tabindex="0" role="region" aria-label="{escape(table.title)}">
-<table style="--print: {print_size(table):.1f}pt">
+<table style="--print: {size:.1f}pt">
 <caption><span>{escape(table.caption)}</span></caption>
 <thead><tr>{heads}</tr></thead>
 <tbody>
@@ -268,12 +275,16 @@ def table_cell(cell, column, is_number, known):
     return f"<td{data}{'' if is_number else KIND_TEXT}>{words}</td>"
 
 
-def print_size(table):
-    """Font size in points at which the table fits on a page, breaking lines within cells; at most 8.5."""
+def on_paper(table):
+    """(whether the table is printed in landscape, its font size in points, at most 8.5): as it fits on A4."""
     rows = [table.header, *([text(cell) for cell in row] for row in table.rows)]
-    longest = [max(len(word) for row in rows for word in (row[column].split() or [""])) for column in range(len(table.header))]
-    width = 770 if len(table.header) > 10 else 525  # points of an A4 page's text, landscape or portrait
-    return min(8.5, width / sum(0.58 * length + 0.75 for length in longest))
+    columns = range(len(table.header))
+    whole = sum(0.58 * max(len(row[column]) for row in rows) + 0.75 for column in columns)  # width in units of the font size
+    broken = sum(0.58 * max(len(word) for row in rows for word in row[column].split() or [""]) + 0.75 for column in columns)
+    portrait, landscape = 525, 770  # points of text
+    if portrait / whole >= 6.5:
+        return False, min(8.5, portrait / whole)
+    return True, min(8.5, max(landscape / whole, min(6, landscape / broken)))  # cells break into lines where 6 points are too large
 
 
 def file_links(folder, name, kinds):
