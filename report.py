@@ -31,7 +31,7 @@ class Parser(argparse.ArgumentParser):
 def build_parser():
     parser = Parser(prog="report.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     add = parser.add_argument
-    add("--runs", nargs="+", action="extend", required=True, metavar="[NAME=]DIR", help="folders of runs; NAME= (also with a pattern) names their setting")
+    add("--runs", nargs="+", action="extend", required=True, metavar="[NAME=]DIR", help="folders of runs; NAME= names their setting")
     add("--baseline", nargs="+", action="extend", required=True, metavar="DIR", help="the runs that others are compared with, one setting per task")
     add("--output_dir", required=True, help="folder of the report")
     add("--title", default="Robustness of cross-lingual transfer")

@@ -77,9 +77,7 @@ def plan_study(task, baseline, runs):
 
     Raises InputError where nothing is left of a setting or of the languages.
     """
-    whole = {run.setting for run in runs if not run.collapsed}
-    lost = [run.setting for run in runs if run.setting not in whole]
-    if baseline in lost:
+    if all(run.collapsed for run in runs if run.setting == baseline):
         raise InputError(f"{task}: all runs of the baseline {baseline} collapsed; train it with other seeds or a lower learning rate")
     kept = [run for run in runs if not run.collapsed]
     names = list(dict.fromkeys(condition for run in kept for _, condition in run.scores if condition != "clean"))
@@ -92,7 +90,7 @@ def plan_study(task, baseline, runs):
             conditions = [known[name] for name in names if has(study, language, name)]
             found.append((language, conditions))
     if not found:
-        raise InputError(f"{task}: no language has scores under the condition clean in all {len(kept)} runs; predict it with --conditions clean=DIR")
+        raise InputError(f"{task}: no language has scores under the condition clean in all {len(kept)} runs; predict clean=DIR too")
     return study, found
 
 
@@ -112,8 +110,9 @@ def has(study, language, condition):
             return False
     lacking = [str(run.folder) for run in study.runs if not run.scores.get((language, condition))]
     if lacking:
-        unlabeled = any((language, condition) in run.scores for run in study.runs)
-        study.missing.append((language, condition, "no labels" if unlabeled else "all runs" if len(lacking) == len(study.runs) else ", ".join(lacking)))
+        unlabeled = any((language, condition) in run.scores and not run.scores[language, condition] for run in study.runs)
+        where = "all runs" if len(lacking) == len(study.runs) else ", ".join(lacking)
+        study.missing.append((language, condition, f"{where} (no labels)" if unlabeled else where))
     return not lacking
 
 
@@ -135,8 +134,8 @@ def measure(study, language, conditions, resamples, seed):
     weights = quantity_weights(study, conditions)  # [1 + conditions, quantities]
     again = resampled(sums, score, resamples, seed)  # [resamples, runs, 1 + conditions]
     records = [run.about.get("conditions", {}) for run in study.runs]
-    rates = [next((r[name]["realised"][language] for r in records if language in r.get(name, {}).get("realised", {})), np.nan) for name, _, _ in conditions]
-    rates = np.array(rates, dtype=float)
+    reached = [[record.get(name, {}).get("realised", {}).get(language, np.nan) for record in records] for name, _, _ in conditions]
+    rates = np.array([next((rate for rate in of if np.isfinite(rate)), np.nan) for of in reached])
     to_wrong, to_right = flips(flags[:, 0], flags[:, 1:])
     return Measured(
         conditions, rates, scores, to_wrong, to_right, worst_of(flags[:, 1:], conditions), slopes(scores[:, 0], scores[:, 1:], rates, conditions),
@@ -153,9 +152,7 @@ def gather(study, language, names, columns, right):
     first = parts[0]
     if "id" in first and any(len(part["id"]) != len(first["id"]) or (part["id"] != first["id"]).any() for part in parts):
         if study.task != "bucc2018":
-            index = next(i for i, part in enumerate(parts) if len(part["id"]) != len(first["id"]) or (part["id"] != first["id"]).any())
-            raise InputError(f"{study.runs[index // len(names)].folder}: {study.task} {language} {names[index % len(names)]} has other examples than "
-                             f"{study.runs[0].folder}; predict both from the same data")  # fmt: skip
+            raise InputError(f"{study.task} {language}: the ids in scores/ differ between runs or conditions; predict all from the same data")
         parts = aligned(parts)
     examples = len(next(iter(parts[0].values())))
     _, cluster = np.unique(parts[0]["paragraph"], return_inverse=True) if "paragraph" in first else (None, np.arange(examples))
@@ -220,12 +217,14 @@ def language_groups(codes):
     known = [code for code in codes if code in LANGUAGES]
     found = {"all languages": codes, "all but English": [code for code in codes if code != "en"]}
     latin = [code for code in known if LANGUAGES[code].script == "Latn"]
-    found |= {"Latin script": latin, "Latin but English": [code for code in latin if code != "en"], "non-Latin scripts": [c for c in known if c not in latin]}
+    others = [code for code in known if code not in latin]
+    found |= {"Latin script": latin, "Latin but English": [code for code in latin if code != "en"], "non-Latin scripts": others}
     for title, key in (("script", "script"), ("family", "family")):
         for value in dict.fromkeys(getattr(LANGUAGES[code], key) for code in known):
             found[f"{title} {value}"] = [code for code in known if getattr(LANGUAGES[code], key) == value]
-    for code in known:
+    for code in sorted(known, key=lambda code: -LANGUAGES[code].cc100_gib):
         found.setdefault(f"pretraining text {resource_class(code)}", []).append(code)
+    for code in known:
         found.setdefault("seen in pretraining" if LANGUAGES[code].in_xlmr else "unseen in pretraining", []).append(code)
     return {title: of for title, of in found.items() if of}
 

@@ -21,6 +21,7 @@ from report_statistics import statistic
 from tasks import TARGETS
 
 OWN = ("--seed", "--output_dir", "--model_name_or_path", "--data_seed", "--disable_tqdm")  # flags in which runs of one setting differ
+REMEDY = "remove the file and run the command of run.json again"
 CONSTANT = 0.99  # share of one prediction in English from which a run counts as collapsed
 
 
@@ -100,14 +101,14 @@ def read_scores(run):
         for number, line in enumerate(lines, start=1):
             try:
                 row = json.loads(line)
-                cell, metric, value, size = (row["language"], row["condition"]), row["metric"], row["value"], (row["n"], row.get("data"))
+                cell, metric, value = (row["language"], row["condition"]), row["metric"], row["value"]
+                size = row["n"], row.get("data")
                 if row["task"] != run.task or not isinstance(value, (int, float, type(None))):
                     raise ValueError
             except (KeyError, TypeError, ValueError):
-                raise InputError(f"{path}, line {number}: broken: {line.strip()[:80]!r}; remove the file and run the command of run.json again") from None
+                raise InputError(f"{path}, line {number}: broken: {line.strip()[:80]!r}; {REMEDY}") from None
             if (cell, metric) in seen:
-                where = f"lines {seen[cell, metric]} and {number}"
-                raise InputError(f"{path}, {where}: {cell[0]} {cell[1]} {metric} twice; remove the file and run the command of run.json again")
+                raise InputError(f"{path}, lines {seen[cell, metric]} and {number}: {cell[0]} {cell[1]} {metric} twice; {REMEDY}")
             seen[cell, metric] = number
             run.sizes[cell] = size
             run.scores.setdefault(cell, {}).update({metric: value} if metric else {})
@@ -149,12 +150,20 @@ def check_baseline(runs, base):
             raise InputError(f"--baseline: runs of {run.task} in two settings, {both}; name one of them, the other goes into --runs")
     for run in runs.values():
         if run.task not in found:
-            raise InputError(f"{run.folder}: a run of {run.task}, for which --baseline has none (only {' '.join(found)}); add one or leave this run out")
+            have = f"for which --baseline has none (only {' '.join(found)})"
+            raise InputError(f"{run.folder}: a run of {run.task}, {have}; add one or leave this run out")
     others = {run.task for path, run in runs.items() if path not in base}
     lonely = [task for task in found if others and task not in others]
     if lonely:
-        raise InputError(f"--baseline: runs of {lonely[0]}, but --runs has none (only {' '.join(sorted(others))}); different tasks cannot be compared")
+        have = f"--runs has none (only {' '.join(sorted(others))})"
+        raise InputError(f"--baseline: runs of {lonely[0]}, but {have}; different tasks cannot be compared")
     return found
+
+
+def arguments(run):
+    """What decides a run's training, without what differs between runs of one setting."""
+    training = run.about.get("training") or {}
+    return {name: value for name, value in training.items() if name not in ("seed", "data_seed", "parent", "finished")}
 
 
 def recipe(command):
@@ -177,8 +186,7 @@ def check_alike(runs):
         pair = f"{first.folder} and {run.folder}: both {run.task} from {run.setting}"
         if twin is not run:
             raise InputError(f"{twin.folder} and {run.folder}: both {run.task} from {run.setting} with seed {run.seed}; leave one out")
-        own = [{k: v for k, v in (one.about.get("training") or {}).items() if k not in ("seed", "data_seed", "parent", "finished")} for one in (first, run)]
-        found = differences(*own)
+        found = differences(*(arguments(one) for one in (first, run)))
         commands = [origin(one)[0].get("command") for one in (first, run)]
         if not found and all(commands) and recipe(commands[0]) != recipe(commands[1]):
             other = [part for part in recipe(commands[1]) if part not in recipe(commands[0])] or recipe(commands[0])
@@ -253,7 +261,7 @@ def broken_line(task, paths):
             except (KeyError, TypeError, ValueError):
                 good = False
             if not good:
-                return f"{path}, line {number}: broken: {line[:80]!r}; remove the file and run the command of run.json again"
+                return f"{path}, line {number}: broken: {line[:80]!r}; {REMEDY}"
     return f"{paths[0]}: cannot be read as counts per example; remove the folder scores and run the command of run.json again"
 
 

@@ -14,31 +14,35 @@ from report_statistics import corruption_error, holm, intervals, noisy_weights
 from tasks import LANGUAGES
 
 GLOSSARY = [
-    ("score", "the task's own metric in percent: accuracy (XNLI, PAWS-X, XCOPA, Tatoeba), F1 of spans (PAN-X), of chunks of equal tags (UDPOS), of answer "
-     "words (XQuAD, MLQA, TyDi QA), of sentence pairs (BUCC)"),
-    ("setting", "how the encoder was made before it was fine-tuned on the target task; `direct` is the baseline's, others are named after their "
+    ("score", "the task's own metric in percent: accuracy (XNLI, PAWS-X, XCOPA, Tatoeba), F1 of spans (PAN-X), of chunks of equal tags (UDPOS), "
+     "of answer words (XQuAD, MLQA, TyDi QA), of sentence pairs (BUCC)"),
+    ("setting", "how the encoder was made before it was fine-tuned on the target task: `direct` is the baseline's, others are named after their "
      "intermediate tasks"),
     ("±", "standard deviation over seeds (n - 1); no ± means one seed"),
     ("clean", "the score on the test file as published"),
-    ("noisy (mPC)", "mean performance under corruption: the mean over operations of the mean over levels (and draws); operations that do not apply to a "
-     "language (n/a) are left out of its mean"),
+    ("noisy (mPC)", "mean performance under corruption: the mean over operations of the mean over levels (and draws); operations that do not "
+     "apply to a language (n/a) are left out of its mean"),
     ("gap Δ", "clean - noisy, in points, on the same examples"),
     ("rPC", "relative performance under corruption: noisy / clean, in percent"),
-    ("mCE", "mean corruption error: the error (100 - score) under an operation, summed over levels, over the baseline's, in percent; mean over operations; "
-     "below 100 is more robust than the baseline, or simply better"),
-    ("right → wrong", "percent of all examples that are right on clean input and wrong on noised input; wrong → right the other way. An example "
-     "is right when the label is, the answer is an exact match, or all spans of the sentence are found and nothing else"),
-    ("worst of k", "percent of examples that are right under all of k draws of the same noise (perturb.py --replicates); k = 1 is the mean over draws"),
+    ("mCE", "mean corruption error: the error (100 - score) under an operation, summed over levels, over the baseline's, in percent; mean over "
+     "operations. Below 100 is more robust than the baseline, or simply better"),
+    ("right → wrong", "percent of all examples that are right on clean and wrong on noised input; wrong → right the other way. An example is "
+     "right when its label is, its answer is an exact match, or all spans of the sentence are found and nothing else"),
+    ("worst of k", "percent of examples that are right under all of k draws of the same noise (perturb.py --replicates); k = 1 is the mean "
+     "over draws"),
     ("slope", "points of score per percentage point of realised error rate, least squares through clean and all levels of an operation, mean "
      "over operations; what the rate counts (graphemes, words, places) depends on the operation"),
     ("transfer gap", "Δ of a language - Δ of English, mean over the others: how much more than English a language loses"),
-    ("average", "the unweighted mean over languages. A language or a condition that some run lacks is left out for all runs and listed under Missing cells"),
-    ("95 % interval", "of the difference to the baseline's mean: test examples are resampled (whole paragraphs for question answering, sentences for tags), "
-     "the corpus score computed anew, with a part for seeds by Student's t; with one seed per setting it covers the choice of examples only, which is marked †"),
-    ("p (Holm)", "two-sided p of that difference, adjusted by Holm's method for all comparisons in its table: below 0.05 is significant for the whole table"),
-    ("collapsed", "a run that predicts the same for 99 % of English examples; shown with the runs, left out of all numbers"),
+    ("average", "the unweighted mean over languages. A language or a condition that some run lacks is left out for all runs and listed under "
+     "Missing cells"),
+    ("95 % interval", "of the difference to the baseline's mean: test examples are resampled (whole paragraphs for question answering, sentences "
+     "for tags), the corpus score is computed anew, and a part for seeds by Student's t is added. † marks one seed per setting: the interval "
+     "then covers the choice of test examples only"),
+    ("p (Holm)", "two-sided p of that difference, adjusted by Holm's method for all comparisons of its table: below 0.05 is significant "
+     "among all of them"),
+    ("collapsed", "a run that predicts the same for 99 % of the English examples: shown with the runs, left out of all numbers"),
 ]  # fmt: skip
-DAGGER = " † One seed in both settings: the interval covers the choice of test examples, not that of the seed."
+DAGGER = " † One seed in both settings: the interval covers the choice of examples, not that of the seed."
 
 
 def sources(study, runs):
@@ -48,11 +52,10 @@ def sources(study, runs):
         key = f"{study.task}-{re.sub(r'[^a-z0-9]+', '-', setting.lower()).strip('-')}"
         taken[key] += 1
         key += f"-{taken[key]}" if taken[key] > 1 else ""
-        of = [run for run in runs if run.setting == setting]
-        rows = [
-            {"folder": str(run.folder), "command": run.about["command"], "seed": run.seed, "started_at": run.about.get("started_at", ""), "note": run.collapsed}
-            for run in of
-        ]
+        rows = []
+        for run in [run for run in runs if run.setting == setting]:
+            about = {name: run.about.get(name, "") for name in ("command", "seed", "started_at")}
+            rows.append({"folder": str(run.folder), **about, "note": run.collapsed})
         found[setting] = Source(key, study.task, setting, rows)
     return found
 
@@ -65,6 +68,11 @@ def spread(values, source="", digits=1):
         return Cell("n/a")
     text = f"{values.mean():.{digits}f}" + (f" ± {values.std(ddof=1):.{digits}f}" if len(values) > 1 else "")
     return Cell(text, float(values.mean()), source)
+
+
+def by_setting(study, keys, values):
+    """A Cell for each setting of values [runs]."""
+    return [spread(values[study.members(setting)], keys[setting]) for setting in study.settings]
 
 
 def seeds_text(study):
@@ -91,12 +99,12 @@ def task_tables(study, runs):
 def clean_table(study, keys):
     rows = []
     for code, one in study.measured.items():
-        cells = [spread(one.points[study.members(setting), 0], keys[setting]) for setting in study.settings]
-        rows.append([code, LANGUAGES[code].script if code in LANGUAGES else "", count(one.examples), *cells])
+        script = LANGUAGES[code].script if code in LANGUAGES else ""
+        rows.append([code, script, count(one.examples), *by_setting(study, keys, one.points[:, 0])])
     for title, codes in list(language_groups(study.languages).items())[:5]:
         points, _, having = over_languages(study, codes, "clean")
         if len(codes) > 1:
-            rows.append([title, "", count(sum(one.examples for one in having)), *(spread(points[study.members(s)], keys[s]) for s in study.settings)])
+            rows.append([title, "", count(sum(one.examples for one in having)), *by_setting(study, keys, points)])
     caption = f"{study.metric}, percent, on clean test files; {seeds_text(study)} per setting. Averages are over languages, unweighted."
     return Table(f"{study.task}-clean", "Clean scores", caption, ("language", "script", "examples", *study.settings), rows)
 
@@ -112,7 +120,8 @@ def robustness(study):
         return np.mean(values, axis=0) if values else np.full(len(study.runs), np.nan)
 
     clean, after = (mean([one.points[:, column] for one in noisy]) for column in (0, 1))
-    found = {"clean": clean, "noisy (mPC)": after, "gap Δ": clean - after, "rPC": 100 * np.divide(after, clean, out=np.full(len(clean), np.nan), where=clean > 0)}
+    relative = 100 * np.divide(after, clean, out=np.full(len(clean), np.nan), where=clean > 0)
+    found = {"clean": clean, "noisy (mPC)": after, "gap Δ": clean - after, "rPC": relative}
     found["mCE"] = mean([corruption_error(one.scores[:, 1:], one.scores[base, 1:].mean(0), one.conditions) for one in noisy])
     found["right → wrong"] = mean([one.to_wrong @ noisy_weights(one.conditions) for one in noisy])
     found["wrong → right"] = mean([one.to_right @ noisy_weights(one.conditions) for one in noisy])
@@ -133,8 +142,8 @@ def robustness_table(study, keys):
         digits = {"slope": 2}
         rows.append([setting, count(len(own)), *(spread(values[own], keys[setting], digits.get(name, 1)) for name, values in found.items())])
     noisy = [one for one in study.measured.values() if one.conditions]
-    caption = (f"Means over the {len(noisy)} languages with noised test files, {sum(one.examples for one in noisy)} examples per condition; {study.metric} in "
-               "percent, gaps in points. Terms: Glossary.")  # fmt: skip
+    caption = (f"Means over the {len(noisy)} languages with noised test files, {sum(one.examples for one in noisy)} examples per condition; "
+               f"{study.metric} in percent, gaps in points. For the terms see the glossary.")  # fmt: skip
     return Table(f"{study.task}-robustness", "Robustness", caption, ("setting", "seeds", *found), rows)
 
 
@@ -142,7 +151,7 @@ def operations_table(study, keys):
     """Scores by condition; draws of the same operation and level are averaged."""
     rows = []
     pairs = dict.fromkeys((op, level) for one in study.measured.values() for _, op, level in one.conditions)
-    for op, level in sorted(pairs, key=lambda pair: (study.operations.index(pair[0]), float(pair[1]) if pair[1].replace(".", "").isdigit() else 0)):
+    for op, level in sorted(pairs, key=lambda pair: (study.operations.index(pair[0]), list(pairs).index(pair))):
         values, rates = [], []
         for one in study.measured.values():
             chosen = [index for index, (_, *own) in enumerate(one.conditions) if own == [op, level]]
@@ -150,9 +159,10 @@ def operations_table(study, keys):
                 values.append(one.scores[:, 1:][:, chosen].mean(1))
                 rates.append(one.rates[chosen].mean())
         rate = Cell(f"{np.mean(rates):.4f}", float(np.mean(rates))) if np.isfinite(rates).all() else "unknown"
-        rows.append([f"{op}-{level}", rate, count(len(values)), *(spread(np.mean(values, axis=0)[study.members(s)], keys[s]) for s in study.settings)])
-    caption = f"{study.metric}, percent, means over the languages that an operation applies to; the error rate is the realised one, as perturb.py counts it."
-    return Table(f"{study.task}-operations", "Scores by operation and level", caption, ("condition", "error rate", "languages", *study.settings), rows)
+        rows.append([f"{op}-{level}", rate, count(len(values)), *by_setting(study, keys, np.mean(values, axis=0))])
+    caption = f"{study.metric}, percent, means over the languages that an operation applies to, with the error rate that perturb.py reached."
+    header = ("condition", "error rate", "languages", *study.settings)
+    return Table(f"{study.task}-operations", "Scores by operation and level", caption, header, rows)
 
 
 def groups_table(study, keys):
@@ -170,10 +180,9 @@ def groups_table(study, keys):
     singles = {code: [code] for code in noisy}
     scripts = {title.removeprefix("script "): codes for title, codes in groups.items() if title.startswith("script ")}
     for title, of in (("worst language", singles), ("worst script", scripts)):
-        if of:
-            found = [min((cell(setting, codes, f"{name}: ") for name, codes in of.items()), key=lambda one: one.value) for setting in study.settings]
-            rows.append([title, "", *found])
-    caption = f"{study.metric}, percent, clean → noisy (mPC), means over languages and seeds; sorted by the noisy score. Sizes: CC-100, XLM-R's pretraining text."
+        found = [[cell(setting, codes, f"{name}: ") for name, codes in of.items()] for setting in study.settings]
+        rows += [[title, "", *(min(cells, key=lambda one: one.value) for cells in found)]] if of else []
+    caption = f"{study.metric}, percent, clean → noisy (mPC), means over languages and seeds. Pretraining text is XLM-R's, CC-100."
     return Table(f"{study.task}-groups", "Groups of languages", caption, ("languages", "number", *study.settings), rows)
 
 
@@ -194,11 +203,11 @@ def differences_table(study, keys, title, by_language):
         dagger = "†" if np.isnan(one.s2) else ""
         cells = [Cell(f"{one.value:+.2f}", one.value, keys[setting]), f"[{numbers[0]:+.2f}, {numbers[1]:+.2f}]{dagger}"]
         cells += [Cell(f"{value:.4f}" if value >= 0.00005 else "< 0.0001", float(value)) for value in numbers[2:]]
-        rows.append([setting, quantity, name, count(languages), count(examples), f"{len(study.members(setting))} and {base}", *cells])
-    marked = DAGGER if any("†" in row[7] for row in rows) else ""
-    caption = (f"{study.metric} of each setting minus that of {study.baseline}, in points: above 0 is higher (for the gap: less robust). 95 % intervals; "
-               f"Holm's correction over the {len(rows)} comparisons of this table.{marked}")  # fmt: skip
-    header = ("setting", "score", "languages", "number", "examples", "seeds", "difference", "95 % interval", "p", "p (Holm)")
+        rows.append([setting, quantity, name, *cells, f"{len(study.members(setting))} and {base}", count(languages), count(examples)])
+    marked = DAGGER if any("†" in row[4] for row in rows) else ""
+    caption = (f"{study.metric} of each setting minus that of {study.baseline}, in points; a smaller gap is more robust. 95 % intervals, Holm's "
+               f"correction over the {len(rows)} comparisons of this table.{marked}")  # fmt: skip
+    header = ("setting", "score", "languages", "difference", "95 % interval", "p", "p (Holm)", "seeds", "number", "examples")
     return Table(f"{study.task}-differences{'-by-language' * by_language}", title, caption, header, rows, folded=by_language)
 
 
@@ -217,8 +226,8 @@ def gaps_tables(studies):
     """Missing cells and operations that do not apply, of all tasks."""
     found = []
     for name, title, attribute, caption in (
-        ("missing", "Missing cells", "missing", "Cells without scores in some run. They are left out for all runs of the task, never averaged over."),
-        ("not-applicable", "Operations that do not apply", "not_applicable", "n/a: perturb.py writes no file for these; they enter no mean."),
+        ("missing", "Missing cells", "missing", "Without scores in some run, and so left out for all runs of the task."),
+        ("not-applicable", "Operations that do not apply", "not_applicable", "n/a: perturb.py writes no file; they enter no mean."),
     ):
         rows = []
         for study in studies:
@@ -234,9 +243,12 @@ def gaps_tables(studies):
 
 def scores_table(studies):
     """Every score of every run in long form, for scores.csv: lists of text and numbers under a header."""
-    rows = [("task", "setting", "seed", "run", "language", "condition", "operation", "level", "realised_rate", "metric", "percent", "examples", "collapsed")]
+    header = "task setting seed run language condition operation level realised_rate metric percent examples collapsed"
+    rows = [header.split()]
     for study, runs in studies:
-        known = {(code, name): (op, level, rate) for code, one in study.measured.items() for (name, op, level), rate in zip(one.conditions, one.rates)}
+        known = {}
+        for code, one in study.measured.items():
+            known |= {(code, name): (op, level, rate) for (name, op, level), rate in zip(one.conditions, one.rates)}
         for run in runs:
             for (language, condition), found in run.scores.items():
                 op, level, rate = known.get((language, condition), ("", "", np.nan))
