@@ -17,6 +17,7 @@ from report_statistics import difference, flips, noisy_weights, operation_weight
 from tasks import LANGUAGES, TARGETS
 
 PER_PROCESS = 20_000  # cells; for fewer, starting another process costs more than it gives
+_shared = []  # studies
 
 
 class Measured(NamedTuple):
@@ -197,16 +198,27 @@ def quantity_weights(study, conditions):
 
 def measure_all(planned, resamples, seed):
     """Fill in the `measured` of studies; planned: [(Study, [(language, conditions)])]. On as many processes as pay off."""
-    jobs = [(study, language, conditions, resamples, seed) for study, cells in planned for language, conditions in cells]
-    cells = sum(len(study.runs) * (1 + len(conditions)) for study, _, conditions, *_ in jobs)
+    studies = [study for study, _ in planned]
+    jobs = [(index, language, conditions, resamples, seed) for index, (_, cells) in enumerate(planned) for language, conditions in cells]
+    cells = sum(len(studies[index].runs) * (1 + len(conditions)) for index, _, conditions, *_ in jobs)
     processes = min(os.cpu_count() or 1, len(jobs), cells // PER_PROCESS)
+    share(studies)
     if processes > 1:
-        with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
-            found = list(pool.map(measure, *zip(*jobs)))
+        with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), share, (studies,)) as pool:
+            found = list(pool.map(measure_shared, *zip(*jobs)))
     else:
-        found = [measure(*job) for job in jobs]
-    for (study, language, *_), measured in zip(jobs, found):
-        study.measured[language] = measured
+        found = [measure_shared(*job) for job in jobs]
+    for (index, language, *_), measured in zip(jobs, found):
+        studies[index].measured[language] = measured
+
+
+def share(studies):
+    """What all jobs of a process read; sent along with each of them it would cost more than the measuring."""
+    _shared[:] = studies
+
+
+def measure_shared(index, *rest):
+    return measure(_shared[index], *rest)
 
 
 # --- Averages over languages and seeds --------------------------------------------------------------------------------
