@@ -21,7 +21,7 @@ from report_panels import Panel, chosen, gaps, group_means, only, operations, pa
 from report_parts import Figure
 from tasks import LANGUAGES
 
-INK = "#1b2733"  # text, axes and the baseline; the page replaces it to be readable in the dark
+INK, PAPER = "#1b2733", "#fdfdfb"  # of text, axes and the baseline, and of gaps; the page replaces both to be readable in the dark
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A8F98")  # Okabe and Ito's without yellow and black, and a gray
 MARKERS = "sD^vPX*"
 MAPS = 6  # heat maps of a task
@@ -220,7 +220,7 @@ def draw_map(values, columns, codes, scale):
         label_map(axes, block, codes)
     bar = place(canvas, left, 0.38, 2.2, 0.1)
     canvas.colorbar(matplotlib.cm.ScalarMappable(scale, "cividis_r"), cax=bar, orientation="horizontal", label="points lost (clean minus noisy)")
-    patch = Patch(facecolor="#8A8F9840", hatch="////", edgecolor=INK, linewidth=0.4, label="no score (n/a)")
+    patch = Patch(facecolor="#8A8F9840", hatch="///////", edgecolor=INK, linewidth=0.4, label="no score (n/a)")
     bar.legend(handles=[patch], loc="center left", bbox_to_anchor=(1.15, 0.5), frameon=False)
     return canvas
 
@@ -247,9 +247,9 @@ def label_map(axes, block, codes):
         size = sum(other == name for other, _ in block)
         axes.text(start - 0.45, -0.75, brief(name, 7 * size), ha="left", va="bottom")
         if start:
-            axes.axvline(start - 0.5, color="#ffffff", linewidth=2)
+            axes.axvline(start - 0.5, color=PAPER, linewidth=2)
     for row in [index for index, new in enumerate(first) if new and index]:
-        axes.axhline(row - 0.5, color="#ffffff", linewidth=0.8)
+        axes.axhline(row - 0.5, color=PAPER, linewidth=0.8)
 
 
 def split(columns, most):

@@ -11,7 +11,7 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
-from report_figures import INK
+from report_figures import INK, PAPER
 from report_parts import Cell
 
 STYLE = """
@@ -34,7 +34,7 @@ h4 { font-size: 1rem; margin: 0 }
 p { margin: 0 0 1rem }
 a { color: var(--link); text-underline-offset: .15em }
 :focus-visible { outline: 2px solid var(--link); outline-offset: 2px }
-:target { background: var(--tint); box-shadow: 0 0 0 .5rem var(--tint) }
+:target:not(section) { box-shadow: -.6rem 0 var(--paper), -.75rem 0 var(--link) }
 nav { padding: 1.25rem; font-size: .875rem; line-height: 1.4; border-bottom: 1px solid var(--line) }
 nav ul { list-style: none; margin: 0; padding: 0 }
 nav > ul { display: flex; flex-wrap: wrap; gap: .4rem 1.1rem }
@@ -292,8 +292,8 @@ def file_links(folder, name, kinds):
 
 
 def figure_block(figure):
-    """The SVG within the page, in the page's ink."""
-    svg = figure.svg[figure.svg.index("<svg") :].replace(INK, "currentColor")
+    """The SVG within the page, in the page's ink and on its paper."""
+    svg = figure.svg[figure.svg.index("<svg") :].replace(INK, "currentColor").replace(PAPER, "var(--paper)")
     svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg)
     return f"""<figure id="figure-{identifier(figure.name)}"><h3>{escape(figure.title)}</h3>
 <p class="hint">Scroll sideways for the whole figure &rarr;</p>
