@@ -55,7 +55,7 @@ tbody th { font-weight: 400 }
 th:first-child { position: sticky; left: 0; text-align: left; z-index: 1 }
 .tall thead th:first-child { z-index: 2 }
 td.t, th.t { text-align: left }
-td.t { white-space: normal; min-width: 12rem }
+td.long { white-space: normal; min-width: 16rem }
 tbody tr:hover > * { background: var(--tint) }
 td a, tbody th a { color: inherit; text-decoration: underline dotted var(--line) 1px }
 td a:hover, tbody th a:hover { color: var(--link); text-decoration: underline }
@@ -104,7 +104,7 @@ dd { margin: 0 0 .75rem 1.25rem }
   caption span { position: static; width: auto; max-width: none; font-size: 8.5pt }
   th, td { white-space: normal; line-height: 1.35; padding: .15em .35em; position: static !important; background: none !important }
   th button { display: contents }
-  td.t { min-width: 0 }
+  td.long { min-width: 0 }
   thead { display: table-header-group }
   tr, figure, pre, .source p { break-inside: avoid }
   h2, h3, h4, summary { break-after: avoid }
@@ -240,7 +240,8 @@ def contents(report, sections):
 def table_block(table, known):
     """A table in a box of its own that scrolls; a folded one closed, under its title."""
     name, numbers = identifier(table.name), numeric(table)
-    heads = "".join(f'<th scope="col"{"" if is_number else KIND_TEXT}>{escape(words)}</th>' for words, is_number in zip(table.header, numbers))
+    kinds = ["" if is_number else ' class="t"' for is_number in numbers]
+    heads = "".join(f'<th scope="col"{kind}>{escape(words)}</th>' for words, kind in zip(table.header, kinds))
     rows = "\n".join(f"<tr>{''.join(table_cell(cell, i, numbers[i], known) for i, cell in enumerate(row))}</tr>" for row in table.rows)
     landscape, size = on_paper(table)
     wide, tall = " wide" * landscape, " tall" * (len(table.rows) > 25)
@@ -261,9 +262,6 @@ def table_block(table, known):
     return f'<div class="table{wide}" id="table-{name}">{title}\n{box}\n</div>'
 
 
-KIND_TEXT = ' class="t"'
-
-
 def table_cell(cell, column, is_number, known):
     """<td>, or <th> for the row's name; a number links to the runs behind it."""
     value, words = number(cell), escape(text(cell))
@@ -272,7 +270,8 @@ def table_cell(cell, column, is_number, known):
     data = "" if value is None else f' data-value="{value!r}"'
     if column == 0:
         return f'<th scope="row"{data}>{words}</th>'
-    return f"<td{data}{'' if is_number else KIND_TEXT}>{words}</td>"
+    kind = "" if is_number else ' class="t long"' if len(text(cell)) > 30 else ' class="t"'  # long text may break into lines
+    return f"<td{data}{kind}>{words}</td>"
 
 
 def on_paper(table):

@@ -65,7 +65,8 @@ def report(runs, drawn):
     def cells(name, *values):
         return [name, *(Cell(f"{value:.1f} ± 0.4", value, f"xnli-{name}") for value in values)]
 
-    bad = Table("xnli-bad", f"Bad {BAD}", f"Caption {BAD}", ("setting", f"de {BAD}", "words"), [["a", Cell("1.0", 1.0), BAD], [BAD, Cell("n/a"), "b, c\nd"]])
+    bad_rows = [["[a]", Cell("1.0", 1.0), BAD], [BAD, Cell("n/a"), "b, c\nd"]]
+    bad = Table("xnli-bad", f"Bad {BAD}", f"Caption {BAD}", ("setting", f"de {BAD}", "words"), bad_rows)
     rows = [cells("direct", 81.23456789012345, 1 / 3), cells("mnli", 9.5, -2.25), [BAD, Cell("n/a"), Cell("-", NAN, f"xnli-{BAD}")]]
     wide = Table("xnli-wide", "Wide", "Many columns", ("setting", *map(str, range(40))), [cells("direct", *np.linspace(50, 60, 40))], True)
     tables = [Table("xnli-clean", "Clean", "Accuracy", ("setting", "de", "gain"), rows), bad, wide]
@@ -73,7 +74,8 @@ def report(runs, drawn):
     def made(name, seed):
         note = f"collapsed: {BAD}" if seed == 2 and name == "mnli" else ""
         command = f"python run_xtreme.py --output_dir '{name}'"
-        return {"folder": str(runs / "runs" / f"{name} {seed}"), "command": command, "seed": seed, "started_at": "2026-05-01T10:00:00+00:00", "note": note}
+        folder = str(runs / "runs" / f"{name} {seed}")
+        return {"folder": folder, "command": command, "seed": seed, "started_at": "2026-05-01T10:00:00+00:00", "note": note}
 
     sources = [Source(f"xnli-{name}", "xnli", name, [made(name, 1), made(name, 2)]) for name in ("direct", "mnli", BAD)]
     return Report(f"Title {BAD}", f"python report.py {BAD}", [f"Summary {BAD}"], {"xnli": tables}, {"xnli": drawn}, sources, [("mPC", f"mean {BAD}")])
@@ -174,7 +176,8 @@ def test_contrast(scheme):
 def test_large_report_is_quick_to_open(tmp_path):
     names, codes = [f"setting-{i}+mnli+squad" for i in range(70)], [f"l{i}" for i in range(40)]
     rows = [[name, *(Cell("81.2 ± 0.4", 81.23456789 + i / 7, f"xnli-{name}") for i in range(40))] for name in names]
-    sources = [Source(f"xnli-{name}", "xnli", name, [dict(folder=name, command="c" * 400, seed=s, started_at="t", note="") for s in range(5)]) for name in names]
+    made = [{"folder": "f", "command": "c" * 400, "seed": seed, "started_at": "t", "note": ""} for seed in range(5)]
+    sources = [Source(f"xnli-{name}", "xnli", name, made) for name in names]
     tables = [Table(f"xnli-{i}", "T", "C", ("setting", *codes), rows) for i in range(12)]
     assert len(files(Report("R", "c", [], {"xnli": tables}, {}, sources, []), tmp_path)["index.html"]) < 8_000_000
 
@@ -190,7 +193,7 @@ def test_csv_keeps_full_precision(report, tmp_path):
     assert rows[0] == ["setting", "de", "gain"] and [float(cell) for cell in rows[1][1:]] == [81.23456789012345, 1 / 3]
     assert rows[3] == [BAD, "", ""]  # n/a and NaN
     bad = list(csv.reader(io.StringIO((tmp_path / "tables" / "xnli-bad.csv").read_bytes().decode(), newline="")))
-    assert bad == [["setting", f"de {BAD}", "words"], ["a", "1.0", BAD], [BAD, "", "b, c\nd"]]
+    assert bad == [["setting", f"de {BAD}", "words"], ["[a]", "1.0", BAD], [BAD, "", "b, c\nd"]]
 
 
 def test_latex_is_well_formed(report, tmp_path):
@@ -204,6 +207,7 @@ def test_latex_is_well_formed(report, tmp_path):
         assert not re.search(r"[#~^<>|\"±]", bare) and bare.count("%") == bare.count("{%")
         columns = len(re.search(r"\\begin\{tabular\}\{([lr]+)\}", text)[1])
         rows = [re.sub(r"\\&", "", line) for line in text.splitlines() if line.endswith(r"\\")]
+        assert not any(row.startswith(("[", "*")) for row in rows)
         assert len(rows) >= 2 and all(row.count("&") == columns - 1 for row in rows)
         assert ("\\resizebox" in text) == (columns > 8)
     clean = (tmp_path / "tables" / "xnli-clean.tex").read_text(encoding="utf-8")
@@ -346,8 +350,8 @@ PROBE = """<script>addEventListener("load", () => setTimeout(() => {
   const fold = document.querySelector("details"), closed = !fold.open;
   fold.open = true;
   requestAnimationFrame(() => setTimeout(() => parent.postMessage({
-    width: innerWidth, page: root.scrollWidth, tables: document.querySelectorAll("table").length, drawings: document.querySelectorAll("figure svg").length,
-    seen, closed, tab: head.querySelector("button").tabIndex, hint: fold.querySelector(".hint").offsetHeight > 0,
+    width: innerWidth, page: root.scrollWidth, tables: document.querySelectorAll("table").length,
+    drawings: document.querySelectorAll("figure svg").length, seen, closed, tab: head.querySelector("button").tabIndex, hint: fold.querySelector(".hint").offsetHeight > 0,
     sticky: getComputedStyle(table.rows[1].cells[0]).position, text: parseFloat(getComputedStyle(document.querySelector("svg text")).fontSize),
     copy: document.querySelectorAll(".code button").length}, "*"), 200));
 }, 100))</script>"""
