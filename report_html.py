@@ -77,10 +77,10 @@ figcaption { color: var(--soft); line-height: 1.45 }
 .source { margin: 0 0 1.75rem; font-size: .875rem; content-visibility: auto; contain-intrinsic-size: auto 10rem }
 .source p { margin: .5rem 0 .25rem }
 .note { color: var(--warn); font-weight: 600 }
-.code { position: relative }
-pre { margin: 0 0 .5rem; padding: .6rem 4.5rem .6rem .75rem; background: var(--tint); white-space: pre-wrap }
+.code span { white-space: nowrap }
+pre { margin: 0 0 .5rem; padding: .6rem .75rem; background: var(--tint); white-space: pre-wrap }
 code { font: .8125rem/1.45 ui-monospace, Menlo, Consolas, monospace }
-.code button { position: absolute; top: .4rem; right: .4rem; font-size: .75rem; padding: .15rem .5rem; cursor: pointer }
+.code button { float: right; margin: .4rem; font-size: .75rem; padding: .15rem .5rem; cursor: pointer }
 .code button { color: var(--ink); background: var(--paper); border: 1px solid var(--soft); border-radius: 3px }
 dt { font-weight: 600 }
 dd { margin: 0 0 .75rem 1.25rem }
@@ -147,7 +147,7 @@ for (const block of document.querySelectorAll(".code")) {
     try { await navigator.clipboard.writeText(block.querySelector("code").textContent); button.textContent = "Copied" }
     catch { button.textContent = "Selected" }
   });
-  block.append(button);
+  block.prepend(button);
 }
 const watch = new ResizeObserver(entries => entries.forEach(({target}) =>
   target.parentElement.classList.toggle("overflowing", target.scrollWidth > target.clientWidth + 1)));
@@ -321,4 +321,6 @@ def run_block(run, folder):
 
 
 def code(command):
-    return f'<div class="code"><pre><code>{escape(command)}</code></pre></div>'
+    """A command to copy; lines do not break within the name of a flag."""
+    words = re.sub(r"(?<!\S)(--?[\w-]+)", r"<span>\1</span>", escape(command))
+    return f'<div class="code"><pre><code>{words}</code></pre></div>'
