@@ -13,15 +13,16 @@ import re
 
 import matplotlib
 import numpy as np
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from report_panels import Panel, chosen, gaps, group_means, only, operations, panel, strength
+from report_panels import SHOWN, Panel, chosen, gaps, group_means, only, operations, panel, strength
 from report_parts import Figure
 from tasks import LANGUAGES
 
-INK = "#1b2733"  # text, axes and the baseline; the page replaces it to be readable in the dark
+INK, PAPER = "#1b2733", "#fdfdfb"  # of text, axes and the baseline, and of gaps; the page replaces both to be readable in the dark
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A8F98")  # Okabe and Ito's without yellow and black, and a gray
 MARKERS = "sD^vPX*"
 MAPS = 6  # heat maps of a task
@@ -79,7 +80,7 @@ def levels(scores, groups):
     between = 0.4  # inches more below each block, for its own x axis
     height = top + (row * len(groups) + between) * len(blocks)
     canvas = Canvas(figsize=(WIDTH, height))
-    handles = [Line2D([], [], label=label, **look(index)) for index, label in enumerate(labels)]
+    handles = [Line2D([], [], label=f" {label}", **look(index)) for index, label in enumerate(labels)]  # "_name" would be no label
     canvas.legend(handles=handles, loc="upper left", bbox_to_anchor=(0.05, 1), ncols=abreast, frameon=False, handlelength=2.8)
     for line, (block, group) in enumerate((block, group) for block in blocks for group in groups):
         last = (line + 1) % len(groups) == 0
@@ -87,12 +88,12 @@ def levels(scores, groups):
         for column, name in enumerate(block):
             axes = place(canvas, 0.68 + column * (WIDTH - 0.7) / across, bottom, (WIDTH - 0.7) / across - 0.18, row - 0.52)
             draw_panel(axes, panels[name, group], steps, limits([panels[other, group] for other in names]))
-            axes.set_title(f"{name}\n{coverage(panels[name, group])}", loc="left", linespacing=1.3)
+            axes.set_title(f"{brief(name, 22)}\n{coverage(panels[name, group])}", loc="left", linespacing=1.3)
             axes.tick_params(labelleft=column == 0, labelbottom=last)
             axes.set_ylabel(f"{group}\n{part.metric}, percent" if column == 0 else "")
             axes.set_xlabel("level (0 = clean)" if last else "")
     caption = (
-        f"{part.metric.capitalize()} in percent against the level of noise, 0 being clean text, averaged over the languages of each group that have "
+        f"{capital(part.metric)} in percent against the level of noise, 0 being clean text, averaged over the languages of each group that have "
         f"clean and all levels in every setting drawn. {left_out(scores, part)}Bands are the standard deviation over seeds, averaged over "
         "languages, where there are several seeds; replicates of a condition are averaged. Numbers: the tables' CSV files."
     )
@@ -154,7 +155,7 @@ def slopes(scores, groups):
         axes.set_ylabel(f"{part.metric}, percent")
         draw_slopes(axes, clean, noisy, labels, span)
     caption = (
-        f"{part.metric.capitalize()} in percent on clean text and its mean under noise (the mean over operations of the mean over levels), averaged "
+        f"{capital(part.metric)} in percent on clean text and its mean under noise (the mean over operations of the mean over levels), averaged "
         f"over languages; an operation counts for a language where every setting drawn has it. {left_out(scores, part)}All panels span the same "
         "number of points, so slopes compare between them."
     )
@@ -189,8 +190,9 @@ def heat_maps(scores):
     order = sorted(range(len(scores.languages)), key=lambda row: (script(scores.languages[row]) or "~", scores.languages[row]))
     drawn = [index for index in chosen(scores, MAPS) if not np.isnan(lost[index]).all()]
     missing = [name for index, name in enumerate(scores.settings) if index not in drawn]
-    some = lost[drawn] if drawn else lost
-    scale = matplotlib.colors.Normalize(min(0, np.nanmin(some)), max(1, np.nanmax(some)))
+    if not drawn:
+        return []
+    scale = matplotlib.colors.Normalize(min(0, np.nanmin(lost[drawn])), max(1, np.nanmax(lost[drawn])))
     names, found = file_names([scores.settings[index] for index in drawn]), []
     for index, name in zip(drawn, names):
         setting, values = scores.settings[index], lost[index][order]
@@ -209,24 +211,29 @@ def draw_map(values, columns, codes, scale):
     """`values` [languages, columns] as colored cells with numbers, in blocks of whole operations one below the other."""
     blocks, line, left = split(columns, 15), 0.175, 0.85  # inches
     cell = min(0.42, (WIDTH - left) / max(map(len, blocks)))
-    row = line * len(codes) + 0.85
+    tilted = max(len(name) * 0.07 - cell * sum(other == name for other, _ in columns) for name, _ in columns) > 0  # a name wider than its columns
+    head = 0.25 + tilted * 0.05 * max(len(brief(name)) for name, _ in columns)
+    row = line * len(codes) + 0.6 + head
     canvas = Canvas(figsize=(max(5.4, left + cell * max(map(len, blocks))), row * len(blocks) + 0.5))
     for number, block in enumerate(blocks):
-        axes = place(canvas, left, 0.9 + row * (len(blocks) - 1 - number), cell * len(block), line * len(codes))
+        axes = place(canvas, left, 0.95 + row * (len(blocks) - 1 - number), cell * len(block), line * len(codes))
         shown = values[:, [columns.index(column) for column in block]]
         axes.imshow(np.ma.masked_invalid(shown), cmap="cividis_r", norm=scale, aspect="auto", interpolation="none")
-        axes.patch.set(facecolor="#8A8F9840", hatch="////", edgecolor=INK, linewidth=0)
+        axes.patch.set_visible(False)
         draw_cells(axes, shown, scale)
-        label_map(axes, block, codes)
+        label_map(axes, block, codes, 40 if tilted else 0)
     bar = place(canvas, left, 0.38, 2.2, 0.1)
     canvas.colorbar(matplotlib.cm.ScalarMappable(scale, "cividis_r"), cax=bar, orientation="horizontal", label="points lost (clean minus noisy)")
-    patch = Patch(facecolor="#8A8F9840", hatch="////", edgecolor=INK, linewidth=0.4, label="no score (n/a)")
+    patch = Patch(facecolor="none", hatch="///////", edgecolor=INK, linewidth=0.4, label="no score (n/a)")
     bar.legend(handles=[patch], loc="center left", bbox_to_anchor=(1.15, 0.5), frameon=False)
     return canvas
 
 
 def draw_cells(axes, values, scale):
-    """The numbers, dark or light by the color below, whatever the page's."""
+    """The numbers, dark or light by the color below, whatever the page's; hatching where there is none."""
+    corners = np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)])
+    empty = [corners + (column, row) for row, column in zip(*np.nonzero(np.isnan(values)))]
+    axes.add_collection(PolyCollection(empty, facecolor="none", hatch="////", edgecolor=INK, linewidth=0), autolim=False)
     colors = matplotlib.colormaps["cividis_r"](scale(values))
     light = colors[..., :3] @ [0.299, 0.587, 0.114] > 0.45
     for row, column in zip(*np.nonzero(~np.isnan(values))):
@@ -234,7 +241,7 @@ def draw_cells(axes, values, scale):
         axes.text(column, row, f"{values[row, column]:.1f}", ha="center", va="center_baseline", color=color)
 
 
-def label_map(axes, block, codes):
+def label_map(axes, block, codes, tilt):
     scripts = [script(code) for code in codes]
     first = [index == 0 or scripts[index] != scripts[index - 1] for index in range(len(codes))]
     axes.set_yticks(range(len(codes)), [f"{name} {code}" if new else code for name, new, code in zip(scripts, first, codes)])
@@ -243,13 +250,11 @@ def label_map(axes, block, codes):
     axes.set_xlabel("level", labelpad=2)
     axes.spines[:].set_visible(False)
     for start in [index for index, (name, _) in enumerate(block) if index == 0 or block[index - 1][0] != name]:
-        name = block[start][0]
-        size = sum(other == name for other, _ in block)
-        axes.text(start - 0.45, -0.75, brief(name, 7 * size), ha="left", va="bottom")
+        axes.text(start - 0.45, -0.75, brief(block[start][0]), ha="left", va="bottom", rotation=tilt, rotation_mode="anchor")
         if start:
-            axes.axvline(start - 0.5, color="#ffffff", linewidth=2)
+            axes.axvline(start - 0.5, color=PAPER, linewidth=2)
     for row in [index for index, new in enumerate(first) if new and index]:
-        axes.axhline(row - 0.5, color="#ffffff", linewidth=0.8)
+        axes.axhline(row - 0.5, color=PAPER, linewidth=0.8)
 
 
 def split(columns, most):
@@ -274,14 +279,19 @@ def brief(text, most=28):
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
+def capital(words):
+    return words[:1].upper() + words[1:]
+
+
 def listed(names, most=8):
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def left_out(scores, part):
-    number = len(scores.settings) - len(part.settings)
-    if not number:
+    if len(scores.settings) == len(part.settings):
         return ""
+    if len(part.settings) < SHOWN:
+        return f"Without noisy scores: {listed([name for name in scores.settings if name not in part.settings])}. "
     return f"Of {len(scores.settings)} settings, the baseline and the {len(part.settings) - 1} with the best noisy mean are drawn. "
 
 

@@ -11,7 +11,7 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
-from report_figures import INK
+from report_figures import INK, PAPER
 from report_parts import Cell
 
 STYLE = """
@@ -34,7 +34,7 @@ h4 { font-size: 1rem; margin: 0 }
 p { margin: 0 0 1rem }
 a { color: var(--link); text-underline-offset: .15em }
 :focus-visible { outline: 2px solid var(--link); outline-offset: 2px }
-:target { background: var(--tint); box-shadow: 0 0 0 .5rem var(--tint) }
+:target:not(section) { box-shadow: -.6rem 0 var(--paper), -.75rem 0 var(--link) }
 nav { padding: 1.25rem; font-size: .875rem; line-height: 1.4; border-bottom: 1px solid var(--line) }
 nav ul { list-style: none; margin: 0; padding: 0 }
 nav > ul { display: flex; flex-wrap: wrap; gap: .4rem 1.1rem }
@@ -55,7 +55,7 @@ tbody th { font-weight: 400 }
 th:first-child { position: sticky; left: 0; text-align: left; z-index: 1 }
 .tall thead th:first-child { z-index: 2 }
 td.t, th.t { text-align: left }
-td.t { white-space: normal; min-width: 12rem }
+td.long { white-space: normal; min-width: 16rem }
 tbody tr:hover > * { background: var(--tint) }
 td a, tbody th a { color: inherit; text-decoration: underline dotted var(--line) 1px }
 td a:hover, tbody th a:hover { color: var(--link); text-decoration: underline }
@@ -77,10 +77,10 @@ figcaption { color: var(--soft); line-height: 1.45 }
 .source { margin: 0 0 1.75rem; font-size: .875rem; content-visibility: auto; contain-intrinsic-size: auto 10rem }
 .source p { margin: .5rem 0 .25rem }
 .note { color: var(--warn); font-weight: 600 }
-.code { position: relative }
-pre { margin: 0 0 .5rem; padding: .6rem 4.5rem .6rem .75rem; background: var(--tint); white-space: pre-wrap }
+.code span { white-space: nowrap }
+pre { margin: 0 0 .5rem; padding: .6rem .75rem; background: var(--tint); white-space: pre-wrap }
 code { font: .8125rem/1.45 ui-monospace, Menlo, Consolas, monospace }
-.code button { position: absolute; top: .4rem; right: .4rem; font-size: .75rem; padding: .15rem .5rem; cursor: pointer }
+.code button { float: right; margin: .4rem; font-size: .75rem; padding: .15rem .5rem; cursor: pointer }
 .code button { color: var(--ink); background: var(--paper); border: 1px solid var(--soft); border-radius: 3px }
 dt { font-weight: 600 }
 dd { margin: 0 0 .75rem 1.25rem }
@@ -104,7 +104,7 @@ dd { margin: 0 0 .75rem 1.25rem }
   caption span { position: static; width: auto; max-width: none; font-size: 8.5pt }
   th, td { white-space: normal; line-height: 1.35; padding: .15em .35em; position: static !important; background: none !important }
   th button { display: contents }
-  td.t { min-width: 0 }
+  td.long { min-width: 0 }
   thead { display: table-header-group }
   tr, figure, pre, .source p { break-inside: avoid }
   h2, h3, h4, summary { break-after: avoid }
@@ -147,7 +147,7 @@ for (const block of document.querySelectorAll(".code")) {
     try { await navigator.clipboard.writeText(block.querySelector("code").textContent); button.textContent = "Copied" }
     catch { button.textContent = "Selected" }
   });
-  block.append(button);
+  block.prepend(button);
 }
 const watch = new ResizeObserver(entries => entries.forEach(({target}) =>
   target.parentElement.classList.toggle("overflowing", target.scrollWidth > target.clientWidth + 1)));
@@ -240,7 +240,8 @@ def contents(report, sections):
 def table_block(table, known):
     """A table in a box of its own that scrolls; a folded one closed, under its title."""
     name, numbers = identifier(table.name), numeric(table)
-    heads = "".join(f'<th scope="col"{"" if is_number else KIND_TEXT}>{escape(words)}</th>' for words, is_number in zip(table.header, numbers))
+    kinds = ["" if is_number else ' class="t"' for is_number in numbers]
+    heads = "".join(f'<th scope="col"{kind}>{escape(words)}</th>' for words, kind in zip(table.header, kinds))
     rows = "\n".join(f"<tr>{''.join(table_cell(cell, i, numbers[i], known) for i, cell in enumerate(row))}</tr>" for row in table.rows)
     landscape, size = on_paper(table)
     wide, tall = " wide" * landscape, " tall" * (len(table.rows) > 25)
@@ -261,9 +262,6 @@ def table_block(table, known):
     return f'<div class="table{wide}" id="table-{name}">{title}\n{box}\n</div>'
 
 
-KIND_TEXT = ' class="t"'
-
-
 def table_cell(cell, column, is_number, known):
     """<td>, or <th> for the row's name; a number links to the runs behind it."""
     value, words = number(cell), escape(text(cell))
@@ -272,7 +270,8 @@ def table_cell(cell, column, is_number, known):
     data = "" if value is None else f' data-value="{value!r}"'
     if column == 0:
         return f'<th scope="row"{data}>{words}</th>'
-    return f"<td{data}{'' if is_number else KIND_TEXT}>{words}</td>"
+    kind = "" if is_number else ' class="t long"' if len(text(cell)) > 30 else ' class="t"'  # long text may break into lines
+    return f"<td{data}{kind}>{words}</td>"
 
 
 def on_paper(table):
@@ -292,8 +291,8 @@ def file_links(folder, name, kinds):
 
 
 def figure_block(figure):
-    """The SVG within the page, in the page's ink."""
-    svg = figure.svg[figure.svg.index("<svg") :].replace(INK, "currentColor")
+    """The SVG within the page, in the page's ink and on its paper."""
+    svg = figure.svg[figure.svg.index("<svg") :].replace(INK, "currentColor").replace(PAPER, "var(--paper)")
     svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg)
     return f"""<figure id="figure-{identifier(figure.name)}"><h3>{escape(figure.title)}</h3>
 <p class="hint">Scroll sideways for the whole figure &rarr;</p>
@@ -322,4 +321,6 @@ def run_block(run, folder):
 
 
 def code(command):
-    return f'<div class="code"><pre><code>{escape(command)}</code></pre></div>'
+    """A command to copy; lines do not break within the name of a flag."""
+    words = re.sub(r"(?<!\S)(--?[\w-]+)", r"<span>\1</span>", escape(command))
+    return f'<div class="code"><pre><code>{words}</code></pre></div>'

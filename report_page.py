@@ -123,7 +123,8 @@ def latex(table, sources):
     comments = [f"% {one_line(source.key)}: {one_line(runs_in_words(source))}" for source in sources if source.key in used]
     columns = "".join("r" if is_number else "l" for is_number in numeric(table))
     body = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", " & ".join(map(tex, table.header)) + r" \\", r"\midrule"]
-    body += [" & ".join(tex(text(cell)) for cell in row) + r" \\" for row in table.rows]
+    lines = [" & ".join(tex(text(cell)) for cell in row) + r" \\" for row in table.rows]
+    body += ["{}" * line.startswith(("[", "*")) + line for line in lines]  # either would belong to the \\ before it
     body += [r"\bottomrule", r"\end{tabular}"]
     if len(columns) > 8:
         body = [r"\resizebox{\textwidth}{!}{%", *body, "}"]
@@ -144,7 +145,7 @@ def runs_in_words(source):
 
 def plain(words):
     """Text for markdown, in one line, without any meaning to markdown."""
-    return re.sub(r"^([-+])", r"\\\1", re.sub(r"([\\`*_{}\[\]<>#|~&$!])", r"\\\1", one_line(words)))
+    return re.sub(r"^(\d*)([-+.)])(?= )", r"\1\\\2", re.sub(r"([\\`*_{}\[\]<>#|~&$!])", r"\\\1", one_line(words)))
 
 
 def markdown(report, folder):

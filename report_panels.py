@@ -88,10 +88,14 @@ def gaps(scores):
 
 
 def chosen(scores, most=SHOWN):
-    """Indices of the baseline and of the settings with the best noisy mean over the languages other than English, in the given order."""
+    """Indices, in order, of the baseline and of the settings with the best noisy mean over the languages other than English.
+
+    A setting without any points lost to draw is not among them.
+    """
     others = [code for code in scores.languages if code != "en"] or scores.languages
     _, noisy, _ = group_means(scores, others)
-    best = sorted(range(1, len(scores.settings)), key=lambda index: (np.isnan(noisy[index]), -noisy[index]))
+    there = [index for index in range(1, len(scores.settings)) if not np.isnan(scores.clean[index, :, None] - scores.noisy[index]).all()]
+    best = sorted(there, key=lambda index: (np.isnan(noisy[index]), -noisy[index]))
     return sorted([0, *best[: most - 1]])
 
 
