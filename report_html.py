@@ -162,7 +162,7 @@ addEventListener("beforeprint", () => document.querySelectorAll("details").forEa
 def number(cell):
     """The value of a cell, None where it has none."""
     value = cell.value if isinstance(cell, Cell) else None
-    return None if value is None or math.isnan(value) else float(value)
+    return None if value is None or math.isnan(value) else value
 
 
 def text(cell):

@@ -1,11 +1,12 @@
 """What a report reads: finished runs of run_xtreme.py, grouped into settings, checked against each other, with their counts per example.
 
-A run's setting is how its encoder was made, read from run.json: the tasks that its ancestors were trained on, beyond those of the
-baseline's. Copy with it: metrics.py outputs.py report_statistics.py tasks.py.
+A run's setting is how its encoder was made, read from run.json: the tasks that its ancestors were trained on, beyond those that all
+runs share. Copy with it: metrics.py outputs.py report_statistics.py tasks.py.
 """
 
 import glob
 import json
+import os
 import re
 import shlex
 from collections import Counter
@@ -70,7 +71,7 @@ def load_runs(patterns, baseline):
         raise InputError(f"--baseline {' '.join(baseline[:3])}: no run of run_xtreme.py among them; name the runs that others are compared with")
     for run in runs.values():
         read_scores(run)
-    name_settings(list(runs.values()), [runs[path] for path in base])
+    name_settings(list(runs.values()))
     settings = check_baseline(runs, base)
     check_alike(list(runs.values()))
     for run in runs.values():
@@ -130,14 +131,15 @@ def origin(run):
     return parent, [one["task"] for one in reversed(chain) if one.get("task")], chain[-1]
 
 
-def name_settings(runs, baseline):
-    """Fill in the settings that the user did not name: "direct" for the baseline's, else the tasks and, where it differs, the first checkpoint."""
-    _, base, root = origin(baseline[0])
+def name_settings(runs):
+    """Fill in the settings that the user did not name: the tasks that not all runs share, "direct" for none, after the checkpoint where that differs."""
+    chains = {run.folder: origin(run)[1] for run in runs}
+    roots = {run.folder: origin(run)[2] for run in runs}
+    shared = os.path.commonprefix(list(chains.values())) if len(set(map(tuple, chains.values()))) > 1 else []
+    several = len({root.get("checkpoint") for root in roots.values()}) > 1
     for run in runs:
-        _, tasks, first = origin(run)
-        own = tasks[len(base) :] if tasks[: len(base)] == base else tasks
-        other = [Path(str(first.get("path"))).name] if first.get("checkpoint") != root.get("checkpoint") else []
-        run.setting = run.setting or " > ".join([*other, *own]) or "direct"
+        first = [Path(str(roots[run.folder].get("path"))).name] if several else []
+        run.setting = run.setting or " > ".join([*first, *chains[run.folder][len(shared) :]]) or "direct"
 
 
 def check_baseline(runs, base):
