@@ -132,7 +132,7 @@ def origin(run):
 
 
 def name_settings(runs):
-    """Fill in the settings that the user did not name: the tasks that not all runs share, "direct" for none, after the checkpoint where that differs."""
+    """Fill in the settings that the user did not name: tasks that not all runs share, "direct" for none, after the checkpoint where it differs."""
     chains = {run.folder: origin(run)[1] for run in runs}
     roots = {run.folder: origin(run)[2] for run in runs}
     shared = os.path.commonprefix(list(chains.values())) if len(set(map(tuple, chains.values()))) > 1 else []
