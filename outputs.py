@@ -21,6 +21,7 @@ import shlex
 import subprocess
 import sys
 from datetime import datetime, timezone
+from functools import lru_cache
 from pathlib import Path
 
 PACKAGES = ("torch", "transformers", "datasets", "tokenizers", "accelerate", "deepspeed", "numpy", "safetensors")
@@ -173,7 +174,7 @@ def describe_run(script, argv, name, args, training_args, origins, previous, par
     """run.json: what is needed to repeat the run. Tokens are masked by to_sanitized_dict."""
     source = args.model_name_or_path or args.config_name
     before = read_run(source)
-    parent = {"path": source, "checkpoint": parent_hash, "command": before.get("command"), "seed": before.get("seed")}
+    parent = {"path": source, "checkpoint": parent_hash, **{name: before.get(name) for name in ("command", "task", "seed", "parent")}}
     if Path(source).resolve() == Path(training_args.output_dir).resolve():
         parent = previous.get("parent", parent)  # predicting with the folder's own model
     data = Path(args.data_dir or ".")  # download_data.py writes one manifest.json beside xtreme/ and intermediate/
@@ -196,6 +197,32 @@ def describe_run(script, argv, name, args, training_args, origins, previous, par
     }
 
 
+def noise_record(task, folder):
+    """What perturb.py's manifest says about an evaluation folder and a task; {} for a folder that perturb.py did not write.
+
+    {"op", "level", "realised": {language: error rate}, "not_applicable": {language: reason}}: with it, results speak for themselves.
+    """
+    folder = Path(folder).resolve()
+    try:
+        manifest = _manifest(folder.parent / "manifest.json")
+        found = [row for name in ("files", "not_applicable") for row in manifest[name] if row["condition"] == folder.name]
+        rows = [row for row in found if (row["task"], row["split"]) == (task.name, "test")]
+        edited = {row["language"]: [one for one in rows if one["language"] == row["language"]] for row in rows if "size" in row}
+        return rows and {
+            "op": rows[0]["op"],
+            "level": next((row["level"] if row["level"] is not None else row["rate"] for row in rows if "size" in row), None),
+            "realised": {code: sum(row["spent"] for row in of) / max(1, sum(row["size"] for row in of)) for code, of in edited.items()},
+            "not_applicable": {row["language"]: row["reason"] for row in rows if "reason" in row},
+        } or {}  # fmt: skip
+    except (KeyError, OSError, TypeError, ValueError):
+        return {}
+
+
+@lru_cache(maxsize=4)
+def _manifest(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def mask_tokens(argv):
     """The command line without secrets."""
     return ["***" if index and argv[index - 1].endswith("_token") else re.sub(r"(_token=).*", r"\1***", token) for index, token in enumerate(argv)]
@@ -204,9 +231,9 @@ def mask_tokens(argv):
 class Results:
     """results.jsonl and the files behind its cells.
 
-    A row is {task, language, condition, metric, value (percent), n, seed, model, parent, inputs, predictions}; a cell
-    without gold labels has one row with metric and value None. `inputs` is the hash of all that the cell was computed
-    from, `predictions` that of its prediction file: a cell counts as finished when both still hold.
+    A row is {task, language, condition, metric, value (percent), n, seed, model, parent, data, inputs, predictions}; a cell
+    without gold labels has one row with metric and value None. `data` is the hash of the test files, `inputs` that of all that
+    the cell was computed from, `predictions` that of its prediction file: a cell counts as finished when the last two still hold.
     """
 
     def __init__(self, output_dir):

@@ -24,7 +24,8 @@ from pathlib import Path
 from arguments import DECISIVE, Parser, check_smoothing, log_settings, nearest, parse, parse_conditions, set_up_logging
 from arguments import task_defaults, trainer_arguments, trainer_origins, truthy
 from heads import Settings, limit
-from outputs import InputError, Results, check_folder, checkpoint_hash, describe_run, now, plain, save_metrics, sha256, table, write_card, write_json
+from outputs import InputError, Results, check_folder, checkpoint_hash, describe_run, noise_record, now, plain, save_metrics, sha256
+from outputs import table, write_card, write_json
 from recovery import Failure, guarded, resume_point, stop_requested, stopped, take_folder
 from tasks import LANGUAGES, TARGETS
 
@@ -111,6 +112,8 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
     log_settings(training_args, origins)
     about = describe_run("run_xtreme.py", argv, args.task, args, training_args, origins, previous, parent_hash)
     about["training"] = {**identity, "finished": trained} if identity else previous.get("training")
+    noise = {name: {"folder": str(where), **noise_record(task, where)} for name, (where, _) in cells.items()}
+    about["conditions"] = {**previous.get("conditions", {}), **noise}
     if main_process:
         write_json(folder / "run.json", about)
 
@@ -311,8 +314,8 @@ def predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint,
 
     thresholds = {}  # of bucc2018: language -> one per layer, the same under every condition
     for condition, language, folder in [(name, code, folder) for name, (folder, codes) in cells.items() for code in codes]:
-        files = input_files(task, folder, ("test", "test_english", "test_gold"), language)
-        files += input_files(task, args.data_dir, THRESHOLD_SPLITS, language)
+        tested = input_files(task, folder, ("test", "test_english", "test_gold"), language)
+        files = tested + input_files(task, args.data_dir, THRESHOLD_SPLITS, language)
         inputs = sha256(checkpoint, dataclasses.asdict(predictor.settings), precision(predictor.args), layers, args.max_predict_samples, *files)
         if results.finished(task, language, condition, inputs):
             logger.info("%s %s %s: finished before, skipped", task.name, language, condition)
@@ -331,7 +334,7 @@ def predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint,
             n = len(found)
         if predictor.args.process_index == 0:
             predictor.head.write_predictions(results.prediction_path(task, language, condition), found, predictions)
-            shared = {"seed": about["seed"], "model": str(results.folder), "parent": about["parent"]["path"]}
+            shared = {"seed": about["seed"], "model": str(results.folder), "parent": about["parent"]["path"], "data": sha256(*tested)}
             results.add(task, language, condition, scores, counts, n, inputs, **shared)
 
 

@@ -12,6 +12,7 @@ import transformers
 
 import metrics
 import outputs
+import perturb
 import run_xtreme
 from tasks import TARGETS
 
@@ -172,6 +173,22 @@ def test_a_second_phase_starts_from_the_folder_of_the_first(runs, toy, tmp_path)
     run_xtreme.main(command(toy, tmp_path / "next", "panx", "--do_train", "--max_steps", "2", model=runs / "xnli"))
     about = json.loads((tmp_path / "next/run.json").read_text())
     assert about["parent"]["command"].startswith("python run_xtreme.py --task xnli")
+
+
+def test_results_tell_their_lineage_and_noise_by_themselves(runs, toy, tmp_path):
+    perturb.main(["--data_dir", f"{toy}/xtreme", "--output_dir", f"{tmp_path}/noised", "--ops", "keyboard", "--levels", "2", "--tasks", "xnli"])
+    conditions = ["--conditions", f"clean={toy}/xtreme", f"kb={tmp_path}/noised/keyboard-2"]
+    run_xtreme.main(command(toy, tmp_path / "de", "xnli", "--do_predict", "--languages", "de", *conditions, model=runs / "xnli"))
+    about = json.loads((tmp_path / "de/run.json").read_text())
+    assert about["parent"]["task"] == "xnli" and about["parent"]["parent"]["task"] is None
+    assert about["conditions"]["clean"] == {"folder": f"{toy}/xtreme"}
+    noise = about["conditions"]["kb"]
+    assert (noise["op"], noise["level"]) == ("keyboard", 2) and noise["realised"]["de"] == pytest.approx(0.02, rel=0.05)
+    assert "zh" in noise["not_applicable"] and "zh" not in noise["realised"]
+    data = {row["condition"]: row["data"] for row in outputs.Results(tmp_path / "de").rows}
+    assert data["clean"] != data["kb"] == outputs.sha256(tmp_path / "noised/keyboard-2/xnli/test-de.tsv")
+    run_xtreme.main(command(toy, tmp_path / "de", "xnli", "--do_predict", "--languages", "de", model=runs / "xnli"))
+    assert set(json.loads((tmp_path / "de/run.json").read_text())["conditions"]) == {"clean", "kb"}  # of earlier calls too
 
 
 def test_averages_compare_the_same_languages(tmp_path):
