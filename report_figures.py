@@ -88,7 +88,7 @@ def levels(scores, groups):
         for column, name in enumerate(block):
             axes = place(canvas, 0.68 + column * (WIDTH - 0.7) / across, bottom, (WIDTH - 0.7) / across - 0.18, row - 0.52)
             draw_panel(axes, panels[name, group], steps, limits([panels[other, group] for other in names]))
-            axes.set_title(f"{brief(name, 22)}\n{coverage(panels[name, group])}", loc="left", linespacing=1.3)
+            axes.set_title(f"{brief(name, 22)}\n{coverage(panels[name, group])}", loc="left", linespacing=1.3, y=1)  # a given y saves a search
             axes.tick_params(labelleft=column == 0, labelbottom=last)
             axes.set_ylabel(f"{group}\n{part.metric}, percent" if column == 0 else "")
             axes.set_xlabel("level (0 = clean)" if last else "")
