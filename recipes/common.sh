@@ -49,7 +49,7 @@ starting_point() {   # toy size: the invented world, and phase 1 on its text, as
     esac
     after toy
     if [ "$MODEL" = "$OUTPUT/outputs/pretrained" ]; then
-        train pretrained run_intermediate.py --tasks mlm --mlm_files "$OUTPUT/toy/text/*.txt" --config_name "$OUTPUT/toy/model" \
+        train pretrained run_intermediate.py --tasks mlm --mlm_files "$OUTPUT/toy/text/*.txt" --model_name_or_path "$OUTPUT/toy/model" \
             --do_train --do_eval $PHASE1_FLAGS
     fi
 }
@@ -138,7 +138,7 @@ settle() {   # what no study has set
     else
         DATA_DIR=${DATA_DIR:-data/xtreme} INTERMEDIATE_DIR=${INTERMEDIATE_DIR:-data/intermediate} MODEL=${MODEL:-xlm-roberta-large} JOBS=1
     fi
-    PHASE1_FLAGS=${PHASE1_FLAGS---max_seq_length 32 --per_device_train_batch_size 64 --learning_rate 2e-3 --num_train_epochs 4}
+    PHASE1_FLAGS=${PHASE1_FLAGS---max_seq_length 32 --per_device_train_batch_size 64 --learning_rate 1e-3 --num_train_epochs 1}
     PERTURB_FLAGS=${PERTURB_FLAGS-} LANGUAGES=${LANGUAGES-} FOREIGN=" ${LANGUAGES-} "
     FOREIGN=${FOREIGN/ en / }   # retrieval compares with English
     [ -n "$OPS" ] || WORST_OF=
@@ -219,7 +219,7 @@ step() {   # step NAME FOLDER SCRIPT FLAGS…: plan it, skip it, or start it as 
     rm -f "$log.done"
     printf '%s\n' "$identity" > "$log.begun"   # its time tells what the step has seen
     attempt "$log" "${command[@]}" < /dev/null &
-    pids+=("$!") names+=("$name") folders+=("$folder") starts+=("$SECONDS")
+    pids[number]=$! names[number]=$name folders[number]=$folder starts[number]=$SECONDS
 }
 
 attempt() {   # attempt LOG COMMAND…: with patterns expanded; waits where a process of a killed study is still at work in the folder
@@ -260,7 +260,7 @@ collect() {   # see which steps have ended; the first that failed ends the study
             echo "$(basename "$0"): ${names[i]} failed; its log is $OUTPUT/logs/${names[i]}.log"
             exit 1
         elif [ -n "$folder" ] && ! grep -qs '"finished_at": "' "$folder/run.json"; then
-            tail -n 1 "$OUTPUT/logs/${names[i]}.log"
+            tail -n 1 "$OUTPUT/logs/${names[i]}.log"   # a signal from elsewhere stopped it
             exit 1
         fi
         mv "$OUTPUT/logs/${names[i]}.log.begun" "$OUTPUT/logs/${names[i]}.log.done"
@@ -285,6 +285,7 @@ after() {   # after NAME…: wait until these steps, or `everything`, have ended
 leave() {   # however the study ends, its steps end with it: they save what they have
     local code=$? pid
     trap - EXIT
+    exec 2> /dev/null   # bash's own words on the steps that it stops
     for pid in ${pids[@]+"${pids[@]}"}; do kill -TERM -- "-$pid" 2> /dev/null || true; done
     for pid in ${pids[@]+"${pids[@]}"}; do while kill -0 -- "-$pid" 2> /dev/null; do sleep 0.2; done; done
     [ "$code" = 0 ] || echo "stopped; the same command goes on from here"
