@@ -1,0 +1,176 @@
+"""Write a report: one HTML page, the same in markdown, LaTeX and CSV tables, SVG and PNG figures.
+
+Copy with report_html.py, report_parts.py, report_figures.py (and its tasks.py) and outputs.py.
+
+    <folder>/index.html          everything, in one file that needs no network
+    <folder>/report.md           the same tables, with links to the figures
+    <folder>/tables/<name>.csv   numbers in full precision; <name>.tex for a paper, with \\usepackage{booktabs,graphicx}
+    <folder>/figures/<name>.svg  and .png
+    <folder>/files.json          the sha256 of all of them: what the next report may replace or remove
+"""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import re
+from pathlib import Path
+from urllib.parse import quote
+
+from outputs import InputError, write_json, write_text
+from report_html import number, numeric, page, run_link, text
+from report_parts import Cell
+
+TEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}", "±": r"$\pm$",
+    "−": "$-$", "→": r"$\rightarrow$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "×": r"$\times$", "≤": r"$\leq$", "≥": r"$\geq$", "Δ": r"$\Delta$",
+    "…": r"\ldots{}", "·": r"$\cdot$",
+}  # fmt: skip
+
+
+def write_report(report, folder):
+    """Write all files of a report into its folder, and remove the tables and figures of an earlier report that this one does not have.
+
+    Raises InputError when a file that this report would write is there and no report of ours has written it.
+    """
+    folder = Path(folder)
+    record = folder / "files.json"
+    before = written_before(record)
+    contents = files(report, folder)
+    for name in contents:
+        if name not in before and (folder / name).exists():
+            raise InputError(f"{folder / name}: not written by a report, so not ours to replace; move it or name a new folder")
+    after = {name: hashlib.sha256(raw(content)).hexdigest() for name, content in contents.items()}
+    write_json(record, {"made_by": "report.py", "files": {**before, **after}})  # before anything else: a killed run's files are known to the next one
+    for name, content in contents.items():
+        write_text(folder / name, content) if isinstance(content, str) else write_bytes(folder / name, content)
+    for name in before.keys() - after.keys():
+        remove(folder / name, before[name])
+    write_json(record, {"made_by": "report.py", "files": after})
+
+
+def files(report, folder):
+    """{path below the folder: text, or bytes of an image}."""
+    found = {"index.html": page(report, folder), "report.md": markdown(report, folder)}
+    for task in report.tables:
+        for table in report.tables[task]:
+            found[f"tables/{table.name}.csv"] = comma_separated(table)
+            found[f"tables/{table.name}.tex"] = latex(table, report.sources)
+    for figure in (figure for task in report.figures for figure in report.figures[task]):
+        found[f"figures/{figure.name}.svg"] = figure.svg
+        found[f"figures/{figure.name}.png"] = figure.png
+    return found
+
+
+def written_before(record):
+    """{path: sha256} of files.json, only of paths that a report can have."""
+    if not record.exists():
+        return {}
+    try:
+        names = json.loads(record.read_text(encoding="utf-8"))["files"]
+    except (OSError, TypeError, KeyError, ValueError):
+        raise InputError(f"{record}: broken, or not written by a report; move it or name a new folder") from None
+    return {name: digest for name, digest in names.items() if re.fullmatch(r"index\.html|report\.md|(tables|figures)/[^/]+", name)}
+
+
+def remove(path, digest):
+    """Remove a file that still is as a report has written it."""
+    if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == digest:
+        path.unlink()
+
+
+def raw(content):
+    return content.encode() if isinstance(content, str) else content
+
+
+def write_bytes(path, data):
+    """As outputs.write_text, for an image."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+# Tables
+
+
+def comma_separated(table):
+    """CSV (RFC 4180): numbers in full precision, nothing where a column of numbers has none, other cells as their text."""
+    file, numbers = io.StringIO(), numeric(table)
+    writer = csv.writer(file)
+    writer.writerow(table.header)
+    for row in table.rows:
+        values = [number(cell) for cell in row]
+        absent = ["" if is_number and isinstance(cell, Cell) else text(cell) for cell, is_number in zip(row, numbers)]
+        writer.writerow([other if value is None else repr(value) for value, other in zip(values, absent)])
+    return file.getvalue()
+
+
+def tex(words):
+    """Text for LaTeX; a hyphen before a number is a minus."""
+    escaped = "".join(TEX.get(character, character) for character in " ".join(str(words).split()))
+    return re.sub(r"(?<![\w.-])-(?=\d)", "$-$", escaped)
+
+
+def latex(table, sources):
+    """A table environment with booktabs rules; comments name the runs behind the numbers."""
+    used = {cell.source for row in table.rows for cell in row if isinstance(cell, Cell)}
+    comments = [f"% {one_line(source.key)}: {one_line(runs_in_words(source))}" for source in sources if source.key in used]
+    columns = "".join("r" if is_number else "l" for is_number in numeric(table))
+    body = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", " & ".join(map(tex, table.header)) + r" \\", r"\midrule"]
+    body += [" & ".join(tex(text(cell)) for cell in row) + r" \\" for row in table.rows]
+    body += [r"\bottomrule", r"\end{tabular}"]
+    if len(columns) > 8:
+        body = [r"\resizebox{\textwidth}{!}{%", *body, "}"]
+    head = [r"\begin{table}[t]", r"\centering", rf"\caption{{{tex(table.caption)}}}", rf"\label{{tab:{table.name}}}", r"\small"]
+    return "\n".join([*comments, *head, *body, r"\end{table}", ""])
+
+
+def one_line(words):
+    return " ".join(str(words).split())
+
+
+def runs_in_words(source):
+    return "; ".join(f"{run['folder']} (seed {run['seed']}){', left out: ' + run['note'] if run['note'] else ''}" for run in source.runs)
+
+
+# Markdown
+
+
+def plain(words):
+    """Text for markdown, in one line, without any meaning to markdown."""
+    return re.sub(r"^([-+])", r"\\\1", re.sub(r"([\\`*_{}\[\]<>#|~&$!])", r"\\\1", one_line(words)))
+
+
+def markdown(report, folder):
+    """report.md: summary, tables, figures, runs and glossary."""
+    lines = [f"# {plain(report.title)}", "", *(line for words in report.summary for line in (plain(words), ""))]
+    for task in dict.fromkeys((*report.tables, *report.figures)):
+        lines += [f"## {plain(task) if task else 'The whole report'}", ""]
+        for table in report.tables.get(task, []):
+            lines += [f"### {plain(table.title)}", "", plain(table.caption), "", *markdown_table(table), ""]
+            lines += [f"[CSV](tables/{quote(table.name)}.csv), [LaTeX](tables/{quote(table.name)}.tex)", ""]
+        for figure in report.figures.get(task, []):
+            image = f"![{plain(figure.alternative)}](figures/{quote(figure.name)}.png)"
+            lines += [f"### {plain(figure.title)}", "", image, "", plain(figure.caption), ""]
+    lines += ["## Runs", ""]
+    for source in report.sources:
+        lines += [f"### {plain(source.task)}: {plain(source.setting)}", ""]
+        for run in source.runs:
+            left_out = f" **Left out: {plain(run['note'])}.**" if run["note"] else ""
+            place = f"[{plain(run['folder'])}]({run_link(run, folder)})"
+            lines += [f"- {place}, seed {run['seed']}, {plain(run['started_at'])}.{left_out}", "", f"      {one_line(run['command'])}", ""]
+    lines += ["## Glossary", "", *(line for term, meaning in report.glossary for line in (f"- **{plain(term)}**: {plain(meaning)}",)), ""]
+    return "\n".join([*lines, "## How this report was made", "", f"    {one_line(report.command)}", ""])
+
+
+def markdown_table(table):
+    rule = ["---:" if is_number else "---" for is_number in numeric(table)]
+    rows = [table.header, *[[text(cell) for cell in row] for row in table.rows]]
+    lines = [" | ".join(map(plain, row)) for row in rows]
+    return [f"| {line} |" for line in (lines[0], " | ".join(rule), *lines[1:])]

@@ -1,0 +1,101 @@
+"""The numbers in the figures of one task's scores; report_figures.py draws them. Copy with report_parts.py.
+
+A missing score (NaN) never enters a mean: an average is over the languages that every compared setting has. Needs numpy.
+"""
+
+import re
+from typing import NamedTuple
+
+import numpy as np
+
+SHOWN = 8  # settings in a line chart
+
+
+class Panel(NamedTuple):
+    """One operation in one group of languages."""
+
+    levels: list  # of texts, weakest first
+    mean: np.ndarray  # [settings, 1 + levels] in percent, clean first; NaN for a setting that has no language complete
+    spread: np.ndarray  # same shape: mean over languages of the standard deviation over seeds, NaN with one seed
+    languages: list  # those averaged over
+    of: int  # languages of the group
+
+
+def operations(scores):
+    """{operation: [levels]}, levels from weak to strong."""
+    found = {}
+    for _, operation, level in scores.conditions:
+        found.setdefault(operation, set()).add(level)
+    return {operation: sorted(names, key=strength) for operation, names in found.items()}
+
+
+def strength(level):
+    """Sorts levels by the number in them: "1", "2", "rate0.03"."""
+    number = re.search(r"\d+(\.\d+)?", level)
+    return (float(number[0]) if number else np.inf, level)
+
+
+def by_level(scores, values):
+    """{(operation, level): [settings, languages]} from [settings, languages, conditions]: replicates averaged, NaN where one is missing."""
+    found = {}
+    for index, (_, operation, level) in enumerate(scores.conditions):
+        found.setdefault((operation, level), []).append(values[:, :, index])
+    return {key: np.mean(columns, axis=0) for key, columns in found.items()}
+
+
+def panel(scores, operation, group):
+    """Panel of one operation, over the languages of `group` that have clean and all levels in every setting that has any such language."""
+    rows = [scores.languages.index(code) for code in group]
+    steps = operations(scores)[operation]
+    noisy, deviations = by_level(scores, scores.noisy), by_level(scores, scores.spread[:, :, 1:])
+    values = np.stack([scores.clean, *(noisy[operation, level] for level in steps)], axis=-1)[:, rows]  # [settings, group, 1 + levels]
+    spread = np.stack([scores.spread[:, :, 0], *(deviations[operation, level] for level in steps)], axis=-1)[:, rows]
+    complete = ~np.isnan(values).any(axis=-1)  # [settings, group]
+    drawn = complete.any(axis=1)
+    shared = complete[drawn].all(axis=0) & drawn.any()
+    if not shared.any():
+        empty = np.full((len(scores.settings), 1 + len(steps)), np.nan)
+        return Panel(steps, empty, empty, [], len(group))
+    mean = np.where(drawn[:, None], values[:, shared].mean(axis=1), np.nan)
+    return Panel(steps, mean, spread[:, shared].mean(axis=1), [code for code, used in zip(group, shared) if used], len(group))
+
+
+def noisy_mean(scores):
+    """[settings, languages]: mean over operations of the mean over levels (mPC), of the operations that every setting with scores has there."""
+    noisy = by_level(scores, scores.noisy)
+    means = np.stack([np.mean([noisy[name, level] for level in steps], axis=0) for name, steps in operations(scores).items()])
+    drawn = ~np.isnan(means).all(axis=(0, 2))
+    shared = ~np.isnan(means[:, drawn]).any(axis=1)  # [operations, languages]
+    total, count = np.where(shared[:, None], means, 0).sum(axis=0), shared.sum(axis=0)
+    return np.where((count > 0) & drawn[:, None], total / np.maximum(count, 1), np.nan)
+
+
+def group_means(scores, group):
+    """(clean [settings], noisy mean [settings], languages): averages over the languages of `group` that have both in every setting with scores."""
+    rows = [scores.languages.index(code) for code in group]
+    both = np.stack([scores.clean, noisy_mean(scores)])[:, :, rows]
+    drawn = ~np.isnan(both).any(axis=0).all(axis=1)  # settings with at least one language
+    shared = ~np.isnan(both[:, drawn]).any(axis=(0, 1)) & drawn.any()
+    means = np.where(drawn, both[:, :, shared].sum(axis=2) / max(1, shared.sum()), np.nan) if shared.any() else np.full(both.shape[:2], np.nan)
+    return *means, [code for code, used in zip(group, shared) if used]
+
+
+def gaps(scores):
+    """(columns, [settings, languages, columns]): points lost from clean to each (operation, level), operation by operation."""
+    noisy = by_level(scores, scores.noisy)
+    columns = [(operation, level) for operation, steps in operations(scores).items() for level in steps]
+    return columns, np.stack([scores.clean - noisy[column] for column in columns], axis=-1)
+
+
+def chosen(scores, most=SHOWN):
+    """Indices of the baseline and of the settings with the best noisy mean over the languages other than English, in the given order."""
+    others = [code for code in scores.languages if code != "en"] or scores.languages
+    _, noisy, _ = group_means(scores, others)
+    best = sorted(range(1, len(scores.settings)), key=lambda index: (np.isnan(noisy[index]), -noisy[index]))
+    return sorted([0, *best[: most - 1]])
+
+
+def only(scores, indices):
+    """The scores of some settings."""
+    parts = {name: getattr(scores, name)[indices] for name in ("clean", "noisy", "spread")}
+    return scores._replace(settings=[scores.settings[index] for index in indices], **parts)

@@ -1,0 +1,199 @@
+"""The numbers of a report: corpus scores of resamples, robustness metrics, intervals over examples and seeds, Holm's correction.
+
+Pure functions of arrays: numpy and scipy, no files. Copy with it: metrics.py. Scores are percents, gaps and differences are points.
+
+How a difference between two settings gets its interval. Examples: the test examples are resampled with replacement, by paragraph
+for question answering and by sentence for tags, and the corpus metric is computed anew from the sums of counts (Koehn 2004). All
+runs and conditions of a language share the draws, so comparisons are paired, and so do languages with as many examples, whose files
+are mostly translations of each other. Seeds: resampling three of them gives intervals that are far too short, so their part of the variance is
+Student's, with the variance pooled over both settings. The variance of a difference D between means over A and B seeds is
+
+    V(D) = v + c * max(w, s2),   c = 1/A + 1/B
+
+w is the variance between seeds that drawing examples alone explains, v what examples contribute beyond c * w, s2 the observed variance
+between seeds: whichever is larger counts, and where s2 does, Student's t with A + B - 2 degrees of freedom goes with it. The interval is
+never shorter than the one over examples alone; simulations: tests/test_report_statistics.py.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from metrics import METRICS
+
+
+def _ratio(sums):
+    """sums [..., 2] -> [...]; 0 where nothing was counted."""
+    return np.divide(sums[..., 0], sums[..., 1], out=np.zeros(sums.shape[:-1], sums.dtype), where=sums[..., 1] > 0)
+
+
+def _f1(sums):
+    """sums [..., (correct, predicted, gold)] -> F1 [...]; 0 without anything predicted or gold."""
+    total = sums[..., 1] + sums[..., 2]
+    return np.divide(2 * sums[..., 0], total, out=np.zeros(total.shape, sums.dtype), where=total > 0)
+
+
+_F1_OF_CHUNKS = ("correct_chunks", "predicted_chunks", "gold_chunks")
+STATISTICS = {  # family of metrics.py -> (columns of its counts, score of their sums, whether an example is right); "examples" is 1 for each
+    "label": (("correct", "examples"), _ratio, lambda row: row["correct"] > 0),
+    "choice": (("correct", "examples"), _ratio, lambda row: row["correct"] > 0),
+    "chunk": (_F1_OF_CHUNKS, _f1, lambda row: (row["correct_chunks"] == row["predicted_chunks"]) & (row["correct_chunks"] == row["gold_chunks"])),
+    "squad": (("f1", "examples"), _ratio, lambda row: row["exact_match"] > 0),
+    "mlqa": (("f1", "examples"), _ratio, lambda row: row["exact_match"] > 0),
+    "pairs": (("correct", "predicted", "gold"), _f1, lambda row: (row["correct"] == row["predicted"]) & (row["correct"] == row["gold"])),
+    "ranking": (("reciprocal_rank", "examples"), _ratio, lambda row: row["reciprocal_rank"] == 1),
+}
+
+
+def statistic(task):
+    """(columns, sums [..., columns] -> score in percent, {column: array} -> right [examples]) of a task of XTREME(-R)."""
+    columns, score, right = STATISTICS[METRICS[task]]
+    return columns, lambda sums: 100 * score(sums), right
+
+
+# --- Resampling -------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=2)
+def draws(clusters, resamples, seed=0):
+    """How often each cluster is in each resample, float32 [resamples, clusters]."""
+    random = np.random.default_rng([seed, clusters])
+    found = np.empty((resamples, clusters), np.float32)
+    for row in found:
+        row[:] = np.bincount(random.integers(clusters, size=clusters), minlength=clusters)
+    return found
+
+
+def resampled(sums, score, resamples, seed=0):
+    """Scores of resamples, float32 [resamples, ...], of counts summed by cluster, sums [..., clusters, columns]."""
+    *shape, clusters, columns = sums.shape
+    flat = np.moveaxis(sums, -2, 0).reshape(clusters, -1).astype(np.float32)  # counts stay below 2 ** 24, so float32 is exact
+    return score((draws(clusters, resamples, seed) @ flat).reshape(resamples, *shape, columns))
+
+
+# --- Robustness -------------------------------------------------------------------------------------------------------
+
+
+def operation_weights(conditions):
+    """{operation: weight of each condition, [conditions]}: a mean over levels of means over draws. conditions: [(name, op, level)]."""
+    found = {}
+    for op in dict.fromkeys(op for _, op, _ in conditions):
+        levels = [level for _, other, level in conditions if other == op]
+        of = [(1 / len(set(levels)) / levels.count(level)) if other == op else 0.0 for _, other, level in conditions]
+        found[op] = np.array(of)
+    return found
+
+
+def noisy_weights(conditions):
+    """mPC as weights [conditions]: the mean over operations of the mean over levels (Michaelis et al. 2019)."""
+    return np.mean(list(operation_weights(conditions).values()), axis=0)
+
+
+def corruption_error(scores, baseline, conditions):
+    """mCE in percent (Hendrycks & Dietterich 2019): mean over operations of summed errors over the baseline's; NaN where that makes none.
+
+    scores [..., conditions] and baseline [conditions] in percent.
+    """
+    found = []
+    for weights in operation_weights(conditions).values():
+        error, reference = (100 - scores) @ weights, float((100 - baseline) @ weights)
+        found.append(100 * error / reference if reference > 0 else np.full(np.shape(error), np.nan))
+    return np.mean(found, axis=0)
+
+
+def slopes(clean, scores, rates, conditions):
+    """{operation: points per percentage point of realised error rate}, least squares through clean at 0 and all of its conditions.
+
+    clean [runs], scores [runs, conditions], rates [conditions] as fractions, NaN where unknown (the operation is then left out).
+    """
+    found = {}
+    for op in dict.fromkeys(op for _, op, _ in conditions):
+        chosen = [index for index, (_, other, _) in enumerate(conditions) if other == op]
+        x = 100 * np.array([0.0, *rates[chosen]])
+        if np.isfinite(x).all() and np.ptp(x) > 0:
+            y = np.column_stack([clean, scores[:, chosen]])
+            found[op] = (y - y.mean(1, keepdims=True)) @ (x - x.mean()) / ((x - x.mean()) ** 2).sum()
+    return found
+
+
+def flips(clean, noisy):
+    """(right to wrong, wrong to right) in percent of all examples; clean [..., examples] and noisy [..., conditions, examples] are bool."""
+    clean = clean[..., None, :]
+    return 100 * (clean & ~noisy).mean(-1), 100 * (~clean & noisy).mean(-1)
+
+
+def worst_of(right, conditions):
+    """{k: percent of examples right under all of k draws}, [runs]: means over the (operation, level) pairs that were drawn more than once.
+
+    right: bool [runs, conditions, examples]. k = 1 is the mean over draws; 3 and 5 as far as there are draws, or all where these are two.
+    """
+    pairs = {}
+    for index, (_, op, level) in enumerate(conditions):
+        pairs.setdefault((op, level), []).append(index)
+    drawn = [of for of in pairs.values() if len(of) > 1]
+    if not drawn:
+        return {}
+    least = min(map(len, drawn))
+    found = {1: np.mean([100 * right[:, of].mean((1, 2)) for of in drawn], axis=0)}
+    for k in [k for k in (3, 5) if k <= least] or [2]:
+        found[k] = np.mean([100 * right[:, of[:k]].all(1).mean(-1) for of in drawn], axis=0)
+    return found
+
+
+# --- Differences ------------------------------------------------------------------------------------------------------
+
+
+class Difference(NamedTuple):
+    """What is known of a difference between two settings before an interval is asked for; variances as in the module's docstring."""
+
+    value: float
+    v: float
+    w: float
+    s2: float  # NaN where both settings have one seed: the interval is then over examples only
+    c: float
+    freedom: int  # of s2: A + B - 2
+    clusters: int
+
+
+def difference(scores, others, resamples, other_resamples, clusters):
+    """`scores` [A seeds] minus `others` [B seeds], with their resamples [resamples, A] and [resamples, B]."""
+    sides, freedom = [(scores, resamples), (others, other_resamples)], len(scores) + len(others) - 2
+    c = 1 / len(scores) + 1 / len(others)
+    examples = float(np.var(resamples.mean(1, dtype=float) - other_resamples.mean(1, dtype=float), ddof=1))
+    w, s2 = examples / c, np.nan
+    if freedom:
+        s2 = float(sum(((side - side.mean()) ** 2).sum() for side, _ in sides)) / freedom
+        away = [of - side - (of - side).mean(1, keepdims=True) for side, of in sides]  # of each seed, from the mean of its setting
+        w = float(sum((one.astype(float) ** 2).sum(1).mean() for one in away)) / freedom
+    return Difference(float(scores.mean() - others.mean()), max(0.0, examples - c * w), w, s2, c, freedom, clusters)
+
+
+def intervals(differences, level=0.95):
+    """(low, high, p), each [differences]: two-sided, p being the level at which the interval would just touch 0."""
+    value, v, w, s2, c, freedom, clusters = np.array(differences, dtype=float).reshape(-1, 7).T
+    freedom, between = np.maximum(1, freedom), np.where(np.isnan(s2), 0, s2)
+
+    def squared(alpha):
+        z, t = stats.t.isf(alpha / 2, np.maximum(1, clusters - 1)) ** 2, stats.t.isf(alpha / 2, freedom) ** 2
+        return z * v + c * np.maximum(z * w, t * between)
+
+    half = np.sqrt(squared(1 - level))
+    low, high = np.full(len(value), -40.0), np.zeros(len(value))  # log p by bisection
+    for _ in range(40):
+        middle = (low + high) / 2
+        outside = squared(np.exp(middle)) < value**2
+        low, high = np.where(outside, low, middle), np.where(outside, middle, high)
+    p = np.where(value == 0, 1.0, np.exp(high))
+    return value - half, value + half, p
+
+
+def holm(p):
+    """Holm's (1979) adjusted p-values of a family of comparisons."""
+    p = np.asarray(p, dtype=float)
+    order = np.argsort(p, kind="stable")
+    adjusted = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    found = np.empty(len(p))
+    found[order] = np.minimum(1, adjusted)
+    return found
