@@ -97,7 +97,7 @@ phase3() {   # phase3 SETTING TARGET SEED: a target, trained in English from the
 
 report() {
     after everything
-    run report report.py --runs "$OUTPUT/outputs/*" --baseline "$OUTPUT/outputs/direct-*" --output_dir "$OUTPUT/report"
+    run report report.py --runs "$OUTPUT/outputs/*" --baseline "$OUTPUT/outputs/direct-*" --output_dir "$OUTPUT/report" --title "$TITLE"
 }
 
 # --- Carrying it out ---------------------------------------------------------------------------------------------------------------------
@@ -105,13 +105,13 @@ report() {
 carry_out() {   # carry_out STUDY: check, plan, then do it
     local started=$SECONDS study=$1
     settle
-    "$python" recipes/cost.py check || exit 2
+    "$python" -B recipes/cost.py check || exit 2
     hardware
     total=0 plan=()
     "$study"
     if [ "$DRY_RUN" = 1 ]; then
         printf '%s\n' "${plan[@]}"
-        printf '%s\n' "${plan[@]}" | "$python" recipes/cost.py estimate
+        printf '%s\n' "${plan[@]}" | "$python" -B recipes/cost.py estimate
         exit 0
     fi
     data_is_there
@@ -148,7 +148,7 @@ settle() {   # what no study has set
 hardware() {   # sets `launcher` and `deepspeed`; the thresholds are those of ds_configs/README.md for XLM-R Large
     launcher=(.venv/bin/python) deepspeed=()
     [ "$SCALE" = full ] || return 0
-    local memories
+    local memories   # in MiB, a GPU per line
     memories=$(nvidia-smi --query-gpu=memory.total --format=csv,noheader,nounits 2> /dev/null | grep -E '^[0-9]+$' || true)
     if [ -n "$memories" ]; then
         [ -z "${CUDA_VISIBLE_DEVICES:-}" ] || GPUS=${GPUS:-$(tr ',' '\n' <<< "$CUDA_VISIBLE_DEVICES" | grep -c .)}

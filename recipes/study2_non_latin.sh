@@ -30,6 +30,7 @@ OUTPUT=${OUTPUT:-studies/non-latin-$SCALE}
 WORST_OF=${WORST_OF-}
 REPLICATES=${REPLICATES:-3}
 PHASE2_SEED=${PHASE2_SEED:-1}             # one encoder per setting, as in the paper; for others: PHASE2_SEED=2 OUTPUT=elsewhere
+TITLE="Study 2: intermediate NLI and non-Latin scripts ($SCALE size)"
 
 study() {
     starting_point   # data; at toy size also phase 1
