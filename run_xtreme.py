@@ -175,24 +175,29 @@ def check_arguments(args, given):
 
 
 def plan_cells(task, args):
-    """{condition: (folder, [languages])}: every cell whose test file is there, English first."""
+    """{condition: (folder, [languages])}: every cell whose test file is there, English first.
+
+    A file that is missing because perturb.py's operation does not apply to it is no mistake: the cell is n/a.
+    """
     from heads import path_of
 
     table_languages = list(dict.fromkeys(code for version in task.languages.values() for code in version))
     cells = {}
     for condition, folder in parse_conditions(args.conditions, args.data_dir).items():
-        found = []
+        found, exempt = [], noise_record(task, folder).get("not_applicable", {})
         for code in args.languages or table_languages:
             path = path_of(task, folder, "test", code)[0]
             if path.exists() and not (task.name == "mlqa" and code not in table_languages):
                 found.append(code)
             elif path.exists():
                 raise InputError(f"--languages {code}: MLQA's scorer has no rules for it, only for {' '.join(table_languages)}; leave {code} out")
+            elif code in exempt:
+                continue
             elif args.languages and code not in {*LANGUAGES, *table_languages}:
                 raise InputError(f"--languages {code}: unknown language{nearest(code, table_languages)}; {task.name} has {' '.join(table_languages)}")
             elif args.languages:
                 raise InputError(f"--languages {code}: {path} does not exist; write that file or leave {code} out")
-        if not found:
+        if not found and not exempt:
             example = path_of(task, folder, "test", table_languages[0])[0]
             raise InputError(f"{folder}: no test file of {task.name} in any of its languages, e.g. {example}; is it a folder in XTREME's layout?")
         cells[condition] = folder, sorted(set(found), key=lambda code: (code != "en", code))

@@ -1,5 +1,5 @@
-# Sourced by demo.sh and tests/run.sh: makes .venv and installs requirements.txt, once for each version of that file.
-# PYTHON names the interpreter to make it with (default: the first Python 3.11 or newer on the PATH).
+# Sourced by demo.sh, recipes/common.sh and tests/run.sh: makes .venv and installs requirements.txt, once for each version of that file.
+# PYTHON names the interpreter to make it with (default: the first Python 3.11 or newer on the PATH). With install=no only a Python is found.
 cd "$(dirname "${BASH_SOURCE[0]}")" || exit 1
 
 find_python() {
@@ -15,7 +15,9 @@ find_python() {
 }
 
 python=.venv/bin/python
-if ! cmp -s requirements.txt .venv/installed-requirements.txt; then
+if [ "${install:-yes}" = no ]; then
+    [ -x "$python" ] || python=$(find_python) || exit 1
+elif ! cmp -s requirements.txt .venv/installed-requirements.txt; then
     creator=$(find_python) || exit 1
     [ -x "$python" ] || "$creator" -m venv .venv || { echo "setup.sh: python -m venv failed; on Debian: apt install python3-venv" >&2; exit 1; }
     echo "installing requirements.txt into .venv (a few minutes, once)"

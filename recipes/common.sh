@@ -1,0 +1,302 @@
+# Sourced by the studies: what they share. A study sets its variables, defines `study`, its steps in order, and ends with `carry_out study`.
+#
+# Settings that every study knows, beside its own:
+#   SCALE=toy|full    an invented world and a tiny model on a laptop (default), or xlm-roberta-large on real data and GPUs
+#   DRY_RUN=1         print every command and the estimated cost; needs no GPU, data, network or packages and touches nothing
+#   OUTPUT            folder of everything that is written: logs/ noised/ outputs/ report/ (toy size: also toy/)
+#   MODEL             folder or Hub id that phases 2 and 3 start from (toy size: a given one replaces phase 1)
+#   DATA_DIR, INTERMEDIATE_DIR      the test sets and the intermediate tasks (toy size: given ones replace the invented world)
+#   LANGUAGES         some languages of the test sets, which all targets have (default: all that are on disk)
+#   PHASE1_FLAGS, PHASE2_FLAGS, PHASE3_FLAGS, PERTURB_FLAGS      instead of the study's own flags of that step
+#   JOBS              toy size: runs at a time, each on one core (default: the number of cores, at most 8)
+#   GPUS, GPU_MEMORY, DEEPSPEED     full size: instead of what nvidia-smi says (number, MiB) and of the choice that follows from it
+#   TOKENS_PER_SECOND one GPU's speed in training, for the estimate
+#
+# A step that was finished is skipped when its command is the same and nothing it reads has changed since; delete OUTPUT/logs to have all of
+# them look again. Steps that were stopped go on where they were, because the scripts do.
+# shellcheck shell=bash disable=SC2086,SC2206,SC2153  # lists and flags are split at their spaces; the studies set the variables
+set -euo pipefail
+
+fail() {   # fail MESSAGE: one line, exit code 2, before anything is written
+    echo "$(basename "$0"): error: $*" >&2
+    exit 2
+}
+
+SCALE=${SCALE:-toy} DRY_RUN=${DRY_RUN:-0}
+case $SCALE in toy | full) ;; *) fail "SCALE=$SCALE: choose toy or full" ;; esac
+case $DRY_RUN in 0 | 1) ;; *) fail "DRY_RUN=$DRY_RUN: give 1 to print the plan only, or leave it out" ;; esac
+
+# Paths given from another folder mean files there; the commands themselves run in the repository.
+here=$PWD
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+if [ "$here" != "$root" ]; then
+    for name in OUTPUT DATA_DIR INTERMEDIATE_DIR MODEL; do
+        value=${!name:-}
+        case $value in "" | /*) continue ;; esac
+        [ "$name" = MODEL ] && [ ! -e "$value" ] || printf -v "$name" '%s/%s' "$here" "$value"   # a model may be a Hub id
+    done
+fi
+install=no
+. "$root/setup.sh"   # finds a Python for the checks; changes to the repository
+export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-$([ "$SCALE" = toy ] && echo 1 || echo 0)} TOKENIZERS_PARALLELISM=false
+[ "$SCALE" = full ] || export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}   # the toy model is too small for threads
+
+# --- The steps of a study ----------------------------------------------------------------------------------------------------------------
+
+starting_point() {   # toy size: the invented world, and phase 1 on its text, as far as they are not replaced by given ones
+    case "|$DATA_DIR|$INTERMEDIATE_DIR|$MODEL|" in
+    *"|$OUTPUT/toy/"* | *"|$OUTPUT/outputs/pretrained|"*) run toy toy_data.py --output_dir "$OUTPUT/toy" ;;
+    esac
+    after toy
+    if [ "$MODEL" = "$OUTPUT/outputs/pretrained" ]; then
+        train pretrained run_intermediate.py --tasks mlm --mlm_files "$OUTPUT/toy/text/*.txt" --model_name_or_path "$OUTPUT/toy/model" \
+            --do_train --do_eval $PHASE1_FLAGS
+    fi
+}
+
+noised_copies() {   # every operation at every level; WORST_OF also in further draws
+    local perturb=(perturb.py --data_dir "$DATA_DIR" --output_dir "$OUTPUT/noised" --tasks $TARGETS ${LANGUAGES:+--languages $LANGUAGES} $PERTURB_FLAGS)
+    [ -z "$OPS" ] || run noised "${perturb[@]}" --ops $OPS --levels $LEVELS
+    after noised
+    [ -z "$WORST_OF" ] || run replicates "${perturb[@]}" --ops "${WORST_OF%-*}" --levels "${WORST_OF##*-}" --replicates "$REPLICATES"
+}
+
+conditions() {   # sets `given`: the --conditions of run_xtreme.py
+    local op level draw
+    given=("clean=$DATA_DIR")
+    for op in $OPS; do
+        for level in $LEVELS; do
+            given+=("$op-$level=$OUTPUT/noised/$op-$level")
+        done
+    done
+    [ -n "$WORST_OF" ] || return 0
+    for ((draw = 1; draw < REPLICATES; draw++)); do
+        given+=("$WORST_OF-r$draw=$OUTPUT/noised/$WORST_OF-r$draw")
+    done
+}
+
+phase2() {   # phase2 SETTING: an encoder, trained on the English task, or on several, joined by +
+    after pretrained
+    train "$1" run_intermediate.py --tasks ${1//+/ } --data_dir "$INTERMEDIATE_DIR" --model_name_or_path "$MODEL" \
+        --do_train --do_eval --seed "$PHASE2_SEED" $PHASE2_FLAGS
+}
+
+phase3() {   # phase3 SETTING TARGET SEED: a target, trained in English from the setting's encoder, predicted clean and noised in every language
+    local setting=$1 target=$2 seed=$3 encoder=$OUTPUT/outputs/$1 given
+    after pretrained noised replicates "$setting"
+    [ "$setting" != direct ] || encoder=$MODEL
+    conditions
+    local test=(run_xtreme.py --task "$target" --data_dir "$DATA_DIR" --model_name_or_path "$encoder" --do_predict --seed "$seed" --conditions "${given[@]}")
+    case $target in
+    tatoeba | bucc2018)   # trains nothing: one run says all
+        [ "$seed" != "${SEEDS%% *}" ] || train "$setting-$target-seed$seed" "${test[@]}" ${LANGUAGES:+--languages ${FOREIGN}}
+        ;;
+    *) train "$setting-$target-seed$seed" "${test[@]}" ${LANGUAGES:+--languages $LANGUAGES} --do_train --do_eval $PHASE3_FLAGS ;;
+    esac
+}
+
+report() {
+    after everything
+    run report report.py --runs "$OUTPUT/outputs/*" --baseline "$OUTPUT/outputs/direct-*" --output_dir "$OUTPUT/report" --title "$TITLE"
+}
+
+# --- Carrying it out ---------------------------------------------------------------------------------------------------------------------
+
+carry_out() {   # carry_out STUDY: check, plan, then do it
+    local started=$SECONDS study=$1
+    settle
+    "$python" -B recipes/cost.py check || exit 2
+    hardware
+    total=0 plan=()
+    "$study"
+    if [ "$DRY_RUN" = 1 ]; then
+        printf '%s\n' "${plan[@]}"
+        printf '%s\n' "${plan[@]}" | "$python" -B recipes/cost.py estimate
+        exit 0
+    fi
+    data_is_there
+    install=yes
+    . ./setup.sh
+    total=${#plan[@]} number=0 skipped=0
+    mkdir -p "$OUTPUT/logs"
+    echo "$total steps into $OUTPUT$([ "$SCALE" = toy ] && echo ", $JOBS at a time" || echo ", on $GPUS GPU(s)")"
+    set -m   # every step is a process group of its own, which can be stopped whole
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    trap leave EXIT
+    "$study"
+    after everything
+    [ "$skipped" = 0 ] || echo "$skipped finished before and skipped"
+    echo "$OUTPUT/report/index.html      $(((SECONDS - started + 30) / 60)) minutes; logs: $OUTPUT/logs"
+}
+
+settle() {   # what no study has set
+    if [ "$SCALE" = toy ]; then
+        DATA_DIR=${DATA_DIR:-$OUTPUT/toy/xtreme} INTERMEDIATE_DIR=${INTERMEDIATE_DIR:-$OUTPUT/toy/intermediate}
+        MODEL=${MODEL:-$OUTPUT/outputs/pretrained}
+        JOBS=${JOBS:-$(getconf _NPROCESSORS_ONLN 2> /dev/null | awk '{ print ($1 < 8) ? $1 : 8 }')} JOBS=${JOBS:-1}
+    else
+        DATA_DIR=${DATA_DIR:-data/xtreme} INTERMEDIATE_DIR=${INTERMEDIATE_DIR:-data/intermediate} MODEL=${MODEL:-xlm-roberta-large} JOBS=1
+    fi
+    PHASE1_FLAGS=${PHASE1_FLAGS---max_seq_length 32 --per_device_train_batch_size 64 --learning_rate 1e-3 --num_train_epochs 1}
+    PERTURB_FLAGS=${PERTURB_FLAGS-} LANGUAGES=${LANGUAGES-} FOREIGN=" ${LANGUAGES-} "
+    FOREIGN=${FOREIGN/ en / }   # retrieval compares with English
+    [ -n "$OPS" ] || WORST_OF=
+    export SCALE INTERMEDIATES TARGETS OPS LEVELS SEEDS WORST_OF REPLICATES LANGUAGES PHASE2_SEED JOBS
+}
+
+hardware() {   # sets `launcher` and `deepspeed`; the thresholds are those of ds_configs/README.md for XLM-R Large
+    launcher=(.venv/bin/python) deepspeed=()
+    [ "$SCALE" = full ] || return 0
+    local memories   # in MiB, a GPU per line
+    memories=$(nvidia-smi --query-gpu=memory.total --format=csv,noheader,nounits 2> /dev/null | grep -E '^[0-9]+$' || true)
+    if [ -n "$memories" ]; then
+        [ -z "${CUDA_VISIBLE_DEVICES:-}" ] || GPUS=${GPUS:-$(tr ',' '\n' <<< "$CUDA_VISIBLE_DEVICES" | grep -c .)}
+        GPUS=${GPUS:-$(wc -l <<< "$memories" | tr -d ' ')} GPU_MEMORY=${GPU_MEMORY:-$(sort -n <<< "$memories" | head -n 1)}
+    elif [ "$DRY_RUN" = 0 ]; then
+        fail "SCALE=full: nvidia-smi finds no GPU here; start it on a node with GPUs, print the plan with DRY_RUN=1, or take SCALE=toy"
+    fi
+    GPUS=${GPUS:-1} GPU_MEMORY=${GPU_MEMORY:-80000}
+    export GPUS GPU_MEMORY
+    [ "$GPUS" = 1 ] || launcher=(.venv/bin/torchrun --standalone --nproc_per_node "$GPUS")
+    if [ -z "${DEEPSPEED+given}" ]; then
+        if [ "$GPU_MEMORY" -ge 38000 ]; then DEEPSPEED=   # a 40 GB GPU and more: plain data parallelism is fastest
+        elif [ "$GPUS" -gt 1 ] && [ "$GPU_MEMORY" -ge 15000 ]; then DEEPSPEED=ds_configs/zero2.json
+        else DEEPSPEED=ds_configs/zero2_offload.json; fi
+    fi
+    [ -z "$DEEPSPEED" ] || deepspeed=(--deepspeed "$DEEPSPEED")
+}
+
+data_is_there() {   # full size or given folders: data is not made, so it must be there; what nobody can download is left out
+    local name
+    for name in DATA_DIR INTERMEDIATE_DIR; do
+        case ${!name} in "$OUTPUT/toy/"*) continue ;; esac
+        [ -d "${!name}" ] || fail "$name=${!name}: no such folder; download it with: .venv/bin/python download_data.py --tasks all --output_dir data"
+    done
+    [ "$SCALE" = full ] || return 0
+    local before=${#plan[@]}
+    case " $INTERMEDIATES " in
+    *" ccg "*) [ -e "$INTERMEDIATE_DIR/ccg/train.jsonl" ] || leave_out INTERMEDIATES ccg "CCGbank is licensed and not in $INTERMEDIATE_DIR" ;;
+    esac
+    case " $TARGETS " in
+    *" bucc2018 "*) [ -e "$DATA_DIR/bucc2018/de-en.dev.gold" ] || leave_out TARGETS bucc2018 "its dev files are not in $DATA_DIR, see README.md" ;;
+    esac
+    plan=()
+    "$study"
+    [ "${#plan[@]}" = "$before" ] || echo "$((before - ${#plan[@]})) steps fewer than planned"
+}
+
+leave_out() {   # leave_out VARIABLE NAME REASON
+    local list=" ${!1} "
+    echo "left out: $2 ($3)"
+    printf -v "$1" '%s' "${list/ $2 / }"
+}
+
+run() {   # run NAME SCRIPT FLAGS…: one process
+    step "$1" "" "${@:2}"
+}
+
+train() {   # train NAME SCRIPT FLAGS…: on all GPUs, into outputs/NAME; skipped where it was finished
+    step "$1" "$OUTPUT/outputs/$1" "${@:2}" --output_dir "$OUTPUT/outputs/$1" --disable_tqdm true
+}
+
+step() {   # step NAME FOLDER SCRIPT FLAGS…: plan it, skip it, or start it as soon as fewer than JOBS are at work
+    local name=$1 folder=$2 log=$OUTPUT/logs/$1.log identity command
+    shift 2
+    identity=$(shown "$@")   # without the launcher: another node may have other GPUs
+    if [ -n "$folder" ]; then command=("${launcher[@]}" "$@" ${deepspeed[@]+"${deepspeed[@]}"}); else command=(.venv/bin/python "$@"); fi
+    if [ "$total" = 0 ]; then
+        plan+=("$(shown "${command[@]}")")
+        return
+    fi
+    number=$((number + 1))
+    while collect && [ "${#pids[@]}" -ge "$JOBS" ]; do sleep 0.2; done
+    if [ -n "$folder" ] && finished "$folder" "$log.done" "$identity" "$@"; then
+        skipped=$((skipped + 1))
+        return
+    fi
+    printf '[%d/%d] %s\n' "$number" "$total" "$(shown "${command[@]}")"
+    rm -f "$log.done"
+    printf '%s\n' "$identity" > "$log.begun"   # its time tells what the step has seen
+    attempt "$log" "${command[@]}" < /dev/null &
+    pids[number]=$! names[number]=$name folders[number]=$folder starts[number]=$SECONDS
+}
+
+attempt() {   # attempt LOG COMMAND…: with patterns expanded; waits where a process of a killed study is still at work in the folder
+    local log=$1 words=() word found
+    shift
+    for word; do
+        case $word in
+        *'*'*) while IFS= read -r found; do words+=("$found"); done < <(compgen -G "$word" | LC_ALL=C sort) ;;
+        *) words+=("$word") ;;
+        esac
+    done
+    until "${words[@]}" > "$log" 2>&1; do
+        grep -q "another run is at work in it" "$log" || return 1
+        sleep 5
+    done
+}
+
+finished() {   # finished FOLDER STAMP IDENTITY WORD…: this command came to its end, and no file that it names has changed since it began
+    local folder=$1 stamp=$2 identity=$3 inputs=() word
+    shift 3
+    grep -qs '"finished_at": "' "$folder/run.json" && [ "$(cat "$stamp" 2> /dev/null)" = "$identity" ] || return 1
+    for word; do
+        word=${word#*=}   # NAME=FOLDER of --conditions
+        [ ! -e "$word" ] || [ "$word" = "$folder" ] || inputs+=("$word")
+    done
+    [ -z "$(find -H "${inputs[@]}" -newer "$stamp" ! -name .lock -print -quit)" ]
+}
+
+collect() {   # see which steps have ended; the first that failed ends the study
+    local i code folder
+    for i in ${pids[@]+"${!pids[@]}"}; do
+        ! kill -0 "${pids[i]}" 2> /dev/null || continue
+        code=0 folder=${folders[i]}
+        wait "${pids[i]}" 2> /dev/null || code=$?
+        unset "pids[$i]"
+        if [ "$code" != 0 ]; then
+            tail -n 5 "$OUTPUT/logs/${names[i]}.log"
+            echo "$(basename "$0"): ${names[i]} failed; its log is $OUTPUT/logs/${names[i]}.log"
+            exit 1
+        elif [ -n "$folder" ] && ! grep -qs '"finished_at": "' "$folder/run.json"; then
+            tail -n 1 "$OUTPUT/logs/${names[i]}.log"   # a signal from elsewhere stopped it
+            exit 1
+        fi
+        mv "$OUTPUT/logs/${names[i]}.log.begun" "$OUTPUT/logs/${names[i]}.log.done"
+        [ -z "$folder" ] || rm -rf "$folder"/checkpoint-*   # the model that was selected lies in the folder itself
+        echo "      ${names[i]}: $((SECONDS - starts[i])) s"
+        unset "names[$i]"
+    done
+}
+
+after() {   # after NAME…: wait until these steps, or `everything`, have ended
+    local waits=1 name
+    while [ "$waits" = 1 ]; do
+        collect
+        waits=0
+        for name in ${names[@]+"${names[@]}"}; do
+            case " $* " in *" $name "* | " everything ") waits=1 ;; esac
+        done
+        [ "$waits" = 0 ] || sleep 0.2
+    done
+}
+
+leave() {   # however the study ends, its steps end with it: they save what they have
+    local code=$? pid
+    trap - EXIT
+    exec 2> /dev/null   # bash's own words on the steps that it stops
+    for pid in ${pids[@]+"${pids[@]}"}; do kill -TERM -- "-$pid" 2> /dev/null || true; done
+    for pid in ${pids[@]+"${pids[@]}"}; do while kill -0 -- "-$pid" 2> /dev/null; do sleep 0.2; done; done
+    [ "$code" = 0 ] || echo "stopped; the same command goes on from here"
+    exit "$code"
+}
+
+shown() {   # a command as it can be typed
+    local text
+    printf -v text '%q ' "$@"
+    text=${text% }
+    printf '%s\n' "${text//\\\*/*}"
+}
+
+pids=() names=() folders=() starts=() total=0 number=0

@@ -1,0 +1,231 @@
+"""The studies: their plan, their checks, the hardware they choose, and (slow) a shrunken study that is killed and goes on."""
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import arguments
+import perturb
+import plan
+import report
+import run_intermediate
+import run_xtreme
+from tasks import NINE, TARGETS
+
+ROOT = Path(__file__).resolve().parents[1]
+STUDIES = ("study1_noise", "study2_non_latin")
+LEFT_BEHIND = ("__pycache__", "data", "outputs", "studies", "toy", "demo", "noised*", ".*")
+
+
+def executable(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+    path.chmod(0o755)
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A copy of the repository whose .venv is the Python of these tests."""
+    folder = tmp_path_factory.mktemp("recipes") / "a checkout"
+    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*LEFT_BEHIND))
+    executable(folder / ".venv/bin/python", f'exec {shlex.quote(sys.executable)} "$@"')
+    executable(folder / ".venv/bin/torchrun", f'exec {shlex.quote(sys.executable)} -m torch.distributed.run "$@"')
+    shutil.copy(folder / "requirements.txt", folder / ".venv/installed-requirements.txt")
+    return folder
+
+
+def clean_environment(settings, path=""):
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    return {**kept, "PATH": f"{path}{os.pathsep * bool(path)}{kept['PATH']}", "CUDA_VISIBLE_DEVICES": "", **settings}
+
+
+def recipe(folder, study, path="", cwd=None, **settings):
+    command = ["bash", f"{folder}/recipes/{study}.sh"]
+    options = {"capture_output": True, "text": True, "encoding": "utf-8", "cwd": cwd or folder}
+    return subprocess.run(command, env=clean_environment(settings, path), **options)
+
+
+def planned(done):
+    """[(words before the script, script, its arguments)] of a dry run."""
+    assert done.returncode == 0, done.stderr
+    found = []
+    for line in done.stdout.splitlines():
+        if line.startswith(".venv/bin/"):
+            words = shlex.split(line)
+            index = next(index for index, word in enumerate(words) if word.endswith(".py"))
+            found.append((words[:index], words[index], words[index + 1 :]))
+    return found
+
+
+def files(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("scale", ["toy", "full"])
+@pytest.mark.parametrize("study", STUDIES)
+def test_plan_has_commands_that_the_scripts_accept_and_touches_nothing(checkout, study, scale):
+    before = files(checkout)
+    done = recipe(checkout, study, SCALE=scale, DRY_RUN="1")
+    assert files(checkout) == before
+    outputs = set()
+    for _, script, argv in planned(done):
+        if script == "run_xtreme.py":
+            args, _, given = arguments.parse(run_xtreme.build_parser(), argv)
+            assert args.task in TARGETS and {"do_train", "do_predict"} & set(given) and args.model_name_or_path
+            assert [token.partition("=")[0] for token in args.conditions][0] == "clean"
+            assert args.model_name_or_path in {*outputs, "xlm-roberta-large"}  # trained before
+        elif script == "run_intermediate.py":
+            args, _, given = arguments.parse(run_intermediate.build_parser(), argv)
+            run_intermediate.check_arguments(args, given)
+            assert plan.make_plan(args).tasks
+        elif script == "perturb.py":
+            args = perturb.build_parser().parse_args(argv)
+            assert set(args.ops) <= perturb.OPERATIONS.keys() and set(args.tasks) <= TARGETS.keys()
+        elif script == "report.py":
+            assert report.build_parser().parse_args(argv).baseline
+        else:
+            assert script == "toy_data.py"
+        if script.startswith("run_"):
+            assert given["output_dir"] not in outputs
+            outputs.add(given["output_dir"])
+    assert f"{len(planned(done))} commands" in done.stdout
+    assert re.search(r"about [\d,]+ GPU hours" if scale == "full" else r"about \d+ minutes", done.stdout)
+    assert ("GB kept" in done.stdout and "assumed" in done.stdout) == (scale == "full")
+
+
+def test_settings_and_folders_at_both_sizes(checkout):
+    full = [shlex.join(argv) for _, script, argv in planned(recipe(checkout, "study1_noise", SCALE="full", DRY_RUN="1")) if script != "perturb.py"]
+    folders = [line.split("--output_dir ")[1].split()[0].split("/")[-1] for line in full]
+    runnable = [name for name, task in TARGETS.items() if not task.not_runnable]
+    assert {*NINE, "all"} <= set(folders)
+    for setting in ("direct", *NINE, "all"):
+        for target in runnable:
+            seeds = "1" if TARGETS[target].head == "retrieval" else "123"
+            assert [f"{setting}-{target}-seed{seed}" in folders for seed in "123"] == [seed in seeds for seed in "123"]
+    toy = planned(recipe(checkout, "study1_noise", DRY_RUN="1"))
+    conditions = next(argv for _, script, argv in toy if script == "run_xtreme.py")
+    noised = {token.partition("=")[0] for token in conditions if "noised" in token}
+    assert len({name.split("-")[0] for name in noised}) == 3 and {"swap-3", "swap-3-r1", "swap-3-r2"} <= noised
+    assert sum(script == "run_xtreme.py" for _, script, _ in toy) == 4 * (2 * 2 + 1)
+
+
+def test_plan_needs_no_packages(checkout, tmp_path):
+    folder = tmp_path / "bare"
+    shutil.copytree(checkout, folder, ignore=shutil.ignore_patterns(".venv"))
+    executable(tmp_path / "bin/bare-python", f'exec {shlex.quote(sys.executable)} -S -E "$@"')
+    done = recipe(folder, "study2_non_latin", SCALE="full", DRY_RUN="1", PYTHON=str(tmp_path / "bin/bare-python"))
+    assert len(planned(done)) > 100 and not (folder / ".venv").exists()
+
+
+def test_paths_with_spaces_and_other_folders(checkout, tmp_path):
+    done = recipe(checkout, "study1_noise", cwd=tmp_path, DRY_RUN="1", OUTPUT="my study", MODEL="Org/model", TARGETS="xnli", SEEDS="7", OPS="")
+    commands = planned(done)
+    assert not any(script == "perturb.py" for _, script, _ in commands)
+    *_, (_, script, last) = commands
+    assert script == "report.py" and last[last.index("--output_dir") + 1] == f"{tmp_path}/my study/report"
+    first = next(argv for _, script, argv in commands if script == "run_xtreme.py")
+    assert first[first.index("--model_name_or_path") + 1] == "Org/model"  # a Hub id is no path
+    assert first[first.index("--conditions") + 1] == f"clean={tmp_path}/my study/toy/xtreme" and not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"SCALE": "huge"}, "SCALE=huge: choose toy or full"),
+        ({"DRY_RUN": "yes"}, "DRY_RUN=yes"),
+        ({"TARGETS": "xnli pnax"}, "did you mean panx?"),
+        ({"TARGETS": "lareqa"}, "cannot be run yet"),
+        ({"INTERMEDIATES": "mnli+sqaud"}, "did you mean squad?"),
+        ({"INTERMEDIATES": "mnli mnli"}, "mnli stands twice"),
+        ({"OPS": "keybord"}, "did you mean keyboard?"),
+        ({"LEVELS": "0"}, "LEVELS=0"),
+        ({"SEEDS": "one"}, "SEEDS=one"),
+        ({"SEEDS": "1 1"}, "1 stands twice"),
+        ({"WORST_OF": "swap-5"}, "WORST_OF=swap-5"),
+        ({"JOBS": "-1"}, "JOBS=-1"),
+        ({"REPLICATES": "x"}, "REPLICATES=x"),
+        ({"DATA_DIR": "nowhere"}, "DATA_DIR=nowhere: no such folder"),
+        ({"SCALE": "full"}, "nvidia-smi finds no GPU"),
+    ],
+    ids=str,
+)
+def test_bad_settings_are_one_line_and_write_nothing(checkout, settings, message):
+    before = files(checkout)
+    done = recipe(checkout, "study1_noise", **settings)
+    assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1 and not done.stdout
+    assert {path for path in files(checkout) if "__pycache__" not in path.parts} == set(before)
+
+
+@pytest.mark.parametrize(
+    "memories, visible, launch, configuration",
+    [
+        ("81559", "", ".venv/bin/python", None),
+        (8 * "40960\n", "", ".venv/bin/torchrun --standalone --nproc_per_node 8", None),
+        (4 * "24564\n", "", ".venv/bin/torchrun --standalone --nproc_per_node 4", "ds_configs/zero2.json"),
+        ("16384", "", ".venv/bin/python", "ds_configs/zero2_offload.json"),
+        (4 * "81559\n", "0,2", ".venv/bin/torchrun --standalone --nproc_per_node 2", None),
+    ],
+)
+def test_launcher_and_deepspeed_follow_the_gpus(checkout, tmp_path, memories, visible, launch, configuration):
+    executable(tmp_path / "nvidia-smi", f"printf '{memories.strip()}\\n'")
+    settings = {"SCALE": "full", "DRY_RUN": "1", "CUDA_VISIBLE_DEVICES": visible}
+    for prefix, script, argv in planned(recipe(checkout, "study2_non_latin", path=str(tmp_path), **settings)):
+        if script.startswith("run_"):
+            assert " ".join(prefix) == launch
+            assert (argv[argv.index("--deepspeed") + 1] if "--deepspeed" in argv else None) == configuration
+        else:
+            assert prefix == [".venv/bin/python"]
+
+
+def test_missing_data_names_the_download(checkout, tmp_path):
+    executable(tmp_path / "nvidia-smi", "echo 81559")
+    done = recipe(checkout, "study1_noise", path=str(tmp_path), SCALE="full")
+    assert done.returncode == 2 and "download_data.py --tasks all --output_dir data" in done.stderr and not (checkout / "studies").exists()
+
+
+SMALL = {
+    "TARGETS": "xnli tatoeba", "INTERMEDIATES": "mnli", "OPS": "swap keyboard", "LEVELS": "3", "REPLICATES": "2", "SEEDS": "1", "JOBS": "2",
+    "LANGUAGES": "en de zh",  # keyboard does not apply to zh
+    "PHASE1_FLAGS": "--max_seq_length 32 --max_steps 3 --learning_rate 1e-3 --max_train_samples 200",
+    "PHASE2_FLAGS": "--max_seq_length 64 --max_steps 3 --collapse_guard off --max_train_samples 64",
+    "PHASE3_FLAGS": "--max_seq_length 64 --max_steps 3 --max_train_samples 64",
+}  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_killed_study_goes_on_and_a_finished_one_is_skipped(checkout, tmp_path):
+    output = tmp_path / "my study"
+    settings = {**SMALL, "OUTPUT": str(output)}
+    command = ["bash", f"{checkout}/recipes/study1_noise.sh"]
+    first = subprocess.Popen(command, env=clean_environment(settings), cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    deadline = time.time() + 600
+    while not (output / "outputs/direct-xnli-seed1/run.json").exists():
+        assert first.poll() is None and time.time() < deadline
+        time.sleep(0.05)
+    first.send_signal(signal.SIGKILL)  # its steps live on for a while
+    first.wait()
+
+    done = recipe(checkout, "study1_noise", **settings)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "[1/10]" in done.stdout and (output / "report/index.html").stat().st_size > 10_000
+    assert not list(output.rglob("checkpoint-*"))
+    results = {path: path.read_bytes() for path in output.rglob("results.jsonl")}
+    assert len(results) == 6
+
+    again = recipe(checkout, "study1_noise", **settings)
+    assert again.returncode == 0 and "6 finished before and skipped" in again.stdout and not re.search(r"\] \S+ run_", again.stdout)
+    # A changed test file has its runs look again.
+    test = output / "toy/xtreme/xnli/test-de.tsv"
+    test.write_bytes(b"".join(test.read_bytes().splitlines(keepends=True)[:50]))
+    changed = recipe(checkout, "study1_noise", **settings)
+    assert changed.returncode == 1 and "test-de.tsv: missing or changed" in changed.stdout  # toy_data.py guards its own folder
+    failed = recipe(checkout, "study1_noise", **{**settings, "OUTPUT": str(tmp_path / "b"), "PHASE2_FLAGS": "--max_steps 0.5"})
+    assert failed.returncode == 1 and "mnli failed; its log is" in failed.stdout
