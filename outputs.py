@@ -240,7 +240,11 @@ class Results:
         rows = self.cell(task, language, condition)
         predictions = self.prediction_path(task, language, condition)
         scores = self.score_path(task, language, condition)
-        if not rows or rows[0]["inputs"] != inputs or not predictions.exists() or sha256(predictions) != rows[0]["predictions"]:
+        if not rows or rows[0]["inputs"] != inputs:
+            return False
+        if rows[0]["predictions"] is None:  # masked LM has scores alone
+            return True
+        if not predictions.exists() or sha256(predictions) != rows[0]["predictions"]:
             return False
         return rows[0]["metric"] is None or scores.exists()
 

@@ -313,7 +313,7 @@ def predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint,
     for condition, language, folder in [(name, code, folder) for name, (folder, codes) in cells.items() for code in codes]:
         files = input_files(task, folder, ("test", "test_english", "test_gold"), language)
         files += input_files(task, args.data_dir, THRESHOLD_SPLITS, language)
-        inputs = sha256(checkpoint, dataclasses.asdict(predictor.settings), precision(predictor.args), layers, args.max_predict_samples, *files)
+        inputs = sha256(checkpoint, dataclasses.asdict(predictor.settings), launching.precision(predictor.args), layers, args.max_predict_samples, *files)
         if results.finished(task, language, condition, inputs):
             logger.info("%s %s %s: finished before, skipped", task.name, language, condition)
             continue
@@ -333,13 +333,6 @@ def predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint,
             predictor.head.write_predictions(results.prediction_path(task, language, condition), found, predictions)
             shared = {"seed": about["seed"], "model": str(results.folder), "parent": about["parent"]["path"]}
             results.add(task, language, condition, scores, counts, n, inputs, **shared)
-
-
-def precision(args):
-    """What predictions may depend on beside the weights."""
-    from launching import autocasts
-
-    return ["bf16"] * autocasts(args) + [name for name in ("bf16_full_eval", "fp16_full_eval") if getattr(args, name)]
 
 
 def retrieval_layers(head, task, asked, config):
