@@ -137,6 +137,7 @@ def run(parser, plan, args, trainer_argv, given, argv):
         except training.Collapse:
             raise Failure(collapse_message(collapses, training_args)) from None
         about["training"]["finished"] = True
+        about["checkpoint"] = launching.on_main(lambda: checkpoint_hash(folder))
         if main_process:
             write_json(folder / "run.json", about)
     if launching.any_process(stop_requested()):
@@ -146,7 +147,8 @@ def run(parser, plan, args, trainer_argv, given, argv):
         start = time.time()
         prediction.prepare_to_predict(model, training_args)
         cells = job.cells(model)
-        found = score_cells(job, cells, results, about, checkpoint_hash(folder) if identity else parent_hash)
+        checkpoint = launching.on_main(lambda: checkpoint_hash(folder)) if identity else parent_hash
+        found = score_cells(job, cells, results, about, checkpoint)
         about["seconds"]["eval"] = round(time.time() - start, 3)
         if main_process:
             save_metrics(folder, "eval", prediction.as_metrics(found))

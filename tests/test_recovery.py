@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import outputs
 import prediction
 import recovery
 import run_intermediate
@@ -199,6 +200,57 @@ def test_no_room_for_a_checkpoint(toy, tmp_path, capsys, monkeypatch):
         patched.setattr(recovery.shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9 - 5, 5))
         assert "the disk has 0 MB free; make room" in ended(run_xtreme.main, command, capsys, 1)
     run_xtreme.main(command)
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A file system of its own, to be filled and made read-only: disk(options of mount) -> folder, or disk("remount,…")."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(options):
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True).returncode:
+            pytest.skip("file systems cannot be mounted here")
+        return folder
+
+    yield mount
+    while os.path.ismount(folder):
+        subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0 or not shutil.which("mount"), reason="only root mounts")
+def test_full_and_read_only_disks(toy, disk, capsys, monkeypatch, uninterrupted):
+    """Room for a checkpoint is checked; here it is lost after the check, to the tokenizer and to a second checkpoint."""
+    result = {name: content for name, content in uninterrupted("target")[2].items() if name.startswith(("model", "predictions"))}  # no paths
+    for size in ("3700k", "17000k"):
+        folder = disk(f"size={size}") / "run"
+        with monkeypatch.context() as patched:
+            patched.setattr(recovery, "check_room", lambda *args: None)
+            assert "check the disk's free space; checkpoints and finished cells are kept" in ended(run_xtreme.main, target(toy, folder), capsys, 1)
+        disk("remount,size=100m")
+        run_xtreme.main(target(toy, folder))
+        assert result.items() <= kept(folder).items()
+        disk("remount,ro")
+        for output in (folder, folder.with_name("new")):
+            assert f"--output_dir {output}: cannot be written" in ended(run_xtreme.main, target(toy, output), capsys, 2)
+        subprocess.run(["umount", folder.parent], check=True)
+
+
+def test_a_changed_parent_is_noticed(toy, stopped, tmp_path, caplog):
+    about = json.loads((stopped / "run.json").read_text())
+    assert about["checkpoint"] == outputs.checkpoint_hash(stopped) and not caplog.records
+    parent = Path(shutil.copytree(stopped, tmp_path / "parent", ignore=shutil.ignore_patterns("checkpoint-*")))
+    spoil(parent / "model.safetensors")
+    run_xtreme.main(["--task", "xnli", "--data_dir", str(toy / "xtreme"), "--model_name_or_path", str(parent), "--output_dir", str(tmp_path / "run"),
+                     "--do_predict", "--languages", "en", "--max_seq_length", "48"])  # fmt: skip
+    assert f"{parent}: its weights, configuration or tokenizer are no longer those that its run saved" in caplog.text
+
+
+def test_training_data_that_vanished_is_named(toy, stopped, tmp_path, capsys):
+    data = Path(shutil.copytree(toy / "xtreme/xnli", tmp_path / "xtreme/xnli")).parent
+    (data / "xnli/train-en.tsv").unlink()
+    command = [*target(toy, stopped, "--save_total_limit", "5"), "--data_dir", str(data)]
+    assert f"{data}/xnli/train-en.tsv: no such file" in ended(run_xtreme.main, command, capsys, 2)
 
 
 def test_a_loss_that_is_not_finite_names_its_examples(toy, tmp_path, capsys, monkeypatch):
