@@ -314,7 +314,8 @@ def predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint,
     for condition, language, folder in [(name, code, folder) for name, (folder, codes) in cells.items() for code in codes]:
         files = input_files(task, folder, ("test", "test_english", "test_gold"), language)
         files += input_files(task, args.data_dir, THRESHOLD_SPLITS, language)
-        inputs = sha256(checkpoint, dataclasses.asdict(predictor.settings), launching.precision(predictor.args), layers, args.max_predict_samples, *files)
+        settings = dataclasses.asdict(predictor.settings), launching.precision(predictor.args), layers, args.max_predict_samples
+        inputs = sha256(checkpoint, *settings, *files)
         if results.finished(task, language, condition, inputs):
             logger.info("%s %s %s: finished before, skipped", task.name, language, condition)
             continue
