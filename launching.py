@@ -169,24 +169,33 @@ def autocasts(args):
     return args.bf16 or bool(args.deepspeed) and args.deepspeed["torch_autocast"]["enabled"]
 
 
+def precision(args):
+    """What predictions may depend on beside the weights."""
+    return ["bf16"] * autocasts(args) + [name for name in ("bf16_full_eval", "fp16_full_eval") if getattr(args, name)]
+
+
 # --- Processes --------------------------------------------------------------------------------------------------------
 
 
 def join_processes(args):
-    """Bring up DeepSpeed's process group, and let every process load whole weights.
+    """Bring up DeepSpeed's process group, let no wait exceed --ddp_timeout, and let every process load whole weights.
 
     ZeRO-3 would have transformers shard weights as they are read: fresh heads would be drawn otherwise than without it, and every
     look at a weight be a gathering. DeepSpeed shards the finished model as well, at the start of training.
     """
+    groups = torch.distributed.distributed_c10d
+    groups.default_pg_timeout = groups.default_pg_nccl_timeout = args.ddp_timeout_delta  # of barrier() and of the groups that DeepSpeed makes
+    if torch.distributed.is_initialized():
+        groups._set_pg_timeout(args.ddp_timeout_delta)  # on CPUs transformers makes the group without it
     if args.deepspeed:
         import deepspeed
-        import torch.utils.cpp_extension
+        from torch.utils import cpp_extension
         from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
         unset_hf_deepspeed_config()
-        torch.utils.cpp_extension.FileBaton = BuildLock
+        cpp_extension.FileBaton = BuildLock
         if args.device.type == "cpu":
-            deepspeed.init_distributed(dist_backend="gloo")
+            deepspeed.init_distributed(dist_backend="gloo", timeout=args.ddp_timeout_delta)
 
 
 def distributed():

@@ -14,6 +14,7 @@ language, condition) is recognized by the hash of its inputs. Standard library o
 import hashlib
 import importlib.metadata
 import json
+import logging
 import os
 import platform
 import re
@@ -23,6 +24,8 @@ import sys
 from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
+
+logger = logging.getLogger("xtreme")
 
 PACKAGES = ("torch", "transformers", "datasets", "tokenizers", "accelerate", "deepspeed", "numpy", "safetensors")
 SUFFIX = {"question_answering": "json", "multiple_choice": "jsonl"}  # of a prediction file; tsv for the others
@@ -78,12 +81,18 @@ def sha256(*parts):
 
 
 def checkpoint_hash(folder, revision="main"):
-    """Content hash of a local checkpoint (weights, configuration, tokenizer); a Hub model hashes as its name and revision."""
+    """Content hash of a local checkpoint (weights, configuration, tokenizer); a Hub model hashes as its name and revision.
+
+    Warns where the folder's run.json says that its run saved other content: people may have changed it, a disk may have spoiled it.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         return sha256(str(folder), revision)
     files = sorted({file for pattern in CHECKPOINT_FILES for file in folder.glob(pattern) if file.name != "training_args.bin"})
-    return sha256(*[part for file in files for part in (file.name, file)])
+    found = sha256(*[part for file in files for part in (file.name, file)])
+    if read_run(folder).get("checkpoint") not in (None, found):
+        logger.warning("%s: its weights, configuration or tokenizer are no longer those that its run saved; copy or train it again if unsure", folder)
+    return found
 
 
 def environment():
@@ -186,6 +195,7 @@ def describe_run(script, argv, name, args, training_args, origins, previous, par
         "seed": training_args.seed,
         "model_name_or_path": source,
         "parent": parent,
+        "checkpoint": previous.get("checkpoint"),
         "arguments": vars(args),
         "training_arguments": {key: plain(value) for key, value in training_args.to_sanitized_dict().items()},
         "resolved": origins,
@@ -267,7 +277,11 @@ class Results:
         rows = self.cell(task, language, condition)
         predictions = self.prediction_path(task, language, condition)
         scores = self.score_path(task, language, condition)
-        if not rows or rows[0]["inputs"] != inputs or not predictions.exists() or sha256(predictions) != rows[0]["predictions"]:
+        if not rows or rows[0]["inputs"] != inputs:
+            return False
+        if rows[0]["predictions"] is None:  # masked LM has scores alone
+            return True
+        if not predictions.exists() or sha256(predictions) != rows[0]["predictions"]:
             return False
         return rows[0]["metric"] is None or scores.exists()
 

@@ -161,37 +161,41 @@ class DevCell:
             self.majority = max(metrics.main_score(scorer(task), metrics.aggregate(scorer(task), counts)) for counts in guesses)
 
     def evaluate(self):
-        """(main score, Scored); masked LM has perplexities for scores, and 100 (1 - perplexity / 250) for its main score."""
+        """A Scored whose scores include the loss; masked LM has perplexities for scores."""
         head = self.predictor.head
         if hasattr(head, "perplexities"):
             scores = head.perplexities(self.model, self.predictor, self.features)
-            return head.main_score(scores), Scored(scores, None, [], scores["loss"])
+            return Scored(scores, None, [], scores["loss"])
         found = self.predictor.score(self.task, self.model, self.rows, self.features, self.language, desc=self.title)
-        return metrics.main_score(scorer(self.task), found.scores), found
+        return found._replace(scores={**found.scores, "loss": found.loss})
+
+    def main(self, scores):
+        """The cell's one number, in percent: for masked LM 100 (1 - perplexity / 250)."""
+        head = self.predictor.head
+        return head.main_score(scores) if hasattr(head, "perplexities") else metrics.main_score(scorer(self.task), scores)
 
 
-def evaluate_mixture(cells):
-    """{cell: (main score, Scored)} and the unweighted mean over tasks of their cells' mean, in percent."""
-    found = {cell: cell.evaluate() for cell in cells}
+def mixture_mean(found):
+    """Unweighted mean over tasks of their cells' mean, in percent; `found` {cell: scores}."""
     tasks = {}
-    for cell, (main, _) in found.items():
-        tasks.setdefault(cell.name.split(".")[0], []).append(main)
-    return found, float(np.mean([np.mean(values) for values in tasks.values()]))
+    for cell, scores in found.items():
+        tasks.setdefault(cell.name.split(".")[0], []).append(cell.main(scores))
+    return float(np.mean([np.mean(values) for values in tasks.values()]))
 
 
-def as_metrics(found, mean):
-    """What `evaluate_mixture` found in HF's form: {"mean", <data set>_score, <data set>_<metric>}, fractions but for losses and perplexities."""
-    values, absolute = {"mean": mean / 100}, ("loss", "perplexity", "no_answer_threshold")
-    for cell, (main, scored) in found.items():
-        values[f"{cell.title}_score"] = main / 100
-        for name, value in {"loss": scored.loss, **scored.scores}.items():
+def as_metrics(found):
+    """{cell: scores} in HF's form: {"mean", <data set>_score, <data set>_<metric>}, fractions but for losses and perplexities."""
+    values, absolute = {"mean": mixture_mean(found) / 100}, ("loss", "perplexity", "no_answer_threshold")
+    for cell, scores in found.items():
+        values[f"{cell.title}_score"] = cell.main(scores) / 100
+        for name, value in scores.items():
             values[f"{cell.title}_{name}"] = value if name.startswith(absolute) else value / 100
     return values
 
 
 def mixture_evaluator(cells):
     """A function () -> (dev scores, number of rows), for MixtureTrainer."""
-    return lambda: (as_metrics(*evaluate_mixture(cells)), sum(len(cell.rows) for cell in cells))
+    return lambda: (as_metrics({cell: cell.evaluate().scores for cell in cells}), sum(len(cell.rows) for cell in cells))
 
 
 def collapse_guard(cells):

@@ -88,8 +88,8 @@ def known_problem(error):
     if type(error).__name__ == "OutOfMemoryError":  # in prediction; training says more
         return f"out of GPU memory ({str(error).split('. ')[0]}); try half the --per_device_eval_batch_size, or --max_seq_length"
     if re.search(LOST, text):
-        return f"waited for another process in vain ({text}); the log of the one that stopped first says why"
-    if re.search(r"SafetensorError|PytorchStreamWriter|inline_container", text):
+        return f"waited for another process in vain ({text}); the log of the one that stopped first says why, one that says nothing is stuck"
+    if re.search(r"SafetensorError|PytorchStreamWriter|inline_container|\(os error \d+\)", text):
         return f"a file could not be written or read ({text}); check the disk's free space"
     return None
 

@@ -137,21 +137,22 @@ def run(parser, plan, args, trainer_argv, given, argv):
         except training.Collapse:
             raise Failure(collapse_message(collapses, training_args)) from None
         about["training"]["finished"] = True
+        about["checkpoint"] = launching.on_main(lambda: checkpoint_hash(folder))
         if main_process:
             write_json(folder / "run.json", about)
     if launching.any_process(stop_requested()):
-        raise stopped("training is finished and kept" if identity else "nothing was lost")
+        raise stopped(f"{folder}: training is finished and kept" if identity else "nothing was lost")
 
     if training_args.do_eval:
         start = time.time()
         prediction.prepare_to_predict(model, training_args)
         cells = job.cells(model)
-        found, mean = prediction.evaluate_mixture(cells)
+        checkpoint = launching.on_main(lambda: checkpoint_hash(folder)) if identity else parent_hash
+        found = score_cells(job, cells, results, about, checkpoint)
         about["seconds"]["eval"] = round(time.time() - start, 3)
         if main_process:
-            save_metrics(folder, "eval", prediction.as_metrics(found, mean))
-            record(results, cells, found, about, checkpoint_hash(folder) if identity else parent_hash)
-            text = dev_table(cells, found, mean)
+            save_metrics(folder, "eval", prediction.as_metrics(found))
+            text = dev_table(found, prediction.mixture_mean(found))
             write_card(folder, plan.whole.name, f"Phase 2: an encoder fine-tuned on {', '.join(plan.tasks)}, scored on their dev sets.", about, text)
             print(f"\n{text}\n\nencoder and heads  {folder if identity else source}\nresults            {results.path}")
     if main_process:
@@ -391,24 +392,41 @@ def collapse_message(collapses, training_args):
 # --- Dev scores -------------------------------------------------------------------------------------------------------
 
 
-def record(results, cells, found, about, checkpoint):
-    """Predictions, per-example counts and rows of results.jsonl; the condition is "dev"."""
+def score_cells(job, cells, results, about, checkpoint):
+    """{cell: scores}, on the first process; predictions, per-example counts and rows of results.jsonl, whose condition is "dev".
+
+    A cell that was finished from the same inputs is skipped.
+    """
+    import launching
+
+    args, found = job.training_args, {}
+    files = [path for code in job.plan.languages for path in source_files(job.plan, job.args, "dev", code) if path.exists()]
+    shared_inputs = checkpoint, job.args.tokenizer_name, job.args.max_eval_samples, launching.precision(args)
     for cell in cells:
-        _, scored = found[cell]
         named = dataclasses.replace(cell.task, name=cell.name)
-        if scored.predictions:
-            cell.predictor.head.write_predictions(results.prediction_path(named, cell.language, "dev"), cell.rows, scored.predictions)
-        shared = {"seed": about["seed"], "model": str(results.folder), "parent": about["parent"]["path"]}
-        results.add(named, cell.language, "dev", scored.scores, scored.counts, len(cell.rows), checkpoint, **shared)
+        inputs = sha256(*shared_inputs, dataclasses.asdict(cell.predictor.settings), *files)
+        if results.finished(named, cell.language, "dev", inputs):
+            logger.info("%s: finished before, skipped", cell.title)
+        elif launching.any_process(stop_requested()):
+            raise stopped(f"{results.folder}: {'training is finished; it and ' * args.do_train}finished dev scores are kept")
+        else:
+            scored = cell.evaluate()
+            if args.process_index == 0:
+                if scored.predictions:
+                    cell.predictor.head.write_predictions(results.prediction_path(named, cell.language, "dev"), cell.rows, scored.predictions)
+                shared = {"seed": about["seed"], "model": str(results.folder), "parent": about["parent"]["path"]}
+                results.add(named, cell.language, "dev", scored.scores, scored.counts, len(cell.rows), inputs, **shared)
+        found[cell] = {row["metric"]: row["value"] for row in results.cell(named, cell.language, "dev")}
+    return found
 
 
-def dev_table(cells, found, mean):
+def dev_table(found, mean):
     """The dev table as text: a line per data set and language, its score and that of a constant guess, all in percent."""
     lines = [["dev", "examples", "score", "constant guess", "metrics"]]
-    for cell in cells:
-        main, scored = found[cell]
-        shown = ", ".join(f"{name} {value:.1f}" for name, value in scored.scores.items() if name != "loss" and not name.startswith("perplexity_"))
-        lines.append([cell.title, str(len(cell.rows)), f"{main:.1f}", "-" if cell.majority is None else f"{cell.majority:.1f}", shown])
+    for cell, scores in found.items():
+        shown = ", ".join(f"{name} {value:.1f}" for name, value in scores.items() if name != "loss" and not name.startswith("perplexity_"))
+        majority = "-" if cell.majority is None else f"{cell.majority:.1f}"
+        lines.append([cell.title, str(len(cell.rows)), f"{cell.main(scores):.1f}", majority, shown])
     lines.append(["mean over tasks", "", f"{mean:.1f}", "", ""])
     body = aligned([line[:4] for line in lines])  # the list of metrics stays to the left
     return "\n".join(f"{text}  {line[4]}".rstrip() for text, line in zip(body, lines))

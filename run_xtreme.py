@@ -23,7 +23,7 @@ from pathlib import Path
 
 from arguments import DECISIVE, Parser, check_smoothing, log_settings, nearest, parse, parse_conditions, set_up_logging
 from arguments import task_defaults, trainer_arguments, trainer_origins, truthy
-from heads import Settings, limit
+from heads import Settings, limit, path_of
 from outputs import InputError, Results, check_folder, checkpoint_hash, describe_run, noise_record, now, plain, save_metrics, sha256
 from outputs import table, write_card, write_json
 from recovery import Failure, guarded, resume_point, stop_requested, stopped, take_folder
@@ -124,14 +124,15 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
         about["seconds"].update(train(task, model, predictor, training_args, rows))
     if identity is not None:
         about["training"]["finished"] = True
+        checkpoint = launching.on_main(lambda: checkpoint_hash(folder))
+        about["checkpoint"] = about["checkpoint"] or checkpoint
         if main_process:
             write_json(folder / "run.json", about)
 
     if cells:
         start = time.time()
         prediction.prepare_to_predict(model, training_args)
-        checkpoint = checkpoint_hash(folder) if identity else parent_hash
-        predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint, results, about)
+        predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint if identity else parent_hash, results, about)
         about["seconds"]["predict"] = round(time.time() - start, 3)
 
     if main_process:
@@ -171,6 +172,10 @@ def check_arguments(args, given):
             raise InputError(f"--layer {args.layer}: give a hidden_states index (0 is the embedding layer) or 'all'")
     elif args.layer is not None:
         raise InputError(f"--layer {args.layer}: only retrieval (bucc2018, tatoeba) pools a layer; leave it out for {task.name}")
+    for split in [name for name, stage in (("train", "do_train"), ("dev", "do_eval")) if stage in stages]:
+        path = path_of(task, args.data_dir, split, "en")[0]
+        if not path.exists():
+            raise InputError(f"{path}: no such file; check --data_dir or download the task")
     return task
 
 
@@ -179,8 +184,6 @@ def plan_cells(task, args):
 
     A file that is missing because perturb.py's operation does not apply to it is no mistake: the cell is n/a.
     """
-    from heads import path_of
-
     table_languages = list(dict.fromkeys(code for version in task.languages.values() for code in version))
     cells = {}
     for condition, folder in parse_conditions(args.conditions, args.data_dir).items():
@@ -226,8 +229,6 @@ def resolve_arguments(parser, task, args, trainer_argv, given):
 
 def input_files(task, folder, splits, language):
     """The existing files of some splits, for hashing."""
-    from heads import path_of
-
     return [path for split in splits if split in task.files for path in path_of(task, folder, split, language) if path.exists()]
 
 
@@ -321,7 +322,8 @@ def predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint,
     for condition, language, folder in [(name, code, folder) for name, (folder, codes) in cells.items() for code in codes]:
         tested = input_files(task, folder, ("test", "test_english", "test_gold"), language)
         files = tested + input_files(task, args.data_dir, THRESHOLD_SPLITS, language)
-        inputs = sha256(checkpoint, dataclasses.asdict(predictor.settings), precision(predictor.args), layers, args.max_predict_samples, *files)
+        settings = dataclasses.asdict(predictor.settings), launching.precision(predictor.args), layers, args.max_predict_samples
+        inputs = sha256(checkpoint, *settings, *files)
         if results.finished(task, language, condition, inputs):
             logger.info("%s %s %s: finished before, skipped", task.name, language, condition)
             continue
@@ -341,13 +343,6 @@ def predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint,
             predictor.head.write_predictions(results.prediction_path(task, language, condition), found, predictions)
             shared = {"seed": about["seed"], "model": str(results.folder), "parent": about["parent"]["path"], "data": sha256(*tested)}
             results.add(task, language, condition, scores, counts, n, inputs, **shared)
-
-
-def precision(args):
-    """What predictions may depend on beside the weights."""
-    from launching import autocasts
-
-    return ["bf16"] * autocasts(args) + [name for name in ("bf16_full_eval", "fp16_full_eval") if getattr(args, name)]
 
 
 def retrieval_layers(head, task, asked, config):

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+import outputs
+import prediction
 import recovery
 import run_intermediate
 import run_xtreme
@@ -94,6 +96,27 @@ def test_a_signal_stops_and_the_rerun_gives_the_same_bytes(uninterrupted, monkey
     script.main(command)
     assert kept(folder) == whole
     assert not list(folder.rglob("training_args.bin"))  # a pickle that may hold tokens
+
+
+def test_a_signal_during_the_dev_scores_keeps_finished_cells(uninterrupted, monkeypatch, capsys):
+    folder, command, whole = uninterrupted("mixture")
+    evaluate, scored = prediction.DevCell.evaluate, []
+
+    def signalled(cell):
+        scored.append(cell.title)
+        if len(scored) == 8:  # the second one after those of two epochs
+            os.kill(os.getpid(), signal.SIGTERM)
+        return evaluate(cell)
+
+    monkeypatch.setattr(prediction.DevCell, "evaluate", signalled)
+    message = ended(run_intermediate.main, command, capsys, 0)
+    assert f"stopped by SIGTERM; {folder}: training is finished; it and finished dev scores are kept, run the same command again" in message
+    assert not (folder / "README.md").exists() and len((folder / "results.jsonl").read_text().splitlines()) > 1
+    run_intermediate.main(command)
+    assert scored == 3 * ["mnli", "squad", "mlm"]  # each once per epoch, and once at the end
+    assert kept(folder) == whole
+    run_intermediate.main(command)
+    assert len(scored) == 9 and kept(folder) == whole
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +202,57 @@ def test_no_room_for_a_checkpoint(toy, tmp_path, capsys, monkeypatch):
     run_xtreme.main(command)
 
 
+@pytest.fixture
+def disk(tmp_path):
+    """A file system of its own, to be filled and made read-only: disk(options of mount) -> folder, or disk("remount,…")."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(options):
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True).returncode:
+            pytest.skip("file systems cannot be mounted here")
+        return folder
+
+    yield mount
+    while os.path.ismount(folder):
+        subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0 or not shutil.which("mount"), reason="only root mounts")
+def test_full_and_read_only_disks(toy, disk, capsys, monkeypatch, uninterrupted):
+    """Room for a checkpoint is checked; here it is lost after the check, to the tokenizer and to a second checkpoint."""
+    result = {name: content for name, content in uninterrupted("target")[2].items() if name.startswith(("model", "predictions"))}  # no paths
+    for size in ("3700k", "17000k"):
+        folder = disk(f"size={size}") / "run"
+        with monkeypatch.context() as patched:
+            patched.setattr(recovery, "check_room", lambda *args: None)
+            assert "check the disk's free space; checkpoints and finished cells are kept" in ended(run_xtreme.main, target(toy, folder), capsys, 1)
+        disk("remount,size=100m")
+        run_xtreme.main(target(toy, folder))
+        assert result.items() <= kept(folder).items()
+        disk("remount,ro")
+        for output in (folder, folder.with_name("new")):
+            assert f"--output_dir {output}: cannot be written" in ended(run_xtreme.main, target(toy, output), capsys, 2)
+        subprocess.run(["umount", folder.parent], check=True)
+
+
+def test_a_changed_parent_is_noticed(toy, stopped, tmp_path, caplog):
+    about = json.loads((stopped / "run.json").read_text())
+    assert about["checkpoint"] == outputs.checkpoint_hash(stopped) and not caplog.records
+    parent = Path(shutil.copytree(stopped, tmp_path / "parent", ignore=shutil.ignore_patterns("checkpoint-*")))
+    spoil(parent / "model.safetensors")
+    run_xtreme.main(["--task", "xnli", "--data_dir", str(toy / "xtreme"), "--model_name_or_path", str(parent), "--output_dir", str(tmp_path / "run"),
+                     "--do_predict", "--languages", "en", "--max_seq_length", "48"])  # fmt: skip
+    assert f"{parent}: its weights, configuration or tokenizer are no longer those that its run saved" in caplog.text
+
+
+def test_training_data_that_vanished_is_named(toy, stopped, tmp_path, capsys):
+    data = Path(shutil.copytree(toy / "xtreme/xnli", tmp_path / "xtreme/xnli")).parent
+    (data / "xnli/train-en.tsv").unlink()
+    command = [*target(toy, stopped, "--save_total_limit", "5"), "--data_dir", str(data)]
+    assert f"{data}/xnli/train-en.tsv: no such file" in ended(run_xtreme.main, command, capsys, 2)
+
+
 def test_a_loss_that_is_not_finite_names_its_examples(toy, tmp_path, capsys, monkeypatch):
     entropy, steps = training.cross_entropy, []
 
@@ -245,6 +319,40 @@ def test_all_processes_end_when_one_fails(toy, tmp_path):
     assert done.returncode == 1 and time.time() - start < 120
     assert "run_xtreme.py: error: process 1: [Errno 28] No space left on device; checkpoints and finished cells are kept" in done.stderr
     assert "Traceback" not in done.stderr.split("torch/distributed")[0]
+
+
+BARRIER = "run_xtreme.check_folder", 1, "Rank 1 failed to pass monitoredBarrier"
+STEP = "training.EncoderTrainer.compute_loss", 2, "Timed out"
+
+
+@pytest.mark.parametrize("name, call, says", [pytest.param(*BARRIER, id="barrier"), pytest.param(*STEP, id="step", marks=pytest.mark.slow)])
+def test_a_process_that_waits_in_vain_says_so(toy, tmp_path, name, call, says):
+    """A real dead-lock: the second process sleeps in the n-th call of a function. No launcher, so that nothing ends the first one but itself."""
+    owner, function = name.rsplit(".", 1)
+    code = f"""import os, sys, time
+import run_xtreme, training
+original, calls = {name}, []
+def stuck(*args, **kwargs):
+    calls.append(1)
+    if len(calls) == {call} and os.environ["RANK"] == "1":
+        time.sleep(600)
+    return original(*args, **kwargs)
+{owner}.{function} = stuck
+run_xtreme.main(sys.argv[1:])
+"""
+    shared = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29644"}
+    command = [sys.executable, "-c", code, *target(toy, tmp_path / "run", "--ddp_timeout", "5")]
+    options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
+    first, second = [subprocess.Popen(command, env={**shared, "RANK": rank, "LOCAL_RANK": rank}, **options) for rank in "01"]
+    try:
+        lines = [line for line in first.communicate(timeout=120)[1].splitlines() if "error" in line]
+        assert second.poll() is None and first.returncode == 1
+    finally:
+        second.kill()
+        second.communicate()
+        first.kill()
+    assert len(lines) == 1 and lines[0].startswith("run_xtreme.py: error: process 0: waited for another process in vain ("), lines
+    assert says in lines[0] and "checkpoints and finished cells are kept" in lines[0]
 
 
 @pytest.mark.slow
