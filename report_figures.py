@@ -196,10 +196,11 @@ def heat_maps(scores):
     names, found = file_names([scores.settings[index] for index in drawn]), []
     for index, name in zip(drawn, names):
         setting, values = scores.settings[index], lost[index][order]
+        hatched = "Hatched cells have no score: the operation does not apply to the language, or the cell is missing. "
         caption = (
             f"{setting}: points of {scores.metric} lost from clean text to each operation and level, one language per row, ordered by script; "
-            "negative is a gain. Hatched cells have no score: the operation does not apply to the language, or the cell is missing. Colors mean "
-            f"the same in all maps of the task.{' No map for ' + listed(missing) + '; the numbers are in the CSV files.' if missing else ''}"
+            f"negative is a gain. {hatched if np.isnan(values).any() else ''}Colors mean the same in all maps of the task."
+            f"{' No map for ' + listed(missing) + '; the numbers are in the CSV files.' if missing else ''}"
         )
         canvas = draw_map(values, columns, [scores.languages[row] for row in order], scale)
         words = map_in_words(setting, values, columns, [scores.languages[row] for row in order])
@@ -225,7 +226,7 @@ def draw_map(values, columns, codes, scale):
     bar = place(canvas, left, 0.38, 2.2, 0.1)
     canvas.colorbar(matplotlib.cm.ScalarMappable(scale, "cividis_r"), cax=bar, orientation="horizontal", label="points lost (clean minus noisy)")
     patch = Patch(facecolor="none", hatch="///////", edgecolor=INK, linewidth=0.4, label="no score (n/a)")
-    bar.legend(handles=[patch], loc="center left", bbox_to_anchor=(1.15, 0.5), frameon=False)
+    bar.legend(handles=[patch] * bool(np.isnan(values).any()), loc="center left", bbox_to_anchor=(1.15, 0.5), frameon=False)
     return canvas
 
 

@@ -24,7 +24,7 @@ STYLE = """
 * { box-sizing: border-box }
 html { scroll-padding-top: 1rem; -webkit-text-size-adjust: 100% }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 1rem/1.6 var(--serif) }
-main { max-width: 52rem; margin: 0 auto; padding: 2.5rem 1.25rem 5rem; overflow-wrap: anywhere }
+main { max-width: 66rem; margin: 0 auto; padding: 2.5rem 1.25rem 5rem; overflow-wrap: anywhere }
 nav, table, figure, .files, .hint, .source, button { font-family: var(--sans) }
 h1, h2, h3, h4 { font-family: var(--serif); line-height: 1.25; font-weight: 600; text-wrap: balance }
 h1 { font-size: 2rem; margin: 0 0 1.5rem }
@@ -32,6 +32,7 @@ h2 { font-size: 1.5rem; margin: 3.5rem 0 1rem; padding-top: .75rem; border-top: 
 h3 { font-size: 1.15rem; margin: 2.25rem 0 .5rem }
 h4 { font-size: 1rem; margin: 0 }
 p { margin: 0 0 1rem }
+p, figcaption, caption div div, dd { max-width: 46rem }
 a { color: var(--link); text-underline-offset: .15em }
 :focus-visible { outline: 2px solid var(--link); outline-offset: 2px }
 :target:not(section) { box-shadow: -.6rem 0 var(--paper), -.75rem 0 var(--link) }
@@ -45,8 +46,8 @@ nav a:hover { text-decoration: underline }
 .tall { max-height: 85vh; overflow-y: auto }
 table { border-collapse: separate; border-spacing: 0; font-size: .875rem; line-height: 1.25rem; font-variant-numeric: tabular-nums }
 caption { text-align: left; color: var(--soft); padding-bottom: .6rem }
-caption span { display: block; position: sticky; left: 0; width: 100cqi; max-width: 100cqi }
-th, td { padding: 5px 11px; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line) }
+caption > div { display: block; position: sticky; left: 0; width: 100cqi }
+th, td { padding: 5px 9px; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line) }
 th { font-weight: 600; background: var(--paper) }
 thead th { border-bottom: 1px solid var(--ink); border-top: 1px solid var(--ink); vertical-align: bottom }
 .tall thead th { position: sticky; top: 0; z-index: 1 }
@@ -101,7 +102,7 @@ dd { margin: 0 0 .75rem 1.25rem }
   .wide { page: wide }
   table { font-size: var(--print); min-width: 100% }
   table a { text-decoration: none !important }
-  caption span { position: static; width: auto; max-width: none; font-size: 8.5pt }
+  caption > div { position: static; width: auto; max-width: none; font-size: 8.5pt }
   th, td { white-space: normal; line-height: 1.35; padding: .15em .35em; position: static !important; background: none !important }
   th button { display: contents }
   td.long { min-width: 0 }
@@ -179,10 +180,15 @@ def run_link(run, folder):
     return quote(Path(os.path.relpath(Path(run["folder"]) / "run.json", folder)).as_posix())
 
 
+def tasks(report):
+    """The keys of a report's tables and figures that have any, in order."""
+    return [task for task in dict.fromkeys((*report.tables, *report.figures)) if report.tables.get(task) or report.figures.get(task)]
+
+
 def page(report, folder):
     """index.html as text; `folder` is where it will lie."""
     known = {source.key for source in report.sources}
-    sections = list(dict.fromkeys((*report.tables, *report.figures)))
+    sections = tasks(report)
     parts = [f"<h1>{escape(report.title)}</h1>", *(f"<p>{escape(words)}</p>" for words in report.summary)]
     for task in sections:
         parts += [f'<section id="task-{identifier(task)}">', f"<h2>{escape(task or 'The whole report')}</h2>"]
@@ -248,7 +254,7 @@ def table_block(table, known):
     box = f"""<p class="hint">Scroll sideways for more columns &rarr;</p>
 <div class="scroll{tall}" tabindex="0" role="region" aria-label="{escape(table.title)}">
 <table style="--print: {size:.1f}pt">
-<caption><span>{escape(table.caption)}</span></caption>
+<caption><div><div>{escape(table.caption)}</div></div></caption>
 <thead><tr>{heads}</tr></thead>
 <tbody>
 {rows}

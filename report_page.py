@@ -19,7 +19,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from outputs import InputError, write_json, write_text
-from report_html import number, numeric, page, run_link, text
+from report_html import number, numeric, page, run_link, tasks, text
 from report_parts import Cell
 
 TEX = {
@@ -151,7 +151,7 @@ def plain(words):
 def markdown(report, folder):
     """report.md: summary, tables, figures, runs and glossary."""
     lines = [f"# {plain(report.title)}", "", *(line for words in report.summary for line in (plain(words), ""))]
-    for task in dict.fromkeys((*report.tables, *report.figures)):
+    for task in tasks(report):
         lines += [f"## {plain(task) if task else 'The whole report'}", ""]
         for table in report.tables.get(task, []):
             lines += [f"### {plain(table.title)}", "", plain(table.caption), "", *markdown_table(table), ""]

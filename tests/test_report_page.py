@@ -264,8 +264,8 @@ def test_same_report_same_bytes(report, runs):
 
 
 def test_report_without_anything(tmp_path):
-    write_report(Report("Empty", "python report.py", [], {}, {}, [], []), tmp_path)
-    Page((tmp_path / "index.html").read_text(encoding="utf-8"))
+    write_report(Report("Empty", "python report.py", [], {"": []}, {"xnli": []}, [], []), tmp_path)
+    assert Page((tmp_path / "index.html").read_text(encoding="utf-8")).elements["h2"] == 3  # runs, glossary, how it was made
 
 
 # The numbers in the figures
