@@ -163,7 +163,7 @@ addEventListener("beforeprint", () => document.querySelectorAll("details").forEa
 def number(cell):
     """The value of a cell, None where it has none."""
     value = cell.value if isinstance(cell, Cell) else None
-    return None if value is None or math.isnan(value) else value
+    return None if value is None or math.isnan(value) else value if isinstance(value, int) else float(value)
 
 
 def text(cell):

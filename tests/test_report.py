@@ -256,7 +256,7 @@ def test_retrieval_under_noise_is_compared_too(toy, tmp_path):
     report.main(run(tmp_path / "outputs"))
     for task in ("bucc2018", "tatoeba"):
         found = {row["setting"]: row for row in rows_of(tmp_path, f"{task}-robustness")}
-        assert set(found) == {"direct", "other"} and 0 <= float(found["direct"]["noisy (mPC)"]) <= 100
+        assert set(found) == {"model", "other"} and 0 <= float(found["model"]["noisy (mPC)"]) <= 100
 
 
 # --- Bad input --------------------------------------------------------------------------------------------------------
