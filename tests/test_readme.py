@@ -10,6 +10,8 @@ import arguments
 import download_data
 import perturb
 import plan
+import report
+import report_tables
 import run_intermediate
 import run_xtreme
 import submission
@@ -39,18 +41,21 @@ def test_command_parses(tokens):
         assert args.list or (args.data_dir and args.output_dir and set(args.ops) <= perturb.OPERATIONS.keys())
     elif script == "download_data.py":
         assert download_data.check(download_data.build_parser().parse_args(argv))
+    elif script == "report.py":
+        assert report.build_parser().parse_args(argv).baseline
     elif script == "metrics.py":
         assert submission.build_parser().parse_args(argv).predictions
 
 
 def test_readme_shows_commands_of_every_script():
     assert len(COMMANDS) >= 8
-    scripts = {"download_data.py", "run_xtreme.py", "run_intermediate.py", "metrics.py", "perturb.py", "demo.sh", "tests/run.sh"}
+    scripts = {"download_data.py", "run_xtreme.py", "run_intermediate.py", "metrics.py", "perturb.py", "report.py", "demo.sh", "tests/run.sh"}
+    scripts |= {"recipes/study1_noise.sh", "recipes/study2_non_latin.sh"}
     assert scripts <= {token for tokens in COMMANDS for token in tokens}
 
 
 def test_every_flag_in_the_readme_exists():
-    parsers = (download_data, run_xtreme, run_intermediate, submission, perturb)
+    parsers = (download_data, run_xtreme, run_intermediate, submission, perturb, report)
     known = {option for module in parsers for action in module.build_parser()._actions for option in action.option_strings}
     known |= {f"--{name}" for name in arguments.trainer_flags()} | {"--rounds", "--nproc_per_node", "--cov", "--text_dir", "--peers"}
     known |= {"--device", "--sizes"}
@@ -60,3 +65,8 @@ def test_every_flag_in_the_readme_exists():
 def test_every_file_in_the_readme_exists():
     for name in re.findall(r"`([\w/]+\.(?:py|sh|txt))`", TEXT):
         assert (ROOT / name).exists() or name == "evaluate.py", name  # XTREME's scorer
+
+
+def test_the_glossary_is_that_of_reports():
+    for term, meaning in report_tables.GLOSSARY:
+        assert f"| {term} | {meaning} |" in TEXT
