@@ -62,16 +62,16 @@ noised_copies() {   # every operation at every level; WORST_OF also in further d
 }
 
 conditions() {   # sets `given`: the --conditions of run_xtreme.py
-    local op level draw
-    given=("clean=$DATA_DIR")
+    local names=() op level draw name
     for op in $OPS; do
-        for level in $LEVELS; do
-            given+=("$op-$level=$OUTPUT/noised/$op-$level")
-        done
+        for level in $LEVELS; do names+=("$op-$level"); done
     done
-    [ -n "$WORST_OF" ] || return 0
     for ((draw = 1; draw < REPLICATES; draw++)); do
-        given+=("$WORST_OF-r$draw=$OUTPUT/noised/$WORST_OF-r$draw")
+        [ -z "$WORST_OF" ] || names+=("$WORST_OF-r$draw")
+    done
+    given=("clean=$DATA_DIR")
+    for name in ${names[@]+"${names[@]}"}; do   # noise that applies to no target at all has no folder
+        [ "$total" != 0 ] && [ ! -d "$OUTPUT/noised/$name" ] || given+=("$name=$OUTPUT/noised/$name")
     done
 }
 

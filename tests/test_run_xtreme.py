@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import transformers
@@ -189,6 +190,21 @@ def test_results_tell_their_lineage_and_noise_by_themselves(runs, toy, tmp_path)
     assert data["clean"] != data["kb"] == outputs.sha256(tmp_path / "noised/keyboard-2/xnli/test-de.tsv")
     run_xtreme.main(command(toy, tmp_path / "de", "xnli", "--do_predict", "--languages", "de", model=runs / "xnli"))
     assert set(json.loads((tmp_path / "de/run.json").read_text())["conditions"]) == {"clean", "kb"}  # of earlier calls too
+
+
+def test_what_noise_does_not_apply_to_is_not_missing(toy, tmp_path):
+    ops = ["--ops", "keyboard", "delete", "--levels", "2", "--tasks", "xnli", "pawsx"]
+    perturb.main(["--data_dir", f"{toy}/xtreme", "--output_dir", f"{tmp_path}/noised", *ops, "--languages", "de", "zh"])
+
+    def planned(task, *languages):
+        conditions = [f"clean={toy}/xtreme", *(f"{name}={tmp_path}/noised/{name}" for name in ("keyboard-2", "delete-2"))]
+        args = SimpleNamespace(languages=languages, conditions=conditions, data_dir=f"{toy}/xtreme")
+        return {name: codes for name, (_, codes) in run_xtreme.plan_cells(TARGETS[task], args).items()}
+
+    assert planned("xnli", "de", "zh") == {"clean": ["de", "zh"], "keyboard-2": ["de"], "delete-2": ["de", "zh"]}  # no keyboard of Han
+    assert planned("pawsx", "de")["delete-2"] == []  # lost letters may flip its labels
+    with pytest.raises(outputs.InputError, match="keyboard-2/xnli/test-ru.tsv does not exist"):
+        planned("xnli", "ru")  # never noised
 
 
 def test_averages_compare_the_same_languages(tmp_path):
