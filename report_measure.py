@@ -224,21 +224,29 @@ def measure_shared(index, *rest):
 # --- Averages over languages and seeds --------------------------------------------------------------------------------
 
 
-def language_groups(codes):
-    """{title: codes} that a table averages over; only those that say something of their own."""
+def broad_groups(codes):
+    """{title: codes} of the few groups that every table averages over."""
     known = [code for code in codes if code in LANGUAGES]
-    found = {"all languages": codes, "all but English": [code for code in codes if code != "en"]}
     latin = [code for code in known if LANGUAGES[code].script == "Latn"]
-    others = [code for code in known if code not in latin]
-    found |= {"Latin script": latin, "Latin but English": [code for code in latin if code != "en"], "non-Latin scripts": others}
-    for title, key in (("script", "script"), ("family", "family")):
-        for value in dict.fromkeys(getattr(LANGUAGES[code], key) for code in known):
-            found[f"{title} {value}"] = [code for code in known if getattr(LANGUAGES[code], key) == value]
+    found = {"all languages": codes, "Latin script": latin, "non-Latin scripts": [code for code in known if code not in latin]}
+    if "en" in codes:
+        foreign, but_english = [code for code in codes if code != "en"], [code for code in latin if code != "en"]
+        found = {"all languages": codes, "all but English": foreign, "Latin script": latin, "Latin but English": but_english, **found}
+    return {title: of for title, of in found.items() if of}
+
+
+def language_groups(codes):
+    """{title: codes}: the broad groups, then scripts, families, and classes by XLM-R's pretraining text."""
+    known, found = [code for code in codes if code in LANGUAGES], broad_groups(codes)
+    for code in known:
+        found.setdefault(f"script {LANGUAGES[code].script}", []).append(code)
+    for code in known:
+        found.setdefault(f"family {LANGUAGES[code].family}", []).append(code)
     for code in sorted(known, key=lambda code: -LANGUAGES[code].cc100_gib):
         found.setdefault(f"pretraining text {resource_class(code)}", []).append(code)
     for code in known:
         found.setdefault("seen in pretraining" if LANGUAGES[code].in_xlmr else "unseen in pretraining", []).append(code)
-    return {title: of for title, of in found.items() if of}
+    return found
 
 
 def resource_class(code):

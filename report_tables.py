@@ -8,7 +8,7 @@ from collections import Counter
 
 import numpy as np
 
-from report_measure import compare, language_groups, over_languages
+from report_measure import broad_groups, compare, language_groups, over_languages
 from report_parts import Cell, Scores, Source, Table
 from report_statistics import corruption_error, holm, intervals, noisy_weights
 from tasks import LANGUAGES
@@ -100,7 +100,7 @@ def clean_table(study, keys):
     for code, one in study.measured.items():
         script = LANGUAGES[code].script if code in LANGUAGES else ""
         rows.append([code, script, count(one.examples), *by_setting(study, keys, one.points[:, 0])])
-    for title, codes in list(language_groups(study.languages).items())[:5]:
+    for title, codes in broad_groups(study.languages).items():
         points, _, having = over_languages(study, codes, "clean")
         if len(codes) > 1:
             rows.append([title, "", count(sum(one.examples for one in having)), *by_setting(study, keys, points)])
@@ -212,9 +212,9 @@ def differences_table(study, keys, title, by_language):
 
 def headline_groups(codes):
     """The groups that the main comparisons are about."""
-    groups = language_groups(codes)
-    named = {"English": [code for code in codes if code == "en"], "all but English": groups.get("all but English", [])}
-    named |= {title: groups.get(title, []) for title in ("Latin but English", "non-Latin scripts")}
+    foreign = broad_groups([code for code in codes if code != "en"])
+    named = {"English": [code for code in codes if code == "en"], "all but English": foreign.get("all languages", [])}
+    named |= {"Latin but English": foreign.get("Latin script", []), "non-Latin scripts": foreign.get("non-Latin scripts", [])}
     return {title: of for title, of in named.items() if of}
 
 
