@@ -38,7 +38,8 @@ if [ "$here" != "$root" ]; then
 fi
 install=no
 . "$root/setup.sh"   # finds a Python for the checks; changes to the repository
-export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-$([ "$SCALE" = toy ] && echo 1 || echo 0)} TOKENIZERS_PARALLELISM=false
+export TOKENIZERS_PARALLELISM=false
+[ "$SCALE" = full ] || [ -n "${MODEL:-}" ] || export HF_HUB_OFFLINE=1   # nothing is asked of the Hub
 [ "$SCALE" = full ] || export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}   # the toy model is too small for threads
 
 # --- The steps of a study ----------------------------------------------------------------------------------------------------------------

@@ -222,10 +222,16 @@ def test_a_killed_study_goes_on_and_a_finished_one_is_skipped(checkout, tmp_path
 
     again = recipe(checkout, "study1_noise", **settings)
     assert again.returncode == 0 and "6 finished before and skipped" in again.stdout and not re.search(r"\] \S+ run_", again.stdout)
-    # A changed test file has its runs look again.
-    test = output / "toy/xtreme/xnli/test-de.tsv"
+    other = recipe(checkout, "study1_noise", **{**settings, "PHASE2_FLAGS": settings["PHASE2_FLAGS"].replace("3", "4")})
+    assert other.returncode == 1 and "mnli: holds another run" in other.stdout and "mnli failed; its log is" in other.stdout
+    # Runs look again where the files that they name changed.
+    settings.update(DATA_DIR=str(tmp_path / "xtreme"), MODEL=str(output / "outputs/pretrained"))
+    shutil.copytree(output / "toy/xtreme", settings["DATA_DIR"])
+    moved = recipe(checkout, "study1_noise", **settings)
+    assert moved.returncode == 0, moved.stdout + moved.stderr
+    assert {path: path.read_bytes() for path in output.rglob("results.jsonl")} == results  # of the same files: no cell was computed again
+    test = Path(settings["DATA_DIR"], "xnli/test-de.tsv")
     test.write_bytes(b"".join(test.read_bytes().splitlines(keepends=True)[:50]))
     changed = recipe(checkout, "study1_noise", **settings)
-    assert changed.returncode == 1 and "test-de.tsv: missing or changed" in changed.stdout  # toy_data.py guards its own folder
-    failed = recipe(checkout, "study1_noise", **{**settings, "OUTPUT": str(tmp_path / "b"), "PHASE2_FLAGS": "--max_steps 0.5"})
-    assert failed.returncode == 1 and "mnli failed; its log is" in failed.stdout
+    assert changed.returncode == 0 and len(re.findall(r"\] \S+ run_xtreme", changed.stdout)) == 4
+    assert '"n": 50' in (output / "outputs/mnli-xnli-seed1/results.jsonl").read_text()
