@@ -202,6 +202,16 @@ def test_no_room_for_a_checkpoint(toy, tmp_path, capsys, monkeypatch):
     run_xtreme.main(command)
 
 
+def test_temporary_files_of_a_killed_run_are_removed(tmp_path):
+    (tmp_path / "scores").mkdir()
+    names = ("scores/.test-en.jsonl.123.tmp", ".tmpIAelpg", "model.safetensors", ".template")  # safetensors names its own like the second
+    for name in names:
+        (tmp_path / name).touch()
+    recovery.lock(tmp_path)
+    recovery._locks.pop().close()
+    assert [name for name in names if (tmp_path / name).exists()] == ["model.safetensors", ".template"]
+
+
 @pytest.fixture
 def disk(tmp_path):
     """A file system of its own, to be filled and made read-only: disk(options of mount) -> folder, or disk("remount,…")."""
