@@ -123,7 +123,7 @@ def lock(folder):
     file.write(f"{os.getpid()} on {os.uname().nodename}\n")
     file.flush()
     _locks.append(file)
-    for leftover in folder.rglob(".*.tmp"):
+    for leftover in [*folder.rglob(".*.tmp"), *folder.rglob(".tmp??????")]:  # ours, and safetensors'
         leftover.unlink(missing_ok=True)
 
 
