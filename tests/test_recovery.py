@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import arguments
 import outputs
 import prediction
 import recovery
@@ -96,6 +97,19 @@ def test_a_signal_stops_and_the_rerun_gives_the_same_bytes(uninterrupted, monkey
     script.main(command)
     assert kept(folder) == whole
     assert not list(folder.rglob("training_args.bin"))  # a pickle that may hold tokens
+
+
+def test_a_failure_that_came_of_ctrl_c_is_ctrl_c(capsys):
+    """Seen once in torch.save, whose writer fails when it is closed in the middle."""
+
+    def saving(argv):
+        with recovery.guarded(arguments.Parser(prog="run_x.py"), "checkpoints are kept"):
+            try:
+                raise KeyboardInterrupt
+            finally:
+                raise RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed")
+
+    assert ended(saving, [], capsys, 130) == "run_x.py: interrupted; checkpoints are kept, run the same command again to go on\n"
 
 
 def test_a_signal_during_the_dev_scores_keeps_finished_cells(uninterrupted, monkeypatch, capsys):
