@@ -39,12 +39,15 @@ class InputError(ValueError):
 
 def write_text(path, text):
     """Write a file whole or not at all; makes its folder."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path, data):
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        temporary.write_bytes(data)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

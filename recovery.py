@@ -53,14 +53,12 @@ def guarded(parser, kept):
 
         finish_distributed()
         leave(parser, 0, "" if rank else f"{parser.prog}: {stopped}")
-    except KeyboardInterrupt:
-        leave(parser, 130, "" if rank else f"{parser.prog}: interrupted; {kept}, {AGAIN}")
     except Failure as error:
         leave(parser, 1, f"{named}{error}")
-    except OSError as error:  # a full disk, a lost network folder
-        leave(parser, 1, f"{named}{error}; {kept}, {AGAIN}")
-    except Exception as error:
-        problem = known_problem(error)
+    except (Exception, KeyboardInterrupt) as error:
+        if interrupted(error):
+            leave(parser, 130, "" if rank else f"{parser.prog}: interrupted; {kept}, {AGAIN}")
+        problem = str(error) if isinstance(error, OSError) else known_problem(error)  # a full disk, a lost network folder
         if not problem:
             raise
         leave(parser, 1, f"{named}{problem}; {kept}, {AGAIN}")
@@ -80,6 +78,11 @@ def leave(parser, code, message):
         sys.stdout.flush()
         os._exit(code)
     parser.exit(code, message)
+
+
+def interrupted(error):
+    """Whether it is Ctrl-C, or came of it: torch.save, for one, turns it into a failure of its own."""
+    return isinstance(error, KeyboardInterrupt) or error is not None and interrupted(error.__context__)
 
 
 def known_problem(error):
@@ -123,7 +126,7 @@ def lock(folder):
     file.write(f"{os.getpid()} on {os.uname().nodename}\n")
     file.flush()
     _locks.append(file)
-    for leftover in folder.rglob(".*.tmp"):
+    for leftover in [*folder.rglob(".*.tmp"), *folder.rglob(".tmp??????")]:  # ours, and safetensors'
         leftover.unlink(missing_ok=True)
 
 

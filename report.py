@@ -5,10 +5,9 @@
 
 Reads the run.json, results.jsonl and scores/ of finished run_xtreme.py runs; runs of one setting are its seeds. Writes report.md,
 index.html (self-contained), tables/*.tex and *.csv, figures/*.png and *.svg, and scores.csv with every score of every run. Needs no model
-and no GPU. Copy with it: report_*.py metrics.py outputs.py tasks.py.
+and no GPU. Copy with it: report_*.py arguments.py metrics.py outputs.py tasks.py.
 """
 
-import argparse
 import csv
 import io
 import os
@@ -16,20 +15,14 @@ import shlex
 import sys
 from pathlib import Path
 
+from arguments import Parser
 from outputs import InputError, mask_tokens, write_text
 
 OURS = "index.html"  # marks a folder that we may write into
 
 
-class Parser(argparse.ArgumentParser):
-    def error(self, message):
-        if str(message).startswith(("argument ", "the following arguments", "unrecognized")):
-            message = f"{message}; see --help"
-        self.exit(2, f"{self.prog}: error: {' '.join(str(message).split())}\n")
-
-
 def build_parser():
-    parser = Parser(prog="report.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser = Parser(prog="report.py", description=__doc__)
     add = parser.add_argument
     add("--runs", nargs="+", action="extend", required=True, metavar="[NAME=]DIR", help="folders of runs; NAME= names their setting")
     add("--baseline", nargs="+", action="extend", required=True, metavar="DIR", help="the runs that others are compared with, one setting per task")

@@ -13,12 +13,11 @@ import csv
 import hashlib
 import io
 import json
-import os
 import re
 from pathlib import Path
 from urllib.parse import quote
 
-from outputs import InputError, write_json, write_text
+from outputs import InputError, write_bytes, write_json
 from report_html import number, numeric, page, run_link, tasks, text
 from report_parts import Cell
 
@@ -45,7 +44,7 @@ def write_report(report, folder):
     after = {name: hashlib.sha256(raw(content)).hexdigest() for name, content in contents.items()}
     write_json(record, {"made_by": "report.py", "files": {**before, **after}})  # before anything else: a killed run's files are known to the next one
     for name, content in contents.items():
-        write_text(folder / name, content) if isinstance(content, str) else write_bytes(folder / name, content)
+        write_bytes(folder / name, raw(content))
     for name in before.keys() - after.keys():
         remove(folder / name, before[name])
     write_json(record, {"made_by": "report.py", "files": after})
@@ -83,17 +82,6 @@ def remove(path, digest):
 
 def raw(content):
     return content.encode() if isinstance(content, str) else content
-
-
-def write_bytes(path, data):
-    """As outputs.write_text, for an image."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 # Tables
