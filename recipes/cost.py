@@ -27,7 +27,7 @@ WEIGHTS = 559_890_432  # of XLM-R Large
 GPU_TOKENS = 20_000  # per second in training
 ASSUMED = """assumed: {speed:,} sub-tokens/s in training on one GPU (TOKENS_PER_SECOND=… for yours; nobody has measured it here), three times that in
 prediction, 2 minutes for a run to start and save; mean lengths as in recipes/cost.py; XLM-R Large in float32"""
-TOY = {"pretrained": 150, "intermediate": 25, "target": 20, "retrieval": 15, "other": 4}  # seconds of one core, measured on the invented world
+TOY = {"pretrained": 55, "intermediate": 30, "target": 24, "retrieval": 18, "other": 5}  # seconds, two at a time on two cores, of the invented world
 
 
 class Wrong(ValueError):
