@@ -185,7 +185,7 @@ def intervals(differences, level=0.95):
         middle = (low + high) / 2
         outside = squared(np.exp(middle)) < value**2
         low, high = np.where(outside, low, middle), np.where(outside, middle, high)
-    p = np.where(value == 0, 1.0, np.exp(high))
+    p = np.where(np.abs(value) < 1e-9, 1.0, np.exp(high))  # points: what sums of floats leave of no difference
     return value - half, value + half, p
 
 
