@@ -35,13 +35,13 @@ GLOSSARY = [
     ("average", "the unweighted mean over languages. A language or a condition that some run lacks is left out for all runs and listed under "
      "Missing cells"),
     ("95 % interval", "of the difference to the baseline's mean: test examples are resampled (whole paragraphs for question answering, sentences "
-     "for tags), the corpus score is computed anew, and a part for seeds by Student's t is added. † marks one seed per setting: the interval "
-     "then covers the choice of test examples only"),
+     "for tags), the corpus score is computed anew, and a part for seeds by Student's t is added. Where both settings have one seed, that part is "
+     "from the task's other settings; where all have one, the interval covers the choice of test examples only (†), and there is no p"),
     ("p (Holm)", "two-sided p of that difference, adjusted by Holm's method for all comparisons of its table: below 0.05 is significant "
      "among all of them"),
     ("collapsed", "a run that predicts the same for 99 % of the English examples: shown with the runs, left out of all numbers"),
 ]  # fmt: skip
-DAGGER = " † One seed in both settings: the interval covers the choice of examples, not that of the seed."
+DAGGER = " † One seed in every setting: the interval covers the choice of examples, not that of the seed, so there is no p."
 
 
 def sources(study, runs):
@@ -202,13 +202,17 @@ def differences_table(study, keys, title, by_language):
         dagger = "†" if np.isnan(one.s2) else ""
         value, first, last = (round(number, 2) + 0.0 for number in (one.value, *numbers[:2]))  # no "-0.00"
         cells = [Cell(f"{value:+.2f}", one.value, keys[setting]), f"[{first:+.2f}, {last:+.2f}]{dagger}"]
-        cells += [Cell(f"{value:.4f}" if value >= 0.00005 else "< 0.0001", float(value)) for value in numbers[2:]]
+        cells += [p_cell(value) for value in numbers[2:]]
         rows.append([setting, quantity, name, *cells, f"{len(study.members(setting))} and {base}", count(languages), count(examples)])
     marked = DAGGER if any("†" in row[4] for row in rows) else ""
     caption = (f"{study.metric} of each setting minus that of {study.baseline}, in points; a smaller gap is more robust. 95 % intervals, Holm's "
-               f"correction over the {len(rows)} comparisons of this table.{marked}")  # fmt: skip
+               f"correction over the {int(np.isfinite(p).sum())} comparisons of this table.{marked}")  # fmt: skip
     header = ("setting", "score", "languages", "difference", "95 % interval", "p", "p (Holm)", "seeds", "number", "examples")
     return Table(f"{study.task}-differences{'-by-language' * by_language}", title, caption, header, rows, folded=by_language)
+
+
+def p_cell(p):
+    return Cell("n/a") if np.isnan(p) else Cell(f"{p:.4f}" if p >= 0.00005 else "< 0.0001", float(p))
 
 
 def headline_groups(codes):
