@@ -271,6 +271,7 @@ def compare(study, setting, codes, quantity):
     if found is None:
         return None
     points, again, having = found
-    own, base = study.members(setting), study.members(study.baseline)
+    sides = {name: (points[study.members(name)], again[:, study.members(name)]) for name in study.settings}
     clusters = min(one.clusters for one in having)
-    return difference(points[own], points[base], again[:, own], again[:, base], clusters), len(having), sum(one.examples for one in having)
+    found = difference(sides[setting], sides[study.baseline], clusters, list(sides.values()))
+    return found, len(having), sum(one.examples for one in having)

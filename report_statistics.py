@@ -12,7 +12,8 @@ Student's, with the variance pooled over both settings. The variance of a differ
 
 w is the variance between seeds that drawing examples alone explains, v what examples contribute beyond c * w, s2 the observed variance
 between seeds: whichever is larger counts, and where s2 does, Student's t with A + B - 2 degrees of freedom goes with it. The interval is
-never shorter than the one over examples alone; simulations: tests/test_report_statistics.py.
+never shorter than the one over examples alone. Where both settings have one seed, s2 is that of the task's other settings; where none
+has several, the interval covers the choice of examples only, and there is no p. Simulations: tests/test_report_statistics.py.
 """
 
 from functools import lru_cache
@@ -151,29 +152,41 @@ class Difference(NamedTuple):
     value: float
     v: float
     w: float
-    s2: float  # NaN where both settings have one seed: the interval is then over examples only
+    s2: float  # NaN where no seeds tell: the interval is then over examples only
     c: float
-    freedom: int  # of s2: A + B - 2
+    freedom: int  # of s2: A + B - 2, or that of the settings that lend it
     clusters: int
 
 
-def difference(scores, others, resamples, other_resamples, clusters):
-    """`scores` [A seeds] minus `others` [B seeds], with their resamples [resamples, A] and [resamples, B]."""
-    sides, freedom = [(scores, resamples), (others, other_resamples)], len(scores) + len(others) - 2
-    c = 1 / len(scores) + 1 / len(others)
-    examples = float(np.var(resamples.mean(1, dtype=float) - other_resamples.mean(1, dtype=float), ddof=1))
-    w, s2 = examples / c, np.nan
-    if freedom:
-        s2 = float(sum(((side - side.mean()) ** 2).sum() for side, _ in sides)) / freedom
-        away = [of - side - (of - side).mean(1, keepdims=True) for side, of in sides]  # of each seed, from the mean of its setting
-        w = float(sum((one.astype(float) ** 2).sum(1).mean() for one in away)) / freedom
-    return Difference(float(scores.mean() - others.mean()), max(0.0, examples - c * w), w, s2, c, freedom, clusters)
+def between_seeds(sides):
+    """(s2, w, freedom) pooled over settings, each (scores [seeds], resamples [resamples, seeds]); (nan, nan, 0) where none has two seeds."""
+    sides = [(scores, again.astype(float)) for scores, again in sides if len(scores) > 1]
+    freedom = sum(len(scores) - 1 for scores, _ in sides)
+    if not freedom:
+        return np.nan, np.nan, 0
+    away = [again - scores - (again - scores).mean(1, keepdims=True) for scores, again in sides]  # of each seed, from the mean of its setting
+    s2 = sum(((scores - scores.mean()) ** 2).sum() for scores, _ in sides) / freedom
+    return float(s2), float(sum((one**2).sum(1).mean() for one in away)) / freedom, freedom
+
+
+def difference(own, base, clusters, others=()):
+    """`own` minus `base`, each (scores [seeds], resamples [resamples, seeds]); `others` lend their spread where both have one seed."""
+    c = 1 / len(own[0]) + 1 / len(base[0])
+    examples = float(np.var(own[1].mean(1, dtype=float) - base[1].mean(1, dtype=float), ddof=1))
+    s2, w, freedom = between_seeds([own, base])
+    if not freedom:
+        s2, _, freedom = between_seeds(others)
+        w = examples / c
+    return Difference(float(own[0].mean() - base[0].mean()), max(0.0, examples - c * w), w, s2, c, freedom, clusters)
 
 
 def intervals(differences, level=0.95):
-    """(low, high, p), each [differences]: two-sided, p being the level at which the interval would just touch 0."""
+    """(low, high, p), each [differences]: two-sided, p being the level at which the interval would just touch 0.
+
+    p is NaN where no seeds tell how much they matter: two runs of one setting would often differ "significantly" by their examples alone.
+    """
     value, v, w, s2, c, freedom, clusters = np.array(differences, dtype=float).reshape(-1, 7).T
-    freedom, between = np.maximum(1, freedom), np.where(np.isnan(s2), 0, s2)
+    freedom, between = np.maximum(1, freedom), np.nan_to_num(s2)
 
     def squared(alpha):
         z, t = stats.t.isf(alpha / 2, np.maximum(1, clusters - 1)) ** 2, stats.t.isf(alpha / 2, freedom) ** 2
@@ -185,15 +198,13 @@ def intervals(differences, level=0.95):
         middle = (low + high) / 2
         outside = squared(np.exp(middle)) < value**2
         low, high = np.where(outside, low, middle), np.where(outside, middle, high)
-    p = np.where(value == 0, 1.0, np.exp(high))
-    return value - half, value + half, p
+    p = np.where(np.abs(value) < 1e-9, 1.0, np.exp(high))  # points: what sums of floats leave of no difference
+    return value - half, value + half, np.where(np.isnan(s2), np.nan, p)
 
 
 def holm(p):
-    """Holm's (1979) adjusted p-values of a family of comparisons."""
-    p = np.asarray(p, dtype=float)
-    order = np.argsort(p, kind="stable")
-    adjusted = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    found = np.empty(len(p))
-    found[order] = np.minimum(1, adjusted)
-    return found
+    """Holm's (1979) adjusted p-values of a family of comparisons; NaN stays NaN and is none of them."""
+    p = np.array(p, dtype=float)
+    order = np.argsort(p, kind="stable")[: np.isfinite(p).sum()]  # NaN comes last
+    p[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)))
+    return p

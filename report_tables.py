@@ -35,13 +35,13 @@ GLOSSARY = [
     ("average", "the unweighted mean over languages. A language or a condition that some run lacks is left out for all runs and listed under "
      "Missing cells"),
     ("95 % interval", "of the difference to the baseline's mean: test examples are resampled (whole paragraphs for question answering, sentences "
-     "for tags), the corpus score is computed anew, and a part for seeds by Student's t is added. † marks one seed per setting: the interval "
-     "then covers the choice of test examples only"),
+     "for tags), the corpus score is computed anew, and a part for seeds by Student's t is added. Where both settings have one seed, that part is "
+     "from the task's other settings; where all have one, the interval covers the choice of test examples only (†), and there is no p"),
     ("p (Holm)", "two-sided p of that difference, adjusted by Holm's method for all comparisons of its table: below 0.05 is significant "
      "among all of them"),
     ("collapsed", "a run that predicts the same for 99 % of the English examples: shown with the runs, left out of all numbers"),
 ]  # fmt: skip
-DAGGER = " † One seed in both settings: the interval covers the choice of examples, not that of the seed."
+DAGGER = " † One seed in every setting: the interval covers the choice of examples, not that of the seed, so there is no p."
 
 
 def sources(study, runs):
@@ -99,13 +99,13 @@ def clean_table(study, keys):
     rows = []
     for code, one in study.measured.items():
         script = LANGUAGES[code].script if code in LANGUAGES else ""
-        rows.append([code, script, count(one.examples), *by_setting(study, keys, one.points[:, 0])])
+        rows.append([code, *by_setting(study, keys, one.points[:, 0]), script, count(one.examples)])
     for title, codes in broad_groups(study.languages).items():
         points, _, having = over_languages(study, codes, "clean")
         if len(codes) > 1:
-            rows.append([title, "", count(sum(one.examples for one in having)), *by_setting(study, keys, points)])
+            rows.append([title, *by_setting(study, keys, points), "", count(sum(one.examples for one in having))])
     caption = f"{study.metric}, percent, on clean test files; {seeds_text(study)} per setting. Averages are over languages, unweighted."
-    return Table(f"{study.task}-clean", "Clean scores", caption, ("language", "script", "examples", *study.settings), rows)
+    return Table(f"{study.task}-clean", "Clean scores", caption, ("language", *study.settings, "script", "examples"), rows)
 
 
 def robustness(study):
@@ -158,9 +158,9 @@ def operations_table(study, keys):
                 values.append(one.scores[:, 1:][:, chosen].mean(1))
                 rates.append(one.rates[chosen].mean())
         rate = Cell(f"{np.mean(rates):.4f}", float(np.mean(rates))) if np.isfinite(rates).all() else "unknown"
-        rows.append([f"{op}-{level}", rate, count(len(values)), *by_setting(study, keys, np.mean(values, axis=0))])
+        rows.append([f"{op}-{level}", *by_setting(study, keys, np.mean(values, axis=0)), rate, count(len(values))])
     caption = f"{study.metric}, percent, means over the languages that an operation applies to, with the error rate that perturb.py reached."
-    header = ("condition", "error rate", "languages", *study.settings)
+    header = ("condition", *study.settings, "error rate", "languages")
     return Table(f"{study.task}-operations", "Scores by operation and level", caption, header, rows)
 
 
@@ -175,14 +175,14 @@ def groups_table(study, keys):
         return Cell(f"{name}{clean:.1f} → {after:.1f}", float(after), keys[setting])
 
     for title, codes in groups.items():
-        rows.append([title, count(len(codes)), *(cell(setting, codes) for setting in study.settings)])
+        rows.append([title, *(cell(setting, codes) for setting in study.settings), count(len(codes))])
     singles = {code: [code] for code in noisy}
     scripts = {title.removeprefix("script "): codes for title, codes in groups.items() if title.startswith("script ")}
     for title, of in (("worst language", singles), ("worst script", scripts)):
         found = [[cell(setting, codes, f"{name}: ") for name, codes in of.items()] for setting in study.settings]
-        rows += [[title, "", *(min(cells, key=lambda one: one.value) for cells in found)]] if of else []
+        rows += [[title, *(min(cells, key=lambda one: one.value) for cells in found), ""]] if of else []
     caption = f"{study.metric}, percent, clean → noisy (mPC), means over languages and seeds. Pretraining text is XLM-R's, CC-100."
-    return Table(f"{study.task}-groups", "Groups of languages", caption, ("languages", "number", *study.settings), rows)
+    return Table(f"{study.task}-groups", "Groups of languages", caption, ("languages", *study.settings, "number"), rows)
 
 
 def differences_table(study, keys, title, by_language):
@@ -200,14 +200,19 @@ def differences_table(study, keys, title, by_language):
     rows, base = [], len(study.members(study.baseline))
     for (setting, quantity, name, one, languages, examples), *numbers in zip(found, low, high, p, holm(p)):
         dagger = "†" if np.isnan(one.s2) else ""
-        cells = [Cell(f"{one.value:+.2f}", one.value, keys[setting]), f"[{numbers[0]:+.2f}, {numbers[1]:+.2f}]{dagger}"]
-        cells += [Cell(f"{value:.4f}" if value >= 0.00005 else "< 0.0001", float(value)) for value in numbers[2:]]
+        value, first, last = (round(number, 2) + 0.0 for number in (one.value, *numbers[:2]))  # no "-0.00"
+        cells = [Cell(f"{value:+.2f}", one.value, keys[setting]), f"[{first:+.2f}, {last:+.2f}]{dagger}"]
+        cells += [p_cell(value) for value in numbers[2:]]
         rows.append([setting, quantity, name, *cells, f"{len(study.members(setting))} and {base}", count(languages), count(examples)])
     marked = DAGGER if any("†" in row[4] for row in rows) else ""
     caption = (f"{study.metric} of each setting minus that of {study.baseline}, in points; a smaller gap is more robust. 95 % intervals, Holm's "
-               f"correction over the {len(rows)} comparisons of this table.{marked}")  # fmt: skip
+               f"correction over the {int(np.isfinite(p).sum())} comparisons of this table.{marked}")  # fmt: skip
     header = ("setting", "score", "languages", "difference", "95 % interval", "p", "p (Holm)", "seeds", "number", "examples")
     return Table(f"{study.task}-differences{'-by-language' * by_language}", title, caption, header, rows, folded=by_language)
+
+
+def p_cell(p):
+    return Cell("n/a") if np.isnan(p) else Cell(f"{p:.4f}" if p >= 0.00005 else "< 0.0001", float(p))
 
 
 def headline_groups(codes):

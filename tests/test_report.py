@@ -201,7 +201,11 @@ def test_a_collapsed_seed_is_shown_and_left_out(outputs):
 def test_one_seed_per_setting_says_what_the_interval_covers(outputs):
     report.main(["--runs", f"{outputs}/mnli-1", "--baseline", f"{outputs}/direct-1", "--output_dir", f"{outputs.parent}/report"])
     rows = rows_of(outputs.parent, "xnli-differences")
-    assert all(row["95 % interval"].endswith("†") and row["seeds"] == "1 and 1" for row in rows)
+    assert all(row["95 % interval"].endswith("†") and row["seeds"] == "1 and 1" and row["p"] == row["p (Holm)"] == "n/a" for row in rows)
+    write_run(outputs / "squad-1", "squad", 1, LANGUAGES, NAMES, 2000)
+    report.main(["--runs", f"{outputs}/squad-1", f"{outputs}/mnli-*", "--baseline", f"{outputs}/direct-1", "--output_dir", f"{outputs.parent}/report"])
+    rows = [row for row in rows_of(outputs.parent, "xnli-differences") if row["setting"] == "squad"]
+    assert all(0 < float(row["p"]) <= 1 and row["seeds"] == "1 and 1" for row in rows)  # by mnli's spread over seeds
 
 
 # --- Settings ---------------------------------------------------------------------------------------------------------
