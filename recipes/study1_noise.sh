@@ -15,7 +15,7 @@ toy)
     OPS=${OPS-keyboard swap homoglyph}
     LEVELS=${LEVELS:-1 3}
     SEEDS=${SEEDS:-1 2}                                    # of phase 3
-    PHASE2_FLAGS=${PHASE2_FLAGS---learning_rate 5e-4 --max_seq_length 128 --num_train_epochs 6}
+    PHASE2_FLAGS=${PHASE2_FLAGS---learning_rate 5e-4 --max_seq_length 128 --num_train_epochs 6 --collapse_guard off}   # slow to begin
     PHASE3_FLAGS=${PHASE3_FLAGS---learning_rate 5e-4 --max_seq_length 128 --num_train_epochs 3}
     ;;
 full)   # the tasks' own settings; `all` is the nine together
