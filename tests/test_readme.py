@@ -58,7 +58,7 @@ def test_every_flag_in_the_readme_exists():
     parsers = (download_data, run_xtreme, run_intermediate, submission, perturb, report)
     known = {option for module in parsers for action in module.build_parser()._actions for option in action.option_strings}
     known |= {f"--{name}" for name in arguments.trainer_flags()} | {"--rounds", "--nproc_per_node", "--cov", "--text_dir", "--peers"}
-    known |= {"--device", "--sizes"}
+    known |= {"--device", "--sizes", "--gpus", "--wrap"}  # the last two are sbatch's
     assert {flag for flag in re.findall(r"--[a-z]\w+", TEXT)} <= known
 
 
