@@ -265,13 +265,13 @@ def over_languages(study, codes, quantity):
     return points, np.mean([one.resamples[:, :, column] for one in having], axis=0, dtype=np.float32), having
 
 
-def compare(study, setting, codes, quantity):
-    """(Difference of a setting to the baseline, languages, examples) in a quantity averaged over languages, or None."""
+def compare(study, codes, quantity):
+    """({setting: its Difference to the baseline}, languages, examples) in a quantity averaged over languages; None where none has it."""
     found = over_languages(study, codes, quantity)
     if found is None:
         return None
     points, again, having = found
-    sides = {name: (points[study.members(name)], again[:, study.members(name)]) for name in study.settings}
-    clusters = min(one.clusters for one in having)
-    found = difference(sides[setting], sides[study.baseline], clusters, list(sides.values()))
-    return found, len(having), sum(one.examples for one in having)
+    sides = {name: (points[study.members(name)], again[:, study.members(name)].astype(float)) for name in study.settings}
+    base, clusters = sides[study.baseline], min(one.clusters for one in having)
+    differences = {name: difference(side, base, clusters, sides.values()) for name, side in sides.items() if name != study.baseline}
+    return differences, len(having), sum(one.examples for one in having)

@@ -160,7 +160,7 @@ class Difference(NamedTuple):
 
 def between_seeds(sides):
     """(s2, w, freedom) pooled over settings, each (scores [seeds], resamples [resamples, seeds]); (nan, nan, 0) where none has two seeds."""
-    sides = [(scores, again.astype(float)) for scores, again in sides if len(scores) > 1]
+    sides = [(scores, again) for scores, again in sides if len(scores) > 1]
     freedom = sum(len(scores) - 1 for scores, _ in sides)
     if not freedom:
         return np.nan, np.nan, 0
@@ -170,9 +170,9 @@ def between_seeds(sides):
 
 
 def difference(own, base, clusters, others=()):
-    """`own` minus `base`, each (scores [seeds], resamples [resamples, seeds]); `others` lend their spread where both have one seed."""
+    """`own` minus `base`, each (scores [seeds], resamples [resamples, seeds] in float64); `others` lend their spread where both have one seed."""
     c = 1 / len(own[0]) + 1 / len(base[0])
-    examples = float(np.var(own[1].mean(1, dtype=float) - base[1].mean(1, dtype=float), ddof=1))
+    examples = float(np.var(own[1].mean(1) - base[1].mean(1), ddof=1))
     s2, w, freedom = between_seeds([own, base])
     if not freedom:
         s2, _, freedom = between_seeds(others)

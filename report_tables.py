@@ -189,13 +189,10 @@ def differences_table(study, keys, title, by_language):
     """Each setting against the baseline: clean, noisy and gap, over groups of languages or (folded) language by language."""
     groups = {code: [code] for code in study.languages} if by_language else headline_groups(study.languages)
     quantities = ["clean", "noisy", "gap"] if study.operations else ["clean"]
-    found = []
-    for setting in study.settings[1:]:
-        for quantity in quantities:
-            for name, codes in groups.items():
-                outcome = compare(study, setting, codes, quantity)
-                if outcome:
-                    found.append((setting, quantity, name, *outcome))
+    outcomes = {(quantity, name): compare(study, codes, quantity) for quantity in quantities for name, codes in groups.items()}
+    found = [
+        (setting, *key, outcome[0][setting], *outcome[1:]) for setting in study.settings[1:] for key, outcome in outcomes.items() if outcome
+    ]  # fmt: skip
     low, high, p = intervals([one for *_, one, _, _ in found])
     rows, base = [], len(study.members(study.baseline))
     for (setting, quantity, name, one, languages, examples), *numbers in zip(found, low, high, p, holm(p)):

@@ -172,7 +172,7 @@ def test_a_planted_difference_is_found():
 def test_one_seed_against_three_borrows_their_spread():
     again = np.random.default_rng(5).normal(0, 0.1, (200, 4)).astype(np.float32)
     scores = np.array([70.0, 72, 74])
-    one = statistics.difference((np.array([60.0]), again[:, :1] + 60), (scores, again[:, 1:] + scores.astype(np.float32)), 1000)
+    one = statistics.difference((np.array([60.0]), again[:, :1] + 60), (scores, again[:, 1:] + scores), 1000)
     (low,), (high,), (p,) = statistics.intervals([one])
     assert one.freedom == 2 and one.s2 == pytest.approx(4)
     half = stats.t.isf(0.025, 2) * np.sqrt(4 * (1 + 1 / 3))
