@@ -83,6 +83,7 @@ def plan_study(task, baseline, runs):
     kept = [run for run in runs if not run.collapsed]
     names = list(dict.fromkeys(condition for run in kept for _, condition in run.scores if condition != "clean"))
     known = {name: condition_of(name, [run.about.get("conditions", {}).get(name, {}) for run in kept]) for name in names}
+    names = [name for name in names if known[name][2] != "0"]  # perturb.py's level 0 is the clean file
     names.sort(key=lambda name: (known[name][1], _number(known[name][2]), len(name), name))
     study = Study(task, baseline, kept, list(dict.fromkeys(known[name][1] for name in names)))
     found = []

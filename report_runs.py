@@ -270,7 +270,7 @@ def broken_line(task, paths):
 def condition_of(name, records):
     """(name, operation, level as text) of a condition, from perturb.py's records in run.json, else from its name; draws -r1 share a level."""
     for record in records:
-        if record.get("op"):
-            return name, record["op"], f"{record['level']:g}" if record.get("level") is not None else "0"
+        if record.get("op") and record.get("level") is not None:
+            return name, record["op"], f"{record['level']:g}"
     match = re.fullmatch(r"(.+?)-((?:rate)?[\d.]+)(?:-r\d+)?", name)
     return (name, match[1], match[2].removeprefix("rate")) if match else (name, name, "1")

@@ -184,6 +184,14 @@ def test_operations_that_do_not_apply_are_not_missing(outputs):
     assert {row["condition"]: row["languages"] for row in rows_of(outputs.parent, "xnli-operations")}["keyboard-1"] == "3"
 
 
+def test_level_0_is_no_noise(outputs):
+    for folder in outputs.iterdir():
+        for name in ("results.jsonl", "run.json"):
+            (folder / name).write_text((folder / name).read_text().replace("keyboard-1", "keyboard-0").replace('"level": 1,', '"level": null,'))
+        (folder / "scores/keyboard-1").rename(folder / "scores/keyboard-0")
+    assert [name for name, _, _ in studies(outputs)["xnli"].measured["de"].conditions] == ["keyboard-2", "keyboard-3", "swap-1"]
+
+
 def test_a_collapsed_seed_is_shown_and_left_out(outputs):
     folder = outputs / "mnli-3/predictions/clean/xnli"
     folder.mkdir(parents=True)
