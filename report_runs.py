@@ -195,10 +195,18 @@ def check_alike(runs):
             found = [f"their encoders were trained by different commands ({' '.join(other[0])})"]
         if found:
             raise InputError(f"{pair}, but {'; '.join(found[:3])}; tell them apart, as in --runs NAME={run.folder}")
-        for cell, size in run.sizes.items():
+        for cell in run.sizes:
             other = cells.setdefault((run.task, *cell), run)
-            if other.sizes[cell] != size and (None not in (other.sizes[cell][1], size[1]) or other.sizes[cell][0] != size[0]):
+            if not same_data(other, run, cell):
                 raise InputError(different_data(other, run, cell))
+
+
+def same_data(one, other, cell):
+    """Whether a cell of two runs has equal test files; where results.jsonl does not tell, whether the whole data's manifests are equal."""
+    (n, data), (other_n, other_data) = one.sizes[cell], other.sizes[cell]
+    if None in (data, other_data):
+        data, other_data = (run.about.get("data_manifest") for run in (one, other))
+    return n == other_n and (None in (data, other_data) or data == other_data)
 
 
 def different_data(one, other, cell):

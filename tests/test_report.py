@@ -311,6 +311,11 @@ BAD = {
     "other test files": (
         lambda o: edit_line(o / "mnli-1/results.jsonl", 2, '"data": "clean de"', '"data": "other"'), ["different test files of xnli de clean", "mnli-1", "direct-1"],
     ),
+    "other data manifests": (
+        lambda o: [edit_line(o / "mnli-1/results.jsonl", 2, '"data": "clean de"', '"data": null'), change(o / "mnli-1", data_manifest="abc"),
+                   [change(o / f"direct-{seed}", data_manifest="xyz") for seed in SEEDS]],
+        ["different test files of xnli de clean", "data manifest abc", "data manifest xyz"],
+    ),
     "other numbers of examples": (lambda o: edit_line(o / "mnli-1/results.jsonl", 2, '"n": 2000', '"n": 1999'), ["1999 examples", "2000 examples"]),
     "other training": (
         lambda o: change(o / "mnli-2", training={"learning_rate": 1, "seed": 2}), ["mnli-1 and", "mnli-2", "learning_rate 1e-05 there, 1 here", "NAME="],
