@@ -232,12 +232,15 @@ def gaps_tables(studies):
     ):
         rows = []
         for study in studies:
-            together = {}
+            together = {}  # languages that lack the same conditions for the same reason share a row
             for language, condition, why in getattr(study, attribute):
-                together.setdefault((condition, why), []).append(language)
-            rows += [[study.task, condition, " ".join(dict.fromkeys(codes)), why] for (condition, why), codes in together.items()]
+                together.setdefault((language, why), []).append(condition)
+            shared = {}
+            for (language, why), names in together.items():
+                shared.setdefault((" ".join(names), why), []).append(language)
+            rows += [[study.task, names, " ".join(codes), why] for (names, why), codes in shared.items()]
         if rows:
-            header = ("task", "condition", "languages", "lacking in" if attribute == "missing" else "reason")
+            header = ("task", "conditions", "languages", "lacking in" if attribute == "missing" else "reason")
             found.append(Table(name, title, caption, header, rows, folded=len(rows) > 12))
     return found
 

@@ -1,6 +1,7 @@
 """What all tests share: an offline environment, the toy world (made once per session), and run_xtreme.py as a process."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",  # the toy model is too small for threads
 }
 os.environ.update(ENVIRONMENT)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore Ctrl-C, and so would what tests start
 
 import pytest  # noqa: E402
 

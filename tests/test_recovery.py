@@ -421,8 +421,7 @@ def test_killed_at_any_moment(toy, tmp_path):
     folder = tmp_path / "runs"
     folder.mkdir()
     first, second = mixture(toy, folder / "phase2"), target(toy, folder / "phase3", model=folder / "phase2")
-    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # a shell's background jobs ignore Ctrl-C
-    code = f"{heard}; import run_intermediate, run_xtreme; run_intermediate.main({first!r}); run_xtreme.main({second!r})"
+    code = f"import run_intermediate, run_xtreme; run_intermediate.main({first!r}); run_xtreme.main({second!r})"
     command = [sys.executable, "-c", code]
     _, _, events = run_until(command, folder, signal.SIGKILL, 10**9)
     whole, rng = kept(folder), random.Random(0)

@@ -163,7 +163,7 @@ def test_missing_cells_are_listed_and_enter_no_mean(outputs):
     assert [name for name, _, _ in study.measured["hi"].conditions] == ["keyboard-1", "keyboard-2", "swap-1"]
     assert study.missing == [("hi", "keyboard-3", str(outputs / "mnli-2")), ("zh", "clean", str(outputs / "direct-1"))]
     report.main(run(outputs))
-    assert [(row["condition"], row["languages"]) for row in rows_of(outputs.parent, "missing")] == [("keyboard-3", "hi"), ("clean", "zh")]
+    assert [(row["conditions"], row["languages"]) for row in rows_of(outputs.parent, "missing")] == [("keyboard-3", "hi"), ("clean", "zh")]
 
 
 def test_operations_that_do_not_apply_are_not_missing(outputs):
@@ -182,6 +182,8 @@ def test_operations_that_do_not_apply_are_not_missing(outputs):
     assert len(having) == 3 and np.isfinite(points).all()
     report.main(run(outputs))
     assert {row["condition"]: row["languages"] for row in rows_of(outputs.parent, "xnli-operations")}["keyboard-1"] == "3"
+    (row,) = rows_of(outputs.parent, "not-applicable")
+    assert (row["conditions"], row["languages"]) == ("keyboard-1 keyboard-2 keyboard-3", "zh")
 
 
 def test_level_0_is_no_noise(outputs):
