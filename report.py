@@ -43,6 +43,8 @@ def main(argv=None):
         parser.error(str(error))
     except OSError as error:
         parser.exit(1, f"{parser.prog}: error: {error}; free some space or name another --output_dir, then run the same command again\n")
+    except KeyboardInterrupt:
+        parser.exit(130, f"{parser.prog}: interrupted; run the same command again\n")
 
 
 def run(args, command):

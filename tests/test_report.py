@@ -373,6 +373,25 @@ def test_wrong_arguments_are_one_line(made, outputs, capsys, tmp_path):
     refused(run(outputs), capsys, "not empty and not a report")
 
 
+def test_a_full_disk_and_ctrl_c_are_one_line(outputs, capsys, monkeypatch):
+    import report_page
+
+    report.main(run(outputs))
+    page = (outputs.parent / "report/index.html").read_bytes()
+    for error, code, part in ((OSError(28, "No space left on device"), 1, "No space left"), (KeyboardInterrupt(), 130, "interrupted")):
+
+        def fail(path, data, error=error):
+            raise error
+
+        monkeypatch.setattr(report_page, "write_bytes", fail)
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            report.main(run(outputs))
+        told = capsys.readouterr().err
+        assert end.value.code == code and told.count("\n") == 1 and part in told and "run the same command again" in told
+    assert (outputs.parent / "report/index.html").read_bytes() == page
+
+
 def test_help_and_report_runs_load_no_torch():
     import subprocess
     import sys
