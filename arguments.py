@@ -11,6 +11,7 @@ import importlib.util
 import logging
 import os
 import re
+from functools import lru_cache
 from pathlib import Path
 
 from outputs import InputError, plain
@@ -89,6 +90,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {' '.join(str(message).split())}\n")
 
 
+@lru_cache
 def trainer_flags():
     """{flag name: help text} of TrainingArguments, from its source, without importing transformers."""
     package = importlib.util.find_spec("transformers")
