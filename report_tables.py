@@ -141,8 +141,8 @@ def robustness_table(study, keys):
         digits = {"slope": 2}
         rows.append([setting, count(len(own)), *(spread(values[own], keys[setting], digits.get(name, 1)) for name, values in found.items())])
     noisy = [one for one in study.measured.values() if one.conditions]
-    caption = (f"Means over the {len(noisy)} languages with noised test files, {sum(one.examples for one in noisy)} examples per condition; "
-               f"{study.metric} in percent, gaps in points. For the terms see the glossary.")  # fmt: skip
+    caption = (f"Means over the {len(noisy)} languages with noised test files, {sum(one.examples for one in noisy)} examples per condition, or "
+               f"over those that have the number; {study.metric} in percent, gaps in points. For the terms see the glossary.")  # fmt: skip
     return Table(f"{study.task}-robustness", "Robustness", caption, ("setting", "seeds", *found), rows)
 
 
