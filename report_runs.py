@@ -54,19 +54,19 @@ def load_runs(patterns, baseline):
 
     `patterns` and `baseline` are folders, or NAME=PATTERN to name a setting. Baseline runs need not be repeated in `patterns`.
     """
-    notes, runs = [], {}
-    for text in [*patterns, *baseline]:
-        name, folders = expand(text)
+    notes, runs, base = {}, {}, set()
+    for flag, text in [*(("--runs", text) for text in patterns), *(("--baseline", text) for text in baseline)]:
+        name, folders = expand(flag, text)
         for folder in folders:
-            about = read_run(folder)
+            about, path = read_run(folder), folder.resolve()
             if about.get("task") in TARGETS:
-                run = runs.setdefault(folder.resolve(), Run(folder, about, name))
+                run = runs.setdefault(path, Run(folder, about, name))
                 run.setting = run.setting or name
-            elif f"{folder}: skipped, " not in " ".join(notes):
-                notes.append(f"{folder}: skipped, {'a run of phase 2, without target task' if about else 'it has no run.json'}")
+                base |= {path} if flag == "--baseline" else set()
+            else:
+                notes[path] = f"{folder}: skipped, {'a run of phase 2, without target task' if about else 'it has no run.json'}"
     if not runs:
         raise InputError(f"--runs {' '.join(patterns[:3])}: no run of run_xtreme.py among them; name folders that hold a run.json and results.jsonl")
-    base = {folder.resolve() for text in baseline for folder in expand(text)[1]} & runs.keys()
     if not base:
         raise InputError(f"--baseline {' '.join(baseline[:3])}: no run of run_xtreme.py among them; name the runs that others are compared with")
     for run in runs.values():
@@ -76,17 +76,17 @@ def load_runs(patterns, baseline):
     check_alike(list(runs.values()))
     for run in runs.values():
         run.collapsed = collapse(run)
-    return list(runs.values()), settings, notes
+    return list(runs.values()), settings, list(notes.values())
 
 
-def expand(text):
+def expand(flag, text):
     """(name or "", folders) of an argument."""
     name, sep, pattern = text.partition("=")
     if not sep or Path(text).exists():
         name, pattern = "", text
     found = [Path(path) for path in sorted(glob.glob(pattern))] if glob.has_magic(pattern) and not Path(pattern).exists() else [Path(pattern)]
     if not found or not found[0].exists():
-        raise InputError(f"--runs {text}: no such folder; name folders of runs, as in outputs/*")
+        raise InputError(f"{flag} {text}: no such folder; name folders of runs, as in outputs/*")
     return name, [path for path in found if path.is_dir()]
 
 

@@ -138,8 +138,8 @@ def robustness_table(study, keys):
     rows = []
     for setting in study.settings:
         own = study.members(setting)
-        digits = {"slope": 2}
-        rows.append([setting, count(len(own)), *(spread(values[own], keys[setting], digits.get(name, 1)) for name, values in found.items())])
+        cells = [spread(values[own], keys[setting], digits=2 if name == "slope" else 1) for name, values in found.items()]
+        rows.append([setting, count(len(own)), *cells])
     noisy = [one for one in study.measured.values() if one.conditions]
     caption = (f"Means over the {len(noisy)} languages with noised test files, {sum(one.examples for one in noisy)} examples per condition, or "
                f"over those that have the number; {study.metric} in percent, gaps in points. For the terms see the glossary.")  # fmt: skip
@@ -150,7 +150,7 @@ def operations_table(study, keys):
     """Scores by condition; draws of the same operation and level are averaged."""
     rows = []
     pairs = dict.fromkeys((op, level) for one in study.measured.values() for _, op, level in one.conditions)
-    for op, level in sorted(pairs, key=lambda pair: (study.operations.index(pair[0]), list(pairs).index(pair))):
+    for op, level in sorted(pairs, key=lambda pair: study.operations.index(pair[0])):  # levels stay in their order
         values, rates = [], []
         for one in study.measured.values():
             chosen = [index for index, (_, *own) in enumerate(one.conditions) if own == [op, level]]

@@ -362,7 +362,7 @@ def test_what_cannot_be_compared_is_one_line(outputs, capsys, name):
 
 def test_wrong_arguments_are_one_line(made, outputs, capsys, tmp_path):
     refused(["--runs", str(outputs), "--output_dir", "x"], capsys, "--baseline")
-    refused(run(outputs, baseline="nothing-*"), capsys, "nothing-*", "no such folder")
+    refused(run(outputs, baseline="nothing-*"), capsys, "--baseline", "nothing-*", "no such folder")
     refused(run(outputs, runs="nothing"), capsys, "nothing", "no such folder")
     (tmp_path / "empty").mkdir()
     refused(run(outputs, baseline="../empty"), capsys, "--baseline", "no run of run_xtreme.py")
