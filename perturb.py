@@ -5,7 +5,7 @@
 
 Writes <output_dir>/<op>-<level>/<the same layout>, which XTREME's scripts, run_xtreme.py --conditions and datasets.load_dataset read like
 the clean folder, and manifest.json, edits.jsonl.gz and README.md beside them. Finished files are skipped on the next run. What may be
-noised in which file stands in noise_files.py, what noise is in noise.py. To reuse it copy perturb.py, noise*.py and keyboards.json; the
+noised in which file stands in noise/files.py, what noise is in noise/noiser.py. To reuse it copy perturb.py and noise/; the
 only package needed is `regex`.
 """
 
@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from noise import NoiseError, Noiser
-from noise_files import DEFAULT_ROLES, QA_MODES, ROLES, TASKS, match
-from noise_jobs import Job, file_digest, finished, noise_file, survival
-from noise_operations import OPERATIONS, not_applicable
-from noise_report import write_manifest
-from noise_scripts import script_of
-from noise_tables import LANGUAGES, SCRIPT_OF
+from noise.files import DEFAULT_ROLES, QA_MODES, ROLES, TASKS, match
+from noise.jobs import Job, file_digest, finished, noise_file, survival
+from noise.operations import OPERATIONS, not_applicable
+from noise.manifest import write_manifest
+from noise.scripts import script_of
+from noise.tables import LANGUAGES, SCRIPT_OF
 
 TABLES = ("ime", "codeswitch", "profile")
 
@@ -183,7 +183,7 @@ def print_list():
             reasons = [not_applicable(op, code, script) for code in codes]
             cells.append("yes" if not all(reasons) else "user" if all(reason.startswith("needs") for reason in reasons) else "n/a")
         print(f"{op:<14}{' '.join(cell.ljust(4) for cell in cells)}".rstrip())
-    print('"user": with a table of yours (--ime, --codeswitch, --profile). mixed takes what applies. Definitions: README.md, noise_operations.py.')
+    print('"user": with a table of yours (--ime, --codeswitch, --profile). mixed takes what applies. Definitions: README.md, noise/operations.py.')
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -79,7 +79,7 @@ def check_noise(ops, levels, worst):
     whole("LEVELS", 1, 5)
     known("LEVELS", levels, levels)
     try:
-        from noise_operations import OPERATIONS
+        from noise.operations import OPERATIONS
     except ImportError:  # `regex` is not installed: perturb.py will say it
         OPERATIONS = ops
     known("OPS", ops, OPERATIONS)

@@ -1,4 +1,4 @@
-"""noise.py: safety, offsets, rates and determinism, on sentences of 26 scripts and languages and, where it is there, on real text of 47 languages."""
+"""noise: safety, offsets, rates and determinism, on sentences of 26 scripts and languages and, where it is there, on real text of 47 languages."""
 
 import hashlib
 import json
@@ -13,10 +13,10 @@ import pytest
 import regex
 from noise_checks import error_rate, faults, kept, new_faults
 
-import noise_tables as tables
+from noise import tables
 from noise import Edit, NoiseError, Noiser, Offsets
-from noise_operations import LOOKALIKE, OPERATIONS, WORD, not_applicable, substitutions
-from noise_scripts import Neighbors, keyboards, script_of, segment
+from noise.operations import LOOKALIKE, OPERATIONS, WORD, not_applicable, substitutions
+from noise.scripts import Neighbors, keyboards, script_of, segment
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = ROOT.parent / "shared/data/text"

@@ -15,8 +15,8 @@ import pytest
 from noise_checks import error_rate, kept, new_faults
 
 import perturb
-from noise_files import TASKS, match
-from noise_json import places_of, replaced
+from noise.files import TASKS, match
+from noise.json_spans import places_of, replaced
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared/data"
@@ -440,9 +440,9 @@ def test_help_is_quick_and_list_is_complete():
 
 
 def test_standalone_copy_runs(data, tmp_path):
-    for path in (ROOT / "perturb.py", ROOT / "keyboards.json", *ROOT.glob("noise*.py")):
-        shutil.copy(path, tmp_path)
-    code = "import sys; sys.modules.update(dict.fromkeys(('tasks', 'outputs', 'torch', 'datasets', 'numpy'))); import perturb; perturb.main(sys.argv[1:])"
+    shutil.copy(ROOT / "perturb.py", tmp_path)
+    shutil.copytree(ROOT / "noise", tmp_path / "noise")
+    code = "import sys; sys.modules.update(dict.fromkeys(('tasks', 'common', 'torch', 'datasets', 'numpy'))); import perturb; perturb.main(sys.argv[1:])"
     command = [sys.executable, "-c", code, "--data_dir", data, "--output_dir", tmp_path / "out", "--ops", "mixed", "--tasks", "xnli"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, env={**os.environ, "PYTHONPATH": ""})
     assert (tmp_path / "out/mixed-1/xnli/test-en.tsv").exists()

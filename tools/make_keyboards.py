@@ -1,9 +1,9 @@
-"""Make keyboards.json: which letters lie beside which, on the usual keyboard of each language.
+"""Make noise/keyboards.json: which letters lie beside which, on the usual keyboard of each language.
 
-    python tools/make_keyboards.py [--output keyboards.json]
+    python tools/make_keyboards.py [--output noise/keyboards.json]
 
 Reads the layouts of the Debian packages xkb-data and libxkbcommon0 (MIT-style licenses) through ctypes; only facts about
-layouts go into the file: no text of theirs. Needed again only to add a language; noise.py reads the file that is committed.
+layouts go into the file: no text of theirs. Needed again only to add a language; noise reads the file that is committed.
 
 A letter's neighbors are the letters at the same shift level of the keys that touch its key, in the same script and of the
 same Indic syllabic category, so that one may stand where the other stands: a consonant for a consonant, a vowel sign for a
@@ -138,7 +138,7 @@ def with_hiragana(found):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path(__file__).resolve().parents[1] / "keyboards.json")
+    parser.add_argument("--output", type=Path, default=Path(__file__).resolve().parents[1] / "noise" / "keyboards.json")
     args = parser.parse_args()
     xkb = load_xkb()
     version = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", "xkb-data"], capture_output=True, text=True).stdout or "unknown version"

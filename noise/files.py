@@ -1,4 +1,4 @@
-"""The files of XTREME's layout and what noise may touch in them, so that labels hold by construction. Copy with perturb.py.
+"""The files of XTREME's layout and what noise may touch in them, so that labels hold by construction.
 
 A file is read as chunks of text (a line, a tagged sentence, a row, a paragraph of SQuAD JSON); each chunk comes back with its noised
 fields replaced in place and every other character as it was: column order, JSON spelling, line ends and byte order marks.
@@ -9,8 +9,8 @@ import re
 from codecs import getincrementaldecoder
 from typing import NamedTuple
 
-from noise import NoiseError
-from noise_json import parse, replaced, with_clean_answers
+from noise.noiser import NoiseError
+from noise.json_spans import parse, replaced, with_clean_answers
 
 CODE = r"[a-z]{2,3}(?:-[A-Za-z]+)?"
 SPLIT = r"(?P<split>train|dev|val|validation|test)"

@@ -1,4 +1,4 @@
-"""What noise.py knows about scripts and languages: tables, no code, no I/O. Copy with noise.py.
+"""What noise knows about scripts and languages: tables, no code, no I/O.
 
 Substitutions are written `from>to`, separated by spaces; `$` at the end means: at the end of a word only. They are facts of
 common knowledge about each orthography, written down for this project, unless a line above a table names another source.

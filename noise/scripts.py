@@ -1,6 +1,6 @@
 """How scripts are written: units that an edit may move, words, gaps, and which key lies beside which.
 
-Extended grapheme clusters (regex's \\X) are what rates are counted in; a unit is a cluster with what must stay with it. Copy with noise.py.
+Extended grapheme clusters (regex's \\X) are what rates are counted in; a unit is a cluster with what must stay with it.
 """
 
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import regex
 
-import noise_tables as tables
+from noise import tables
 
 LEAD = "เ-ไເ-ໄ"  # Thai and Lao vowels that are written, and stored, before their consonant
 TRAIL = "ะาๅະາ"  # and vowels after it that are clusters of their own

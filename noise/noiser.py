@@ -6,7 +6,7 @@
 
 The same (seed, op, level, lang, key) and text give the same noise on every machine, in any order and any process; there is no
 global state. Edits never overlap and are recorded as (start, old, new) in characters of the clean text, so that one map moves
-every offset. `OPERATIONS` is the table of all operations. To reuse it copy noise*.py and keyboards.json; the only package needed is
+every offset. `OPERATIONS` is the table of all operations. To reuse it copy noise/; the only package needed is
 `regex`. perturb.py noises files with it.
 """
 
@@ -19,9 +19,9 @@ from typing import NamedTuple
 
 import regex
 
-import noise_tables as tables
-from noise_operations import EDIT, OPERATIONS, not_applicable
-from noise_scripts import CLUSTER, Neighbors, segment
+from noise import tables
+from noise.operations import EDIT, OPERATIONS, not_applicable
+from noise.scripts import CLUSTER, Neighbors, segment
 
 VERSION = "1"  # part of every draw: change it when the same key gives other noise
 PROTECTED = regex.compile(
@@ -102,7 +102,7 @@ class Offsets:
 class Noiser:
     """noiser(text, key, spans, protect) -> (noised text, moved spans, edits).
 
-    op, level (0 to 5) or rate (0 to 1); lang: ISO code as in XTREME's files; script: for a language that noise_tables.py does not know;
+    op, level (0 to 5) or rate (0 to 1); lang: ISO code as in XTREME's files; script: for a language that noise/tables.py does not know;
     table: {word: [replacements]} of codeswitch, profile, and ime in Chinese; one_token: replacements hold no white space.
     `scale` multiplies the rate without changing the draws: perturb.py uses it where a short file misses its target.
     Raises NoiseError for unknown values and where the operation does not apply to the language.

@@ -1,4 +1,4 @@
-"""One file under one condition: noised in pieces, put together whole, calibrated, recorded. Copy with perturb.py."""
+"""One file under one condition: noised in pieces, put together whole, calibrated, recorded."""
 
 import gzip
 import hashlib
@@ -9,10 +9,10 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from noise import VERSION, NoiseError, Noiser
-from noise_files import NOISE, TASKS, chunks_of, line_chunks, paragraph_chunks, sentence_chunks
-from noise_operations import OPERATIONS, not_applicable
-from noise_tables import SCRIPT_OF
+from noise.noiser import VERSION, NoiseError, Noiser
+from noise.files import NOISE, TASKS, chunks_of, line_chunks, paragraph_chunks, sentence_chunks
+from noise.operations import OPERATIONS, not_applicable
+from noise.tables import SCRIPT_OF
 
 TOLERANCE = 0.03  # a file whose draws miss the target by more is drawn again with a scaled rate; the promise is 5 %
 TRIES = 8
@@ -39,7 +39,7 @@ class Job(NamedTuple):
     language: str
     side: str | None  # retrieval: queries or candidates
     context: str | None  # MLQA: the language of the context
-    script: str | None  # of a language that noise_tables.py does not know
+    script: str | None  # of a language that noise/tables.py does not know
     roles: tuple
     qa: str
     table: dict | None
@@ -97,7 +97,7 @@ class Shard(NamedTuple):
 
 
 class Recorder:
-    """The `put` of noise_files.py for one shard: noises a field, counts, and logs its edits."""
+    """The `put` of noise/files.py for one shard: noises a field, counts, and logs its edits."""
 
     def __init__(self, job, scale, log):
         self.job, self.scale, self.log = job, scale, log

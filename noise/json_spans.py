@@ -1,10 +1,10 @@
-"""JSON changed in place: values are put where the old ones stood, every other character stays. Copy with perturb.py."""
+"""JSON changed in place: values are put where the old ones stood, every other character stays."""
 
 import json
 import re
 from json.decoder import scanstring
 
-from noise import NoiseError
+from noise.noiser import NoiseError
 
 
 def parse(text, path, number):

@@ -1,4 +1,4 @@
-"""What a noised folder says about itself: manifest.json, edits.jsonl.gz, README.md. Copy with perturb.py."""
+"""What a noised folder says about itself: manifest.json, edits.jsonl.gz, README.md."""
 
 import json
 import os
@@ -10,8 +10,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from noise import VERSION
-from noise_jobs import SAMPLES, write_whole
+from noise.noiser import VERSION
+from noise.jobs import SAMPLES, write_whole
 
 
 def write_manifest(args, copied, refused):

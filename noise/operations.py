@@ -1,9 +1,9 @@
-"""The operations of noise.py: what each does to the units of a text, to which scripts it applies, and how often at each level.
+"""The operations of noise: what each does to the units of a text, to which scripts it applies, and how often at each level.
 
 An operation is a function of a Noiser that returns `propose(units, place, random) -> (first, last, new)`: put `new` for
 units[first:last], or None where nothing can be done at this place. `units` is a list of strings (or the text itself where every
 character is a unit), `random(n)` draws an integer below n. A proposal leaves no mark without its letter: units begin with letters,
-marks are only exchanged for marks of the same kind, and a letter without a neighbor is never taken away. Copy with noise.py.
+marks are only exchanged for marks of the same kind, and a letter without a neighbor is never taken away.
 """
 
 import unicodedata
@@ -12,8 +12,8 @@ from typing import Callable, NamedTuple
 
 import regex
 
-import noise_tables as tables
-from noise_scripts import Neighbors, base_index, entries, everywhere, gaps, in_word, is_letter, words
+from noise import tables
+from noise.scripts import Neighbors, base_index, entries, everywhere, gaps, in_word, is_letter, words
 
 # Level -> rate. EDIT is the grapheme error rate: edit distance in grapheme clusters over the clean text's clusters.
 EDIT = (0, 0.01, 0.02, 0.05, 0.10, 0.15)
