@@ -5,7 +5,7 @@
 
 Reads the run.json, results.jsonl and scores/ of finished run_xtreme.py runs; runs of one setting are its seeds. Writes report.md,
 index.html (self-contained), tables/*.tex and *.csv, figures/*.png and *.svg, and scores.csv with every score of every run. Needs no model
-and no GPU. Copy with it: report_*.py arguments.py metrics.py outputs.py tasks.py.
+and no GPU. Copy with it: reporting/ arguments.py metrics.py outputs.py tasks.py.
 """
 
 import csv
@@ -50,12 +50,12 @@ def main(argv=None):
 def run(args, command):
     """The story: runs, studies, measurements, tables, figures, pages."""
     check_arguments(args)
-    from report_figures import figures
-    from report_measure import measure_all, plan_study
-    from report_page import write_report
-    from report_parts import Report
-    from report_runs import load_runs
-    from report_tables import GLOSSARY, figure_scores, gaps_tables, headline_groups, scores_table, sources, task_tables
+    from reporting.figures import figures
+    from reporting.measure import measure_all, plan_study
+    from reporting.page import write_report
+    from reporting.parts import Report
+    from reporting.runs import load_runs
+    from reporting.tables import GLOSSARY, figure_scores, gaps_tables, headline_groups, scores_table, sources, task_tables
 
     runs, baselines, notes = load_runs(args.runs, args.baseline)
     by_task = {task: [run for run in runs if run.task == task] for task in sorted({run.task for run in runs})}

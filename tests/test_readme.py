@@ -11,7 +11,7 @@ import download_data
 import perturb
 import plan
 import report
-import report_tables
+from reporting import tables
 import run_intermediate
 import run_xtreme
 import submission
@@ -68,5 +68,5 @@ def test_every_file_in_the_readme_exists():
 
 
 def test_the_glossary_is_that_of_reports():
-    for term, meaning in report_tables.GLOSSARY:
+    for term, meaning in tables.GLOSSARY:
         assert f"| {term} | {meaning} |" in TEXT

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 import report
-import report_measure
-import report_runs
-import report_tables
+from reporting import measure
+from reporting import tables
 import run_xtreme
-from report_runs import load_runs
+from reporting.runs import load_runs
 from simulated_runs import conditions, write_run
 
 LANGUAGES = ["en", "de", "hi", "zh"]
@@ -42,8 +41,8 @@ def run(folder, *flags, runs="*", baseline="direct-*"):
 def studies(folder, **options):
     """{task: measured Study}"""
     runs, baselines, _ = load_runs([f"{folder}/*"], [f"{folder}/direct-*"])
-    planned = [report_measure.plan_study(task, baselines[task], [run for run in runs if run.task == task]) for task in baselines]
-    report_measure.measure_all(planned, 200, 0)
+    planned = [measure.plan_study(task, baselines[task], [run for run in runs if run.task == task]) for task in baselines]
+    measure.measure_all(planned, 200, 0)
     return {study.task: study for study, _ in planned}
 
 
@@ -89,7 +88,7 @@ def test_tables_hold_what_can_be_computed_by_hand(outputs):
     groups = {row["languages"]: row for row in rows_of(outputs.parent, "xnli-groups")}
     assert {"non-Latin scripts", "script Deva", "family Sino-Tibetan", "seen in pretraining", "worst language", "worst script"} <= set(groups)
     text = (outputs.parent / "report/report.md").read_text()
-    assert all(term in text for term, _ in report_tables.GLOSSARY)
+    assert all(term in text for term, _ in tables.GLOSSARY)
 
 
 def test_a_planted_difference_is_found_and_no_other(outputs):
@@ -123,7 +122,7 @@ def test_the_same_runs_give_the_same_report(outputs):
 
 def test_several_processes_measure_what_one_does(made, monkeypatch):
     one = studies(made)["xnli"]
-    monkeypatch.setattr(report_measure, "PER_PROCESS", 30)
+    monkeypatch.setattr(measure, "PER_PROCESS", 30)
     two = studies(made)["xnli"]
     for code in LANGUAGES:
         assert (one.measured[code].resamples == two.measured[code].resamples).all()
@@ -178,7 +177,7 @@ def test_operations_that_do_not_apply_are_not_missing(outputs):
     assert not study.missing and len(study.not_applicable) == 3
     zh = study.measured["zh"]
     assert zh.points[:, 1] == pytest.approx(zh.scores[:, 1]) and np.isnan(zh.points[:, study.quantities.index("keyboard")]).all()
-    points, _, having = report_measure.over_languages(study, LANGUAGES, "keyboard")
+    points, _, having = measure.over_languages(study, LANGUAGES, "keyboard")
     assert len(having) == 3 and np.isfinite(points).all()
     report.main(run(outputs))
     assert {row["condition"]: row["languages"] for row in rows_of(outputs.parent, "xnli-operations")}["keyboard-1"] == "3"
@@ -374,27 +373,27 @@ def test_wrong_arguments_are_one_line(made, outputs, capsys, tmp_path):
 
 
 def test_a_full_disk_and_ctrl_c_are_one_line(outputs, capsys, monkeypatch):
-    import report_page
+    from reporting import page
 
     report.main(run(outputs))
-    page = (outputs.parent / "report/index.html").read_bytes()
+    before = (outputs.parent / "report/index.html").read_bytes()
     for error, code, part in ((OSError(28, "No space left on device"), 1, "No space left"), (KeyboardInterrupt(), 130, "interrupted")):
 
         def fail(path, data, error=error):
             raise error
 
-        monkeypatch.setattr(report_page, "write_bytes", fail)
+        monkeypatch.setattr(page, "write_bytes", fail)
         capsys.readouterr()
         with pytest.raises(SystemExit) as end:
             report.main(run(outputs))
         told = capsys.readouterr().err
         assert end.value.code == code and told.count("\n") == 1 and part in told and "run the same command again" in told
-    assert (outputs.parent / "report/index.html").read_bytes() == page
+    assert (outputs.parent / "report/index.html").read_bytes() == before
 
 
 def test_help_and_report_runs_load_no_torch():
     import subprocess
     import sys
 
-    code = "import sys, report, report_runs, report_measure, report_tables, report_page, report_figures; sys.exit('torch' in sys.modules)"
+    code = "import sys, report; from reporting import runs, measure, tables, page, figures; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=report.__file__.rsplit("/", 1)[0]).returncode == 0

@@ -20,12 +20,12 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
-import report_figures
-import report_panels
+from reporting import figures
+from reporting import panels
 from outputs import InputError
-from report_html import STYLE
-from report_page import files, write_report
-from report_parts import Cell, Report, Scores, Source, Table
+from reporting.html import STYLE
+from reporting.page import files, write_report
+from reporting.parts import Cell, Report, Scores, Source, Table
 
 BAD = '<b>"x"& |a_b|100% #1 $y$ {z} ~^\\ `c` \'q\' [l](m)'
 VOID = {"meta", "link", "br", "image", "path", "use", "rect"}
@@ -60,7 +60,7 @@ def runs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def drawn():
-    return report_figures.figures(scores(), GROUPS)
+    return figures.figures(scores(), GROUPS)
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def test_unknown_source_is_no_link(report, tmp_path):
 def test_figures_take_the_colors_of_the_page(report, tmp_path):
     text = files(report, tmp_path)["index.html"]
     body = text[text.index("<main>") :]
-    assert report_figures.INK not in body and "currentColor" in body and "<style" not in body
+    assert figures.INK not in body and "currentColor" in body and "<style" not in body
     for path in (f"figures/{figure.name}.png" for figure in report.figures["xnli"]):
         assert files(report, tmp_path)[path].startswith(b"\x89PNG")
 
@@ -258,7 +258,7 @@ def test_record_cannot_lead_out_of_the_folder(report, tmp_path):
 
 def test_same_report_same_bytes(report, runs):
     write_report(report, runs / "one")
-    again = report_figures.figures(scores(), GROUPS)
+    again = figures.figures(scores(), GROUPS)
     write_report(report._replace(figures={"xnli": again}), runs / "two")
     assert (runs / "one" / "files.json").read_bytes() == (runs / "two" / "files.json").read_bytes()
 
@@ -272,7 +272,7 @@ def test_report_without_anything(tmp_path):
 
 
 def test_panel_averages_replicates_and_languages():
-    found = report_panels.panel(scores(), "swap", ["de", "sw"])
+    found = panels.panel(scores(), "swap", ["de", "sw"])
     assert (found.levels, found.languages, found.of) == (["1", "2"], ["de", "sw"], 2)
     np.testing.assert_allclose(found.mean[0], [75.5, 73.5, 69.5])  # level 2: the mean of 4 and 8 points lost
     np.testing.assert_allclose(found.spread, 1)
@@ -281,14 +281,14 @@ def test_panel_averages_replicates_and_languages():
 def test_missing_scores_enter_no_mean():
     one = scores()
     one.noisy[1, 1, 0] = NAN  # mnli lacks German at swap-1: nobody's average has German
-    found = report_panels.panel(one, "swap", ["de", "sw"])
+    found = panels.panel(one, "swap", ["de", "sw"])
     assert found.languages == ["sw"] and found.of == 2
     np.testing.assert_allclose(found.mean[:, 0], [74, 76, 78])
-    empty = report_panels.panel(one, "case", ["hi", "th"])
+    empty = panels.panel(one, "case", ["hi", "th"])
     assert not empty.languages and np.isnan(empty.mean).all()
-    lost = report_panels.noisy_mean(one)
+    lost = panels.noisy_mean(one)
     np.testing.assert_allclose(lost[0], [80 - 3, 77 - 2, 74 - 3, 71 - 4, 68 - 4])  # German by case alone, Hindi and Thai by swap alone
-    clean, noisy, languages = report_panels.group_means(one, ["hi", "th"])
+    clean, noisy, languages = panels.group_means(one, ["hi", "th"])
     assert languages == ["hi", "th"]
     np.testing.assert_allclose(clean - noisy, 4)
 
@@ -296,15 +296,15 @@ def test_missing_scores_enter_no_mean():
 def test_setting_without_scores_leaves_the_others_alone():
     one = scores()
     one.noisy[1] = NAN
-    found = report_panels.panel(one, "swap", ["de", "sw"])
+    found = panels.panel(one, "swap", ["de", "sw"])
     assert found.languages == ["de", "sw"] and np.isnan(found.mean[1]).all() and not np.isnan(found.mean[[0, 2]]).any()
-    clean, noisy, _ = report_panels.group_means(one, ["de", "sw"])
+    clean, noisy, _ = panels.group_means(one, ["de", "sw"])
     assert np.isnan(noisy[1]) and not np.isnan(noisy[[0, 2]]).any()
-    assert len(report_figures.figures(one, GROUPS)) == 4  # no map of mnli
+    assert len(figures.figures(one, GROUPS)) == 4  # no map of mnli
 
 
 def test_gaps_are_clean_minus_noisy():
-    columns, lost = report_panels.gaps(scores())
+    columns, lost = panels.gaps(scores())
     assert columns == [("swap", "1"), ("swap", "2"), ("case", "1"), ("case", "2")]
     np.testing.assert_allclose(lost[0, 1], [2, 6, 1, 3])
     assert np.isnan(lost[:, 3:, 2:]).all()
@@ -312,17 +312,17 @@ def test_gaps_are_clean_minus_noisy():
 
 def test_many_settings_show_the_baseline_and_the_best():
     many = scores(settings=[f"s{i}" for i in range(20)])
-    assert report_panels.chosen(many) == [0, *range(13, 20)]
-    found = report_figures.figures(many, GROUPS)
-    assert len(found) == 2 + report_figures.MAPS
+    assert panels.chosen(many) == [0, *range(13, 20)]
+    found = figures.figures(many, GROUPS)
+    assert len(found) == 2 + figures.MAPS
     assert all("Of 20 settings, the baseline and the 7 with the best noisy mean" in figure.caption for figure in found[:2])
     assert "No map for s1, s2" in found[2].caption and "CSV" in found[2].caption
 
 
 def test_nothing_noisy_no_figures():
     one = scores()
-    assert report_figures.figures(one._replace(noisy=one.noisy * NAN), GROUPS) == []
-    assert report_figures.figures(one._replace(conditions=[], noisy=one.noisy[:, :, :0]), GROUPS) == []
+    assert figures.figures(one._replace(noisy=one.noisy * NAN), GROUPS) == []
+    assert figures.figures(one._replace(conditions=[], noisy=one.noisy[:, :, :0]), GROUPS) == []
 
 
 def test_alternative_texts_have_the_numbers(drawn):
@@ -332,14 +332,14 @@ def test_alternative_texts_have_the_numbers(drawn):
 
 
 def test_labels_keep_apart():
-    places = report_figures.apart(np.array([1.0, 1.1, 1.2, 9.0, 1.15]), 1.0)
+    places = figures.apart(np.array([1.0, 1.1, 1.2, 9.0, 1.15]), 1.0)
     assert list(np.argsort(places)) == [0, 1, 4, 2, 3] and np.diff(np.sort(places)).min() >= 1 - 1e-9 and places[3] == 9
 
 
 def test_maps_are_split_between_operations():
     columns = [(f"op{i}", level) for i in range(10) for level in "123"]
-    assert [len(block) for block in report_figures.split(columns, 15)] == [15, 15]
-    assert report_figures.split(columns[:3], 15) == [columns[:3]]
+    assert [len(block) for block in figures.split(columns, 15)] == [15, 15]
+    assert figures.split(columns[:3], 15) == [columns[:3]]
 
 
 # The page in a browser

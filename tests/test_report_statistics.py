@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 import metrics
-import report_statistics as statistics
+from reporting import statistics
 
 CONDITIONS = [("a-1", "a", "1"), ("a-2", "a", "2"), ("b-1", "b", "1"), ("b-1-r1", "b", "1")]
 

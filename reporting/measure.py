@@ -1,6 +1,5 @@
 """From runs to numbers: what each run scored on each language and condition, its resamples, and the averages and differences of settings.
 
-Copy with it: metrics.py outputs.py report_runs.py report_statistics.py tasks.py.
 """
 
 import multiprocessing
@@ -12,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from outputs import InputError
-from report_runs import condition_of, read_counts
-from report_statistics import difference, flips, noisy_weights, operation_weights, resampled, slopes, statistic, worst_of
+from reporting.runs import condition_of, read_counts
+from reporting.statistics import difference, flips, noisy_weights, operation_weights, resampled, slopes, statistic, worst_of
 from tasks import LANGUAGES, TARGETS
 
 PER_PROCESS = 20_000  # cells; for fewer, starting another process costs more than it gives

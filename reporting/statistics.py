@@ -1,6 +1,6 @@
 """The numbers of a report: corpus scores of resamples, robustness metrics, intervals over examples and seeds, Holm's correction.
 
-Pure functions of arrays: numpy and scipy, no files. Copy with it: metrics.py. Scores are percents, gaps and differences are points.
+Pure functions of arrays: numpy and scipy, no files. Scores are percents, gaps and differences are points.
 
 How a difference between two settings gets its interval. Examples: the test examples are resampled with replacement, by paragraph
 for question answering and by sentence for tags, and the corpus metric is computed anew from the sums of counts (Koehn 2004). All

@@ -1,6 +1,5 @@
 """The tables of a report: clean scores, robustness, language groups, operations, differences from the baseline, and what is missing.
 
-Copy with it: report_measure.py and what that names, report_parts.py.
 """
 
 import re
@@ -8,9 +7,9 @@ from collections import Counter
 
 import numpy as np
 
-from report_measure import broad_groups, compare, language_groups, over_languages
-from report_parts import Cell, Scores, Source, Table
-from report_statistics import corruption_error, holm, intervals, noisy_weights
+from reporting.measure import broad_groups, compare, language_groups, over_languages
+from reporting.parts import Cell, Scores, Source, Table
+from reporting.statistics import corruption_error, holm, intervals, noisy_weights
 from tasks import LANGUAGES
 
 GLOSSARY = [

@@ -1,6 +1,6 @@
 """What a report is made of, between the numbers and the files: cells, tables, scores of a task, and who made them.
 
-report.py fills these from runs, report_page.py and report_figures.py write them. Standard library and numpy only.
+report.py fills these from runs, reporting/page.py and reporting/figures.py write them. Standard library and numpy only.
 """
 
 from typing import NamedTuple

@@ -1,7 +1,7 @@
 """What a report reads: finished runs of run_xtreme.py, grouped into settings, checked against each other, with their counts per example.
 
 A run's setting is how its encoder was made, read from run.json: the tasks that its ancestors were trained on, beyond those that all
-runs share. Copy with it: metrics.py outputs.py report_statistics.py tasks.py.
+runs share.
 """
 
 import glob
@@ -18,7 +18,7 @@ import pyarrow
 import pyarrow.json
 
 from outputs import InputError, differences, read_run
-from report_statistics import statistic
+from reporting.statistics import statistic
 from tasks import TARGETS
 
 OWN = ("--seed", "--output_dir", "--model_name_or_path", "--data_seed", "--disable_tqdm")  # flags in which runs of one setting differ

@@ -1,4 +1,4 @@
-"""The page of a report: one HTML file with its style, script and figures inside. Copy with report_page.py.
+"""The page of a report: one HTML file with its style, script and figures inside.
 
 Links lead to other parts of the page and, relative to the report's folder, to the runs' run.json and the files beside the
 page. The script only adds to what is there without it: sorting, copying, a hint where a table is wider than the screen.
@@ -11,8 +11,8 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
-from report_figures import INK, PAPER
-from report_parts import Cell
+from reporting.figures import INK, PAPER
+from reporting.parts import Cell
 
 STYLE = """
 :root { color-scheme: light dark; --paper: #fdfdfb; --ink: #1b2733; --soft: #55616d; --line: #d9dde0; --tint: #f1f3f2 }

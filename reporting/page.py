@@ -1,6 +1,5 @@
 """Write a report: one HTML page, the same in markdown, LaTeX and CSV tables, SVG and PNG figures.
 
-Copy with report_html.py, report_parts.py, report_figures.py (and its tasks.py) and outputs.py.
 
     <folder>/index.html          everything, in one file that needs no network
     <folder>/report.md           the same tables, with links to the figures
@@ -18,8 +17,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from outputs import InputError, write_bytes, write_json
-from report_html import number, numeric, page, run_link, tasks, text
-from report_parts import Cell
+from reporting.html import number, numeric, page, run_link, tasks, text
+from reporting.parts import Cell
 
 TEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}",

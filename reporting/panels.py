@@ -1,4 +1,4 @@
-"""The numbers in the figures of one task's scores; report_figures.py draws them. Copy with report_parts.py.
+"""The numbers in the figures of one task's scores; reporting/figures.py draws them.
 
 A missing score (NaN) never enters a mean: an average is over the languages that every compared setting has. Needs numpy.
 """

@@ -1,11 +1,10 @@
 """The figures of one task: score by noise level, points lost per language, clean against noisy.
 
-Copy with report_panels.py, report_parts.py and tasks.py.
 
     for figure in figures(scores, {"English": ["en"], "Latin": ["de", "sw"], "non-Latin": ["hi", "ru"]}):
         Path(f"{figure.name}.svg").write_text(figure.svg)
 
-What is plotted comes from report_panels.py. Needs numpy and matplotlib.
+What is plotted comes from reporting/panels.py. Needs numpy and matplotlib.
 """
 
 import io
@@ -18,8 +17,8 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from report_panels import SHOWN, Panel, chosen, gaps, group_means, only, operations, panel, strength
-from report_parts import Figure
+from reporting.panels import SHOWN, Panel, chosen, gaps, group_means, only, operations, panel, strength
+from reporting.parts import Figure
 from tasks import LANGUAGES
 
 INK, PAPER = "#1b2733", "#fdfdfb"  # of text, axes and the baseline, and of gaps; the page replaces both to be readable in the dark
