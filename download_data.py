@@ -6,8 +6,8 @@
 
 Writes data/xtreme (google/xtreme's download layout), data/intermediate (<task>/<split>.jsonl, the Hub's columns) and data/manifest.json: for
 every file its repository, revision, license, sha256 and numbers of rows. Repairs what the Hub's copies have lost or mixed up (README), checks
-the rows against hub_tables.py, streams, and continues where it was stopped. Repositories and revisions stand in tasks.py. To reuse it copy
-download_data.py hub.py hub_layout.py hub_tables.py tasks.py outputs.py; packages: huggingface_hub and pyarrow (both come with datasets).
+the rows against hub/tables.py, streams, and continues where it was stopped. Repositories and revisions stand in tasks.py. To reuse it copy
+download_data.py hub/ tasks.py outputs.py; packages: huggingface_hub and pyarrow (both come with datasets).
 """
 
 import argparse
@@ -18,9 +18,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from hub import DownloadError, commit_of, find_files, open_repository, patterns_of
-from hub_layout import convert
-from hub_tables import BY_HAND, LICENSES, NOTES, expected_rows
+from hub.repositories import DownloadError, commit_of, find_files, open_repository, patterns_of
+from hub.layout import convert
+from hub.tables import BY_HAND, LICENSES, NOTES, expected_rows
 from outputs import InputError, write_json
 from tasks import INTERMEDIATE, LANGUAGES, TARGETS, Hub
 

@@ -4,7 +4,7 @@
     python recipes/cost.py estimate < commands              GPU hours and disk space of the commands, one per line, as text
 
 Called by common.sh. Standard library only, so that a plan can be printed where nothing is installed; operations of perturb.py are checked
-where `regex` is there. Sizes come from tasks.py and hub_tables.py; what is assumed beside them stands in ASSUMED and is printed.
+where `regex` is there. Sizes come from tasks.py and hub/tables.py; what is assumed beside them stands in ASSUMED and is printed.
 """
 
 import difflib
@@ -14,10 +14,10 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from hub_tables import expected_rows  # noqa: E402
+from hub.tables import expected_rows  # noqa: E402
 from tasks import INTERMEDIATE, NINE, TARGETS  # noqa: E402
 
-# Sub-tokens of an example with XLM-R's vocabulary, all choices and windows together; examples where hub_tables.py has none.
+# Sub-tokens of an example with XLM-R's vocabulary, all choices and windows together; examples where hub/tables.py has none.
 TOKENS = {
     "xnli": 45, "pawsx": 60, "udpos": 35, "panx": 20, "xquad": 230, "mlqa": 230, "tydiqa": 200, "xcopa": 50, "bucc2018": 35, "tatoeba": 15,
     "mnli": 45, "snli": 30, "anli": 110, "qqp": 35, "squad": 230, "squad_v2": 230, "hellaswag": 400, "cosmos_qa": 560, "commonsense_qa": 125, "ccg": 35,

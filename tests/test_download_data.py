@@ -12,12 +12,12 @@ import pytest
 from datasets import ClassLabel
 
 import download_data
-import hub
+from hub import repositories
 import run_xtreme
 from heads import classification, multiple_choice, question_answering, retrieval, tagging
-from hub_layout import read_conllu
+from hub.layout import read_conllu
 from hub_mirror import CONTEXT, QA, TEXT, json_lines, nli, parquet, qa, shard, write_mirror
-from hub_tables import BY_HAND, LICENSES, expected_rows
+from hub.tables import BY_HAND, LICENSES, expected_rows
 from tasks import INTERMEDIATE, TARGETS
 
 HEADS = {
@@ -488,9 +488,9 @@ def test_memory_does_not_grow_with_the_split(own, tmp_path):
     rows = [{"premise": "x" * 1000, "hypothesis": "y", "label": 0}] * 20_000
     for number in range(3):
         parquet(own(), "facebook/xnli", f"en/train-0000{number}-of-00003.parquet", rows, features)
-    files = hub.find_files(own() / "facebook/xnli", "en", ("train",))
+    files = repositories.find_files(own() / "facebook/xnli", "en", ("train",))
     tracemalloc.start()
-    assert sum(1 for _ in hub.read_rows(files)) == 60_000
+    assert sum(1 for _ in repositories.read_rows(files)) == 60_000
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 10_000_000

@@ -1,6 +1,6 @@
 """What download_data.py knows of the Hub's data sets: how many rows a file must have, licenses, what cannot be had. No I/O.
 
-    from hub_tables import expected_rows, LICENSES
+    from hub.tables import expected_rows, LICENSES
     expected_rows("xnli/dev-de.tsv")       (2490, True)
 
 Copy with download_data.py.

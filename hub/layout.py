@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from itertools import chain, groupby
 
-from hub import columns_of, label_names, read_list, read_rows
+from hub.repositories import columns_of, label_names, read_list, read_rows
 from outputs import InputError
 from tasks import LANGUAGES
 
