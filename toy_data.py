@@ -23,7 +23,7 @@ The model is no pre-trained model. What masked language modeling on many languag
 It is a stand-in for the pre-training that run_intermediate.py does, good for demonstrations and tests only: no score on this world
 says anything about real languages.
 
-Copy with it: toy_world.py (languages, facts, examples), toy_intermediate.py (intermediate tasks, text), tasks.py (where the files lie).
+Copy with it: toyworld/ (languages, facts, examples, intermediate tasks, text), tasks.py (where the files lie).
 sentencepiece, protobuf, torch and transformers are needed for the model only.
 """
 
@@ -38,17 +38,17 @@ import tempfile
 from pathlib import Path
 
 from tasks import LANGUAGES, TARGETS
-from toy_intermediate import intermediate_files, text_files
-from toy_world import CLASSES, GRAMMARS, GROUPS, QUESTIONS, SIZES, YEARS, Speaker
-from toy_world import article, choice_example, distinct, lexicon, nli_example, paraphrase_example, passage, story, story_words
+from toyworld.intermediate import intermediate_files, text_files
+from toyworld.world import CLASSES, GRAMMARS, GROUPS, QUESTIONS, SIZES, YEARS, Speaker
+from toyworld.world import article, choice_example, distinct, lexicon, nli_example, paraphrase_example, passage, story, story_words
 
-SOURCES = ("toy_data.py", "toy_world.py", "toy_intermediate.py")
+SOURCES = ("toy_data.py", "toyworld/world.py", "toyworld/intermediate.py")
 DEV_LANGUAGES = ("en", "de", "zh")
 VOCABULARY = 2000
 WIDTH, HEADS, LAYERS = 128, 4, 3
 MARKER = "toy.json"
 
-# ---------------------------------------------------------------- XTREME's tasks: toy_world draws examples, a speaker writes them
+# ---------------------------------------------------------------- XTREME's tasks: toyworld draws examples, a speaker writes them
 
 
 def pairs(speaker, examples):

@@ -14,8 +14,8 @@ import pytest
 
 import toy_data
 from tasks import INTERMEDIATE, TARGETS
-from toy_intermediate import PAIRS, SENTENCES, TRANSLATED
-from toy_world import GRAMMARS, SCRIPTS
+from toyworld.intermediate import PAIRS, SENTENCES, TRANSLATED
+from toyworld.world import GRAMMARS, SCRIPTS
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -4,15 +4,14 @@
     text_files(speakers, seed)            ("de.txt", lines), ... for masked language modeling
 
 Everything is told in words that the toy model's tokenizer knows. Each file has a random stream of its own, so that no intermediate task
-asks the questions of an XTREME task. Writes nothing itself. Copy with it: toy_world.py (languages, facts, examples), tasks.py (names of
-files and labels).
+asks the questions of an XTREME task. Writes nothing itself.
 """
 
 import random
 
 from tasks import INTERMEDIATE
-from toy_world import CAUSES, GRAMMARS, KINDS, OPPOSITES, QUESTIONS, SIZES, WH, Fact, Word
-from toy_world import article, deed, kind_of, nli_example, opposite, organization, paraphrase_example, passage, person, story, story_words
+from toyworld.world import CAUSES, GRAMMARS, KINDS, OPPOSITES, QUESTIONS, SIZES, WH, Fact, Word
+from toyworld.world import article, deed, kind_of, nli_example, opposite, organization, paraphrase_example, passage, person, story, story_words
 
 TRANSLATED = {"mnli": ("de", "ru", "sw"), "squad": ("de", "ru", "sw")}  # task -> languages of its translated copies
 SENTENCES = 2000  # of one language per text file

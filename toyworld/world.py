@@ -2,7 +2,7 @@
 
 A *concept* ("buy", "cat") has one invented word per language, spelled from the syllables of that language's script. No real words: a
 language code stands for a script, a word order and a punctuation. Names keep their syllables in every script, as transliterated names do.
-Read by toy_data.py and toy_intermediate.py; no input, no output.
+Read by toy_data.py and toyworld/intermediate.py; no input, no output.
 """
 
 import random
