@@ -37,7 +37,7 @@ done
 
 for task in xnli panx xquad tatoeba; do
     echo
-    "$python" outputs.py "$folder/outputs/pretrained-$task" "$folder/outputs/intermediate-$task"
+    "$python" compare.py "$folder/outputs/pretrained-$task" "$folder/outputs/intermediate-$task"
 done
 echo
 echo "runs, predictions and scores: $folder/outputs      logs: $folder/*.log"

@@ -7,7 +7,7 @@
 Writes data/xtreme (google/xtreme's download layout), data/intermediate (<task>/<split>.jsonl, the Hub's columns) and data/manifest.json: for
 every file its repository, revision, license, sha256 and numbers of rows. Repairs what the Hub's copies have lost or mixed up (README), checks
 the rows against hub/tables.py, streams, and continues where it was stopped. Repositories and revisions stand in tasks.py. To reuse it copy
-download_data.py hub/ tasks.py outputs.py; packages: huggingface_hub and pyarrow (both come with datasets).
+download_data.py common/ hub/ tasks.py; packages: huggingface_hub and pyarrow (both come with datasets).
 """
 
 import argparse
@@ -18,10 +18,16 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from hub.repositories import DownloadError, commit_of, find_files, open_repository, patterns_of
+from common.files import InputError, write_json
 from hub.layout import convert
+from hub.repositories import (
+    DownloadError,
+    commit_of,
+    find_files,
+    open_repository,
+    patterns_of,
+)
 from hub.tables import BY_HAND, LICENSES, NOTES, expected_rows
-from outputs import InputError, write_json
 from tasks import INTERMEDIATE, LANGUAGES, TARGETS, Hub
 
 SPLITS = {"train": ("train",), "dev": ("validation",), "test": ("test",)}  # ours -> the Hub's

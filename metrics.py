@@ -1,8 +1,5 @@
 """How predictions are scored: every task of XTREME and XTREME-R, and the intermediate tasks. numpy, no torch.
 
-    python metrics.py --predictions outputs/xnli/predictions/clean --data_dir data/xtreme --output_file scores.json
-    python metrics.py --predictions submission --labels labels --benchmark xtreme-r
-
 Scores equal google-research/xtreme's evaluate.py (commit 838c13b), with its odd rules: they are named where they are coded.
 All scores are percents. Per-example counts are additive, so that any resample of examples can be scored without the model:
 
@@ -13,14 +10,13 @@ Also one configuration per task of an `evaluate` module, offline:
 
     evaluate.load("metrics.py", "xquad").compute(predictions=[{"id", "prediction_text"}], references=[{"id", "answers"}])
 
-The command line is that of submission.py, which says what is read and written: copy it and tasks.py with this file, for --data_dir
-also heads/ and outputs.py. As a module and for `evaluate` this file stands alone, and reads and writes nothing.
+This file stands alone, imports nothing of ours, and reads and writes nothing; score.py scores folders of predictions with it.
 """
 
-import importlib
 import logging
 import re
 import string
+import sys
 import unicodedata
 from collections import Counter
 from functools import lru_cache, partial
@@ -309,11 +305,6 @@ def main_score(task, scores):
     return sum(scores[metric] for metric in main) / len(main)
 
 
-def evaluate_folder(predictions_dir, labels_dir=None, benchmark="xtreme", data_dir=None):
-    """All scores of a folder in XTREME's submission format: see submission.evaluate_folder."""
-    return importlib.import_module("submission").evaluate_folder(predictions_dir, labels_dir, benchmark, data_dir)
-
-
 # --- The `evaluate` module --------------------------------------------------------------------------------------------
 
 if __name__.startswith("evaluate_modules"):  # only when `evaluate` loads this file: the two imports take seconds
@@ -361,4 +352,5 @@ if __name__.startswith("evaluate_modules"):  # only when `evaluate` loads this f
 
 
 if __name__ == "__main__":
-    importlib.import_module("submission").main()  # by name: `evaluate` wants every import statement of a metric to be installed
+    print("metrics.py holds the scorers alone; to score a folder: python score.py --predictions DIR --data_dir data/xtreme", file=sys.stderr)
+    sys.exit(2)

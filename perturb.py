@@ -21,8 +21,8 @@ from typing import NamedTuple
 from noise import NoiseError, Noiser
 from noise.files import DEFAULT_ROLES, QA_MODES, ROLES, TASKS, match
 from noise.jobs import Job, file_digest, finished, noise_file, survival
-from noise.operations import OPERATIONS, not_applicable
 from noise.manifest import write_manifest
+from noise.operations import OPERATIONS, not_applicable
 from noise.scripts import script_of
 from noise.tables import LANGUAGES, SCRIPT_OF
 

@@ -5,7 +5,7 @@
 
 Reads the run.json, results.jsonl and scores/ of finished run_xtreme.py runs; runs of one setting are its seeds. Writes report.md,
 index.html (self-contained), tables/*.tex and *.csv, figures/*.png and *.svg, and scores.csv with every score of every run. Needs no model
-and no GPU. Copy with it: reporting/ arguments.py metrics.py outputs.py tasks.py.
+and no GPU. Copy with it: common/ metrics.py reporting/ tasks.py.
 """
 
 import csv
@@ -15,8 +15,9 @@ import shlex
 import sys
 from pathlib import Path
 
-from arguments import Parser
-from outputs import InputError, mask_tokens, write_text
+from common.arguments import Parser
+from common.files import InputError, write_text
+from common.run_record import mask_tokens
 
 OURS = "index.html"  # marks a folder that we may write into
 
@@ -55,7 +56,15 @@ def run(args, command):
     from reporting.page import write_report
     from reporting.parts import Report
     from reporting.runs import load_runs
-    from reporting.tables import GLOSSARY, figure_scores, gaps_tables, headline_groups, scores_table, sources, task_tables
+    from reporting.tables import (
+        GLOSSARY,
+        figure_scores,
+        gaps_tables,
+        headline_groups,
+        scores_table,
+        sources,
+        task_tables,
+    )
 
     runs, baselines, notes = load_runs(args.runs, args.baseline)
     by_task = {task: [run for run in runs if run.task == task] for task in sorted({run.task for run in runs})}

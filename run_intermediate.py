@@ -10,25 +10,46 @@
 
 Reads: --data_dir, <task>/<split>[.<language>].jsonl with the Hub's columns, and a checkpoint folder or Hub id. Writes: an encoder
 folder for run_xtreme.py or any user of AutoModel, its heads beside it, and the README's "Outputs".
-Copy with it: arguments.py batching.py checkpoints.py ds_configs/ heads/ launching.py metrics.py multitask.py outputs.py
-plan.py prediction.py recovery.py tasks.py training.py.
+Copy with it: common/ ds_configs/ heads/ metrics.py mixture/ tasks.py.
 """
 
 import dataclasses
 import logging
-import shutil
 import sys
 import time
-from importlib import import_module
 from pathlib import Path
 
-from arguments import DECISIVE, Parser, check_smoothing, log_settings, nearest, parse, set_up_logging
-from arguments import task_defaults, trainer_arguments, trainer_origins, truthy
-from heads import Settings, limit
-from outputs import InputError, Results, check_folder, checkpoint_hash, describe_run, now, plain, save_metrics, sha256
-from outputs import aligned, write_card, write_json
-from recovery import Failure, guarded, resume_point, stop_requested, stopped, take_folder
-from plan import EXTRA_KINDS, check_files, label_names, make_plan, read_rows, source_files
+from common.arguments import (
+    DECISIVE,
+    Parser,
+    check_smoothing,
+    log_settings,
+    parse,
+    set_up_logging,
+    task_defaults,
+    trainer_arguments,
+    trainer_origins,
+    truthy,
+)
+from common.files import InputError, nearest, sha256, write_json
+from common.recovery import (
+    Failure,
+    guarded,
+    stop_requested,
+    stopped,
+    take_folder,
+)
+from common.results import Results, save_metrics
+from common.run_record import (
+    check_folder,
+    checkpoint_hash,
+    describe_run,
+    now,
+    plain,
+    write_card,
+)
+from heads import Settings
+from mixture.plan import EXTRA_KINDS, check_files, make_plan, source_files
 from tasks import INTERMEDIATE
 
 logger = logging.getLogger("xtreme")
@@ -84,10 +105,10 @@ def main(argv=None):
 def run(parser, plan, args, trainer_argv, given, argv):
     """The story: settings, folder, data, model, training, dev scores, table. Nothing is written before all input is checked."""
     set_up_logging()
-    import checkpoints
-    import launching
-    import prediction
-    import training
+    from common import checkpoints, launching, prediction
+    from common.trainer import Collapse
+    from mixture import data, dev
+    from mixture.job import Job, collapse_message, train
 
     training_args, settings, origins = resolve_arguments(parser, plan, args, trainer_argv, given)
     launching.join_processes(training_args)
@@ -101,12 +122,12 @@ def run(parser, plan, args, trainer_argv, given, argv):
     trained = identity is not None and previous.get("training", {}).get("finished", False)
     launching.barrier()
 
-    rows = read_rows(plan, args, training_args, trained)
+    rows = data.read_rows(plan, args, training_args, trained)
     source = str(folder) if trained else source
     tokenizer = checkpoints.load_tokenizer(args.tokenizer_name or source or args.config_name, args.model_revision)
     config = checkpoints.load_config(source or args.config_name, tokenizer, max(s.max_seq_length for s in settings.values()), args.model_revision)
     stored = {} if training_args.do_train and not trained else checkpoints.stored_heads(source, args.model_revision)[0]
-    labels = label_names(plan, rows, stored, source)
+    labels = data.label_names(plan, rows, stored, source)
     job = Job(plan, args, training_args, settings, labels, tokenizer, config, rows)
     collapses = previous.get("collapses", [])
     if collapses and len(collapses) > args.restart_on_collapse:
@@ -134,7 +155,7 @@ def run(parser, plan, args, trainer_argv, given, argv):
         job.log_examples()
         try:
             model = train(job, model, source, about)
-        except training.Collapse:
+        except Collapse:
             raise Failure(collapse_message(collapses, training_args)) from None
         about["training"]["finished"] = True
         about["checkpoint"] = launching.on_main(lambda: checkpoint_hash(folder))
@@ -148,11 +169,11 @@ def run(parser, plan, args, trainer_argv, given, argv):
         prediction.prepare_to_predict(model, training_args)
         cells = job.cells(model)
         checkpoint = launching.on_main(lambda: checkpoint_hash(folder)) if identity else parent_hash
-        found = score_cells(job, cells, results, about, checkpoint)
+        found = dev.score_cells(job, cells, results, about, checkpoint)
         about["seconds"]["eval"] = round(time.time() - start, 3)
         if main_process:
-            save_metrics(folder, "eval", prediction.as_metrics(found))
-            text = dev_table(found, prediction.mixture_mean(found))
+            save_metrics(folder, "eval", dev.as_metrics(found))
+            text = dev.dev_table(found, dev.mixture_mean(found))
             write_card(folder, plan.whole.name, f"Phase 2: an encoder fine-tuned on {', '.join(plan.tasks)}, scored on their dev sets.", about, text)
             print(f"\n{text}\n\nencoder and heads  {folder if identity else source}\nresults            {results.path}")
     if main_process:
@@ -197,7 +218,7 @@ def check_arguments(args, given):
 
 def resolve_arguments(parser, plan, args, trainer_argv, given):
     """TrainingArguments, {data set: Settings} and the printed origin of every resolved value: given, or a task's default."""
-    import launching
+    from common import launching
 
     flags = [*task_defaults(plan.whole, given, launching.world_size()), *launching.launch_flags(given)]
     if len(plan.tasks) > 1 and "ddp_find_unused_parameters" not in given:
@@ -223,7 +244,7 @@ def resolve_arguments(parser, plan, args, trainer_argv, given):
 
 def training_identity(plan, args, training_args, settings, parent_hash):
     """All that decides what training computes; a folder holds one such run."""
-    import launching
+    from common import launching
 
     if args.model_name_or_path and Path(training_args.output_dir).resolve() == Path(args.model_name_or_path).resolve():
         raise InputError(f"--output_dir {training_args.output_dir} is also --model_name_or_path; train into a new folder")
@@ -238,198 +259,6 @@ def training_identity(plan, args, training_args, settings, parent_hash):
         **{name: plain(getattr(training_args, name)) for name in DECISIVE},
         "settings": {name: list(dataclasses.astuple(one)[:4]) for name, one in settings.items()},
     }
-
-
-# --- The job ----------------------------------------------------------------------------------------------------------
-
-
-class Job:
-    """What a training attempt and the evaluation are made from."""
-
-    def __init__(self, plan, args, training_args, settings, labels, tokenizer, config, rows):
-        from prediction import Predictor
-
-        self.plan, self.args, self.training_args, self.labels, self.tokenizer, self.config = plan, args, training_args, labels, tokenizer, config
-        self.dev = rows["dev"] if training_args.do_eval else {}
-        self.heads = {name: import_module(f"heads.{record.head}") for name, (_, record) in plan.sources.items()}
-        self.predictors = {
-            name: Predictor(self.heads[name], labels[task], settings[name], training_args, tokenizer) for name, (task, _) in plan.sources.items()
-        }
-        self.features = {name: self.predictors[name].encode(found) for name, found in rows["train"].items()}
-        self.batch_size = training_args.per_device_train_batch_size * training_args.gradient_accumulation_steps * training_args.world_size
-        self.weights, self.epoch_steps = {}, 0
-
-    def plan_steps(self, origins):
-        """Set the share of every data set and the number of steps; returns what run.json says of them."""
-        import batching
-
-        args, cap = self.args, self.args.examples_cap
-        counts = {name: len(features) for name, features in self.features.items()}
-        sizes = {task: {name: counts[name] for name, (owner, _) in self.plan.sources.items() if owner == task} for task in self.plan.tasks}
-        self.weights = batching.mixing_weights(sizes, args.mixing, cap, args.temperature, self.plan.weights)
-        self.epoch_steps = batching.mixture_steps(counts.values(), 1, self.batch_size, cap)
-        if self.training_args.max_steps <= 0:
-            self.training_args.max_steps = batching.mixture_steps(counts.values(), self.training_args.num_train_epochs, self.batch_size, cap)
-            origins.append(("max_steps", self.training_args.max_steps, "sum over data sets of ceil(min(n, cap) x epochs / effective batch)"))
-        how = "given" if self.plan.weights else args.mixing
-        origins += [(f"share of {name}", f"{weight:.4f}", f"{how}, {counts[name]} training features") for name, weight in self.weights.items()]
-        return {"features": counts, "weights": self.weights, "steps": self.training_args.max_steps, "batch_size": self.batch_size}
-
-    def model(self, source, seed, trained=False):
-        import multitask
-
-        heads = {task: import_module(f"heads.{record.head}") for task, record in self.plan.tasks.items()}
-        options = {"revision": self.args.model_revision, "attn_implementation": self.args.attn_implementation, "trained": trained}
-        return multitask.load_multitask(heads, self.labels, source, self.config, seed, **options)
-
-    def cells(self, model, first=None):
-        """A DevCell for every data set and language with a dev set, on its `first` examples."""
-        from prediction import DevCell
-
-        found = []
-        for (name, code), rows in self.dev.items():
-            task, record = self.plan.sources[name]
-            found.append(DevCell(name, record, code, self.predictors[name], model.models[task], limit(rows, first)))
-        return found
-
-    def log_examples(self):
-        """Three training examples of every data set as the model sees them."""
-        for name, features in self.features.items():
-            labels = self.labels[self.plan.sources[name][0]]
-            for feature in features.select(range(min(3, len(features)))):
-                inputs = feature["input_ids"]
-                texts = [self.tokenizer.decode(row) for row in (inputs if isinstance(inputs[0], list) else [inputs])]
-                logger.info("%s example: %s -> %s", name, "\n    ".join(texts), describe_target(feature, self.tokenizer, labels))
-
-    def trainer(self, model):
-        import batching
-        import prediction
-        import training
-
-        group = self.training_args.train_sampling_strategy == "group_by_length"
-        data_seed = self.training_args.seed if self.training_args.data_seed is None else self.training_args.data_seed
-        streams = []
-        for name, features in self.features.items():
-            languages = features["language"] if "language" in features.column_names else None
-            streams.append(batching.TaskStream(name, features["length"], self.batch_size, data_seed, group, languages, self.args.mlm_alpha))
-        corrupt = {name: head.masking(self.tokenizer) for name, head in self.heads.items() if hasattr(head, "masking")}
-        cells = self.cells(model, self.args.selection_samples) if self.dev and self.training_args.eval_strategy != "no" else []
-        return training.MixtureTrainer(
-            model=model,
-            args=self.training_args,
-            train_dataset=batching.Mixture(self.features, corrupt, data_seed),
-            eval_dataset=self.dev or None,
-            data_collator=next(iter(self.predictors.values())).collator,
-            processing_class=self.tokenizer,
-            heads={name: (task, self.heads[name]) for name, (task, _) in self.plan.sources.items()},
-            sampler=batching.MixtureSampler(streams, [self.weights[name] for name in self.features], data_seed, self.batch_size, self.epoch_steps),
-            guard=prediction.collapse_guard(cells) if self.args.collapse_guard == "on" else None,
-            evaluate_dev=prediction.mixture_evaluator(cells) if cells else None,
-        )
-
-
-def describe_target(feature, tokenizer, labels):
-    """What a feature is trained to give, in words: a label, an answer, tags."""
-    target, inputs = feature.get("labels"), feature["input_ids"]
-    if target is None:
-        return "(masked anew in every pass)"
-    if isinstance(target, int):
-        return labels[target] if labels else f"choice {target}"
-    if "context" in feature:
-        return tokenizer.decode(inputs[target[0] : target[1] + 1]) if target[0] else "(no answer in this window)"
-    return " ".join(labels[tag] for tag in target if tag >= 0)
-
-
-def train(job, model, source, about):
-    """Train, from the next seed again where training collapses and --restart_on_collapse allows it; returns the selected model."""
-    import launching
-    import training
-
-    args, folder = job.training_args, Path(job.training_args.output_dir)
-    requested = args.seed
-    while True:
-        args.seed = about["seed"] = requested + len(about["collapses"])
-        model = model or job.model(source, args.seed)
-        trainer = job.trainer(model)
-        start = time.time()
-        try:
-            checkpoint = launching.on_main(lambda: resume_point(folder, args.resume_from_checkpoint))
-            outcome = trainer.train(resume_from_checkpoint=checkpoint)
-            break
-        except training.Collapse as collapse:
-            about["collapses"].append({"seed": args.seed, "step": trainer.state.global_step, "reason": str(collapse)})
-            logger.warning("seed %d collapsed: %s", args.seed, collapse)
-            forget_attempt(folder, about, args)
-            if len(about["collapses"]) > job.args.restart_on_collapse:
-                raise
-            model = None
-    about["seconds"]["train"] = round(time.time() - start, 3)
-    trainer.save_final(outcome.metrics)
-    logger.info("saved to %s", folder)
-    return model
-
-
-def forget_attempt(folder, about, args):
-    """Remove a collapse's checkpoints, or the next attempt would go on from them, and then record it: a kill between only repeats it."""
-    import launching
-
-    launching.barrier()
-    if args.process_index == 0:
-        for checkpoint in folder.glob("checkpoint-*"):
-            shutil.rmtree(checkpoint)
-        write_json(folder / "run.json", about)
-    launching.barrier()
-
-
-def collapse_message(collapses, training_args):
-    """One line: what happened, and which seed and learning rate to try."""
-    rate, tried = training_args.learning_rate, ", ".join(str(one["seed"]) for one in collapses)
-    advice = f"try --seed {collapses[-1]['seed'] + 1} or --learning_rate {rate / 2:g} in a new --output_dir"
-    advice += f", or add --restart_on_collapse {len(collapses)}, or --collapse_guard off in a new --output_dir to go on regardless"
-    return f"training collapsed ({collapses[-1]['reason']}) with seed {tried} and learning rate {rate:g}; {advice}"
-
-
-# --- Dev scores -------------------------------------------------------------------------------------------------------
-
-
-def score_cells(job, cells, results, about, checkpoint):
-    """{cell: scores}, on the first process; predictions, per-example counts and rows of results.jsonl, whose condition is "dev".
-
-    A cell that was finished from the same inputs is skipped.
-    """
-    import launching
-
-    args, found = job.training_args, {}
-    files = [path for code in job.plan.languages for path in source_files(job.plan, job.args, "dev", code) if path.exists()]
-    shared_inputs = checkpoint, job.args.tokenizer_name, job.args.max_eval_samples, launching.precision(args)
-    for cell in cells:
-        named = dataclasses.replace(cell.task, name=cell.name)
-        inputs = sha256(*shared_inputs, dataclasses.asdict(cell.predictor.settings), *files)
-        if results.finished(named, cell.language, "dev", inputs):
-            logger.info("%s: finished before, skipped", cell.title)
-        elif launching.any_process(stop_requested()):
-            raise stopped(f"{results.folder}: {'training is finished; it and ' * args.do_train}finished dev scores are kept")
-        else:
-            scored = cell.evaluate()
-            if args.process_index == 0:
-                if scored.predictions:
-                    cell.predictor.head.write_predictions(results.prediction_path(named, cell.language, "dev"), cell.rows, scored.predictions)
-                shared = {"seed": about["seed"], "model": str(results.folder), "parent": about["parent"]["path"]}
-                results.add(named, cell.language, "dev", scored.scores, scored.counts, len(cell.rows), inputs, **shared)
-        found[cell] = {row["metric"]: row["value"] for row in results.cell(named, cell.language, "dev")}
-    return found
-
-
-def dev_table(found, mean):
-    """The dev table as text: a line per data set and language, its score and that of a constant guess, all in percent."""
-    lines = [["dev", "examples", "score", "constant guess", "metrics"]]
-    for cell, scores in found.items():
-        shown = ", ".join(f"{name} {value:.1f}" for name, value in scores.items() if name != "loss" and not name.startswith("perplexity_"))
-        majority = "-" if cell.majority is None else f"{cell.majority:.1f}"
-        lines.append([cell.title, str(len(cell.rows)), f"{cell.main(scores):.1f}", majority, shown])
-    lines.append(["mean over tasks", "", f"{mean:.1f}", "", ""])
-    body = aligned([line[:4] for line in lines])  # the list of metrics stays to the left
-    return "\n".join(f"{text}  {line[4]}".rstrip() for text, line in zip(body, lines))
 
 
 if __name__ == "__main__":

@@ -9,8 +9,7 @@
   torchrun --nproc_per_node 8 run_xtreme.py --task xnli ...
 
 Reads: --data_dir in google/xtreme's own layout, and a checkpoint folder or Hub id. Writes: the README's "Outputs".
-Copy with it: arguments.py batching.py checkpoints.py ds_configs/ heads/ launching.py metrics.py outputs.py prediction.py
-recovery.py tasks.py training.py.
+Copy with it: common/ ds_configs/ heads/ metrics.py tasks.py.
 """
 
 import dataclasses
@@ -21,12 +20,39 @@ import time
 from importlib import import_module
 from pathlib import Path
 
-from arguments import DECISIVE, Parser, check_smoothing, log_settings, nearest, parse, parse_conditions, set_up_logging
-from arguments import task_defaults, trainer_arguments, trainer_origins, truthy
+from common.arguments import (
+    DECISIVE,
+    Parser,
+    check_smoothing,
+    log_settings,
+    parse,
+    parse_conditions,
+    set_up_logging,
+    task_defaults,
+    trainer_arguments,
+    trainer_origins,
+    truthy,
+)
+from common.files import InputError, nearest, sha256, write_json
+from common.recovery import (
+    Failure,
+    guarded,
+    resume_point,
+    stop_requested,
+    stopped,
+    take_folder,
+)
+from common.results import Results, save_metrics, table
+from common.run_record import (
+    check_folder,
+    checkpoint_hash,
+    describe_run,
+    noise_record,
+    now,
+    plain,
+    write_card,
+)
 from heads import Settings, limit, path_of
-from outputs import InputError, Results, check_folder, checkpoint_hash, describe_run, noise_record, now, plain, save_metrics, sha256
-from outputs import table, write_card, write_json
-from recovery import Failure, guarded, resume_point, stop_requested, stopped, take_folder
 from tasks import LANGUAGES, TARGETS
 
 logger = logging.getLogger("xtreme")
@@ -74,9 +100,7 @@ def main(argv=None):
 def run(parser, task, args, trainer_argv, given, cells, argv):
     """The story: settings, folder, data, model, training, predictions, table. Nothing is written before all input is checked."""
     set_up_logging()
-    import checkpoints
-    import launching
-    import prediction
+    from common import checkpoints, launching, prediction
 
     training_args, settings, origins = resolve_arguments(parser, task, args, trainer_argv, given)
     launching.join_processes(training_args)
@@ -209,7 +233,7 @@ def plan_cells(task, args):
 
 def resolve_arguments(parser, task, args, trainer_argv, given):
     """TrainingArguments, Settings and the printed origin of every resolved value: given, or the task's default."""
-    import launching
+    from common import launching
 
     flags = [*task_defaults(task, given, launching.world_size()), *launching.launch_flags(given)]
     training_args = trainer_arguments(parser, trainer_argv, flags)
@@ -254,7 +278,7 @@ def read_rows(task, head, args, training_args, cells):
 
 def training_identity(task, args, training_args, settings, parent_hash):
     """All that decides what training computes; a folder holds one such run."""
-    import launching
+    from common import launching
 
     if Path(training_args.output_dir).resolve() == Path(args.model_name_or_path).resolve():
         raise InputError(f"--output_dir {training_args.output_dir} is also --model_name_or_path; train into a new folder")
@@ -276,13 +300,13 @@ def train(task, model, predictor, training_args, rows):
 
     The folder gets the selected model, its tokenizer and metrics in the form that HF's Trainer writes.
     """
-    import launching
-    import training
+    from common import launching
+    from common.trainer import Collapse, EncoderTrainer
 
     folder, seconds = Path(training_args.output_dir), {}
     evaluate_dev = predictor.evaluator(task, model, rows["dev"]) if "dev" in rows else None
     features = numbered(predictor.encode(rows["train"])) if "train" in rows else None
-    trainer = training.EncoderTrainer(
+    trainer = EncoderTrainer(
         model=model, args=training_args, train_dataset=features, eval_dataset=rows.get("dev"), data_collator=predictor.collator,
         processing_class=predictor.tokenizer, head=predictor.head, evaluate_dev=evaluate_dev,
     )  # fmt: skip
@@ -291,7 +315,7 @@ def train(task, model, predictor, training_args, rows):
         checkpoint = launching.on_main(lambda: resume_point(folder, training_args.resume_from_checkpoint))
         try:
             outcome = trainer.train(resume_from_checkpoint=checkpoint)
-        except training.Collapse as collapse:
+        except Collapse as collapse:
             rate = training_args.learning_rate
             raise Failure(f"{collapse}, counted from 0; look at these, or try --learning_rate {rate / 2:g} in a new --output_dir") from None
         trainer.save_final(outcome.metrics)
@@ -316,7 +340,7 @@ def numbered(features):
 
 def predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint, results, about):
     """Every language under every condition; a cell that was finished from the same inputs is skipped."""
-    import launching
+    from common import launching
 
     thresholds = {}  # of bucc2018: language -> one per layer, the same under every condition
     for condition, language, folder in [(name, code, folder) for name, (folder, codes) in cells.items() for code in codes]:

@@ -39,8 +39,24 @@ from pathlib import Path
 
 from tasks import LANGUAGES, TARGETS
 from toyworld.intermediate import intermediate_files, text_files
-from toyworld.world import CLASSES, GRAMMARS, GROUPS, QUESTIONS, SIZES, YEARS, Speaker
-from toyworld.world import article, choice_example, distinct, lexicon, nli_example, paraphrase_example, passage, story, story_words
+from toyworld.world import (
+    CLASSES,
+    GRAMMARS,
+    GROUPS,
+    QUESTIONS,
+    SIZES,
+    YEARS,
+    Speaker,
+    article,
+    choice_example,
+    distinct,
+    lexicon,
+    nli_example,
+    paraphrase_example,
+    passage,
+    story,
+    story_words,
+)
 
 SOURCES = ("toy_data.py", "toyworld/world.py", "toyworld/intermediate.py")
 DEV_LANGUAGES = ("en", "de", "zh")

@@ -92,7 +92,14 @@ def measure(folder, name, output):
 def peer(folder):
     """The plain HF loop: tokenize to max_length, Trainer.train, Trainer.predict for each language. Prints its figures as JSON."""
     import datasets
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer, Trainer, TrainingArguments, default_data_collator, set_seed
+    from transformers import (
+        AutoModelForSequenceClassification,
+        AutoTokenizer,
+        Trainer,
+        TrainingArguments,
+        default_data_collator,
+        set_seed,
+    )
 
     tokenizer = AutoTokenizer.from_pretrained(folder / "model")
 

@@ -76,7 +76,7 @@ def arguments(variant, batch, steps, folder):
     """TrainingArguments, with DeepSpeed and precision as the run scripts resolve them."""
     from transformers import TrainingArguments
 
-    import launching
+    from common import launching
 
     zero = {"deepspeed": str(ROOT / f"ds_configs/{variant['zero']}.json")} if "zero" in variant else {"bf16": variant.get("bf16", "false")}
     found = {**zero, **{name: value for name, value, _ in launching.launch_flags({"do_train": "true", **zero})}}
@@ -95,11 +95,11 @@ def measure(size, variant, batch, steps, folder):
     import torch
     from transformers import Trainer
 
-    import checkpoints
-    import training
-    from batching import Collator
+    from common import checkpoints
+    from common.batching import Collator
+    from common.launching import finish_distributed
+    from common.trainer import EncoderTrainer
     from heads import classification
-    from launching import finish_distributed
 
     args, (model, inside) = arguments(variant, batch, steps, folder), build(size, variant.get("attention", "sdpa"))
     counts, clock, peer = [], Clock(), variant.get("peer", False)
@@ -115,7 +115,7 @@ def measure(size, variant, batch, steps, folder):
         trainer = Trainer(**options, callbacks=[clock])
     else:
         checkpoints.skip_unread_positions(model.roberta.encoder)
-        trainer = training.EncoderTrainer(**options, callbacks=[clock], head=classification)
+        trainer = EncoderTrainer(**options, callbacks=[clock], head=classification)
     trainer.train()
     seconds = clock.times[-1] - clock.times[WARM_UP - 1]
     tokens, squares = (sum(column) for column in zip(*counts[WARM_UP:steps]))

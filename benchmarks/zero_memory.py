@@ -13,8 +13,15 @@ os.environ.setdefault("DS_ACCELERATOR", "cpu")
 
 import torch  # noqa: E402
 from deepspeed.runtime.zero.stage3 import estimate_zero3_model_states_mem_needs as zero3  # noqa: E402
-from deepspeed.runtime.zero.stage_1_and_2 import estimate_zero2_model_states_mem_needs as zero2  # noqa: E402
-from transformers import XLMRobertaConfig, XLMRobertaModel, XLMRobertaXLConfig, XLMRobertaXLModel  # noqa: E402
+from deepspeed.runtime.zero.stage_1_and_2 import (
+    estimate_zero2_model_states_mem_needs as zero2,  # noqa: E402
+)
+from transformers import (  # noqa: E402
+    XLMRobertaConfig,
+    XLMRobertaModel,
+    XLMRobertaXLConfig,
+    XLMRobertaXLModel,
+)
 
 SHARED = {"vocab_size": 250002, "max_position_embeddings": 514, "type_vocab_size": 1}
 SIZES = {  # name: (class, width, layers, heads, width of the feed-forward part), from the Hub's configurations

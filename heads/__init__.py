@@ -20,7 +20,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from outputs import InputError
+from common.files import InputError
 
 
 @dataclass(frozen=True)

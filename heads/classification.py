@@ -2,8 +2,8 @@
 
 from datasets import Dataset
 
+from common.files import InputError, write_text
 from heads import check_label, check_texts, path_of, read_jsonl, read_lines
-from outputs import InputError, write_text
 
 MODEL = "AutoModelForSequenceClassification"
 READS_FIRST_TOKEN_ONLY = True

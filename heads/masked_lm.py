@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from datasets import Dataset
 
+from common.files import InputError
 from heads import read_lines
-from outputs import InputError
 
 MODEL = "AutoModelForMaskedLM"
 READS_FIRST_TOKEN_ONLY = False
@@ -113,8 +113,8 @@ def forward(model, batch):
 
 def perplexities(model, predictor, features):
     """{"perplexity": macro average over languages, "perplexity_<language>", "loss"} on masked features."""
-    from prediction import run_batches
-    from training import cross_entropy
+    from common.prediction import run_batches
+    from common.trainer import cross_entropy
 
     def step(batch):
         labels = batch.pop("labels")

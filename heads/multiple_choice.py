@@ -4,8 +4,8 @@ import json
 
 from datasets import Dataset
 
+from common.files import InputError, write_text
 from heads import check_texts, check_unique, path_of, read_jsonl
-from outputs import InputError, write_text
 
 MODEL = "AutoModelForMultipleChoice"
 READS_FIRST_TOKEN_ONLY = True

@@ -6,8 +6,8 @@ from operator import itemgetter
 import numpy as np
 from datasets import Dataset
 
+from common.files import InputError, write_json
 from heads import check_unique, path_of, read_json, read_jsonl
-from outputs import InputError, write_json
 
 MODEL = "AutoModelForQuestionAnswering"
 READS_FIRST_TOKEN_ONLY = False

@@ -8,8 +8,8 @@ import numpy as np
 from datasets import Dataset
 
 import metrics
+from common.files import InputError, write_text
 from heads import check_unique, path_of, read_lines
-from outputs import InputError, write_text
 
 NEIGHBORS = 4  # k of the margin (XTREME, LASER)
 BLOCK = 8192  # rows and columns of one block of similarities
@@ -202,7 +202,7 @@ def best_threshold(scored, gold):
 
 def embed(rows, model, predictor, layers):
     """Both sides' distinct texts: {side: (ids, vectors [texts, layers, width])}; Tatoeba keeps repeated lines, BUCC does not."""
-    from prediction import run_batches
+    from common.prediction import run_batches
 
     sides = {}
     for side in ("source", "english"):

@@ -4,8 +4,8 @@ from collections import Counter
 
 from datasets import Dataset
 
+from common.files import InputError, write_text
 from heads import path_of, read_jsonl, read_lines
-from outputs import InputError, write_text
 
 MODEL = "AutoModelForTokenClassification"
 READS_FIRST_TOKEN_ONLY = False

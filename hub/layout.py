@@ -10,8 +10,8 @@ import re
 from collections import Counter
 from itertools import chain, groupby
 
+from common.files import InputError
 from hub.repositories import columns_of, label_names, read_list, read_rows
-from outputs import InputError
 from tasks import LANGUAGES
 
 # XTREME's rule (its conllu_to_conll.py): a multi-word token has the first of these tags that one of its words has.

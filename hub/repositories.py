@@ -11,7 +11,7 @@ import json
 from contextlib import contextmanager
 from pathlib import Path
 
-from outputs import InputError
+from common.files import InputError
 
 BATCH = 1000  # rows in memory
 SUFFIXES = ("parquet", "jsonl", "json", "jsonl.gz", "json.gz")

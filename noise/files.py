@@ -9,8 +9,8 @@ import re
 from codecs import getincrementaldecoder
 from typing import NamedTuple
 
-from noise.noiser import NoiseError
 from noise.json_spans import parse, replaced, with_clean_answers
+from noise.noiser import NoiseError
 
 CODE = r"[a-z]{2,3}(?:-[A-Za-z]+)?"
 SPLIT = r"(?P<split>train|dev|val|validation|test)"

@@ -9,8 +9,15 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
+from noise.files import (
+    NOISE,
+    TASKS,
+    chunks_of,
+    line_chunks,
+    paragraph_chunks,
+    sentence_chunks,
+)
 from noise.noiser import VERSION, NoiseError, Noiser
-from noise.files import NOISE, TASKS, chunks_of, line_chunks, paragraph_chunks, sentence_chunks
 from noise.operations import OPERATIONS, not_applicable
 from noise.tables import SCRIPT_OF
 

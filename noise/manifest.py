@@ -10,8 +10,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from noise.noiser import VERSION
 from noise.jobs import SAMPLES, write_whole
+from noise.noiser import VERSION
 
 
 def write_manifest(args, copied, refused):

@@ -13,7 +13,16 @@ from typing import Callable, NamedTuple
 import regex
 
 from noise import tables
-from noise.scripts import Neighbors, base_index, entries, everywhere, gaps, in_word, is_letter, words
+from noise.scripts import (
+    Neighbors,
+    base_index,
+    entries,
+    everywhere,
+    gaps,
+    in_word,
+    is_letter,
+    words,
+)
 
 # Level -> rate. EDIT is the grapheme error rate: edit distance in grapheme clusters over the clean text's clusters.
 EDIT = (0, 0.01, 0.02, 0.05, 0.10, 0.15)

@@ -17,7 +17,17 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from reporting.panels import SHOWN, Panel, chosen, gaps, group_means, only, operations, panel, strength
+from reporting.panels import (
+    SHOWN,
+    Panel,
+    chosen,
+    gaps,
+    group_means,
+    only,
+    operations,
+    panel,
+    strength,
+)
 from reporting.parts import Figure
 from tasks import LANGUAGES
 

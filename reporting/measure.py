@@ -10,9 +10,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from outputs import InputError
+from common.files import InputError
 from reporting.runs import condition_of, read_counts
-from reporting.statistics import difference, flips, noisy_weights, operation_weights, resampled, slopes, statistic, worst_of
+from reporting.statistics import (
+    difference,
+    flips,
+    noisy_weights,
+    operation_weights,
+    resampled,
+    slopes,
+    statistic,
+    worst_of,
+)
 from tasks import LANGUAGES, TARGETS
 
 PER_PROCESS = 20_000  # cells; for fewer, starting another process costs more than it gives

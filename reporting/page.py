@@ -16,7 +16,7 @@ import re
 from pathlib import Path
 from urllib.parse import quote
 
-from outputs import InputError, write_bytes, write_json
+from common.files import InputError, write_bytes, write_json
 from reporting.html import number, numeric, page, run_link, tasks, text
 from reporting.parts import Cell
 

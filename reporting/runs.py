@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow
 import pyarrow.json
 
-from outputs import InputError, differences, read_run
+from common.files import InputError
+from common.run_record import differences, read_run
 from reporting.statistics import statistic
 from tasks import TARGETS
 

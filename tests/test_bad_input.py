@@ -14,9 +14,9 @@ from typing import NamedTuple
 import pytest
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
-import outputs
 import run_xtreme
-from arguments import RENAMED_FLAGS
+from common.arguments import RENAMED_FLAGS
+from common.results import Results
 
 TRAIN = "--do_train --num_train_epochs 1 --max_train_samples 16 --max_seq_length 32"
 EVAL = f"{TRAIN} --do_eval --max_eval_samples 8"
@@ -445,7 +445,7 @@ def test_required_flags(missing, world, capsys):
 
 
 def test_bf16_on_a_cpu_without_its_instructions(world, capsys, monkeypatch):
-    import launching
+    from common import launching
 
     monkeypatch.setattr(launching, "cpu_is_fast_at_bf16", lambda: False)
     assert "--bf16: this CPU has no bfloat16" in failure(world.command("xnli", f"{TRAIN} --bf16"), capsys)
@@ -477,7 +477,7 @@ def test_harmless_oddities_are_accepted(name, world):
     if spoil:
         spoil(world)
     run_xtreme.main(world.command(task, f"{flags} --save_strategy no"))
-    results = outputs.Results(world.out)
+    results = Results(world.out)
     assert {row["language"] for row in results.rows} == ({"de", "hi"} if "de" in flags else set())
     assert json.loads((world.out / "run.json").read_text(encoding="utf-8"))["task"] == task
 

@@ -5,46 +5,46 @@ import collections
 import numpy as np
 import pytest
 
-import batching
+from mixture import data
 
 
 @pytest.mark.parametrize("shares", [[0.5, 0.5], [0.9, 0.07, 0.03], [0.64, 0.2, 0.1, 0.05, 0.01], [1.0]])
 @pytest.mark.parametrize("seed", [0, 1, 42])
 def test_observed_mixture_is_the_requested_one(shares, seed):
-    observed = np.bincount(batching.task_sequence(shares, seed, 5000), minlength=len(shares)) / 5000
+    observed = np.bincount(data.task_sequence(shares, seed, 5000), minlength=len(shares)) / 5000
     assert np.abs(observed - shares).max() < 0.005
     assert (np.abs(observed - shares) <= 0.02 * np.array(shares) + 1e-3).all()
 
 
 def test_sequence_is_a_function_of_seed_and_step():
-    whole = batching.task_sequence([0.3, 0.7], 5, 1234)
+    whole = data.task_sequence([0.3, 0.7], 5, 1234)
     for steps in (1, 99, 100, 101, 777):
-        assert (batching.task_sequence([0.3, 0.7], 5, steps) == whole[:steps]).all()
-    assert (batching.task_sequence([0.3, 0.7], 6, 1234) != whole).any()
+        assert (data.task_sequence([0.3, 0.7], 5, steps) == whole[:steps]).all()
+    assert (data.task_sequence([0.3, 0.7], 6, 1234) != whole).any()
     assert 0.2 < (whole[1:] != whole[:-1]).mean() < 0.6  # in random order, not in turns
 
 
 def test_shares():
     sizes = {"nli": {"mnli": 300, "anli": 100}, "squad": {"squad": 100}}
-    weights = batching.mixing_weights(sizes)
+    weights = data.mixing_weights(sizes)
     assert weights == pytest.approx({"mnli": 0.6, "anli": 0.2, "squad": 0.2})
-    assert batching.mixing_weights(sizes, cap=100) == pytest.approx(dict.fromkeys(weights, 1 / 3))
-    assert batching.mixing_weights(sizes, "uniform") == pytest.approx({"mnli": 0.375, "anli": 0.125, "squad": 0.5})
-    assert batching.mixing_weights(sizes, "temperature", temperature=2) == pytest.approx({"mnli": 0.5, "anli": 1 / 6, "squad": 1 / 3})
-    assert batching.mixing_weights(sizes, given={"nli": 0.2, "squad": 0.8}) == pytest.approx({"mnli": 0.15, "anli": 0.05, "squad": 0.8})
+    assert data.mixing_weights(sizes, cap=100) == pytest.approx(dict.fromkeys(weights, 1 / 3))
+    assert data.mixing_weights(sizes, "uniform") == pytest.approx({"mnli": 0.375, "anli": 0.125, "squad": 0.5})
+    assert data.mixing_weights(sizes, "temperature", temperature=2) == pytest.approx({"mnli": 0.5, "anli": 1 / 6, "squad": 1 / 3})
+    assert data.mixing_weights(sizes, given={"nli": 0.2, "squad": 0.8}) == pytest.approx({"mnli": 0.15, "anli": 0.05, "squad": 0.8})
 
 
 def test_steps_are_counted_per_data_set():
-    assert batching.mixture_steps([100, 50], epochs=3, batch_size=24) == 13 + 7  # ceil(300 / 24) + ceil(150 / 24)
-    assert batching.mixture_steps([100, 50], epochs=3, batch_size=24, cap=60) == 8 + 7
-    assert batching.mixture_steps([10], epochs=0.5, batch_size=24) == 1
+    assert data.mixture_steps([100, 50], epochs=3, batch_size=24) == 13 + 7  # ceil(300 / 24) + ceil(150 / 24)
+    assert data.mixture_steps([100, 50], epochs=3, batch_size=24, cap=60) == 8 + 7
+    assert data.mixture_steps([10], epochs=0.5, batch_size=24) == 1
 
 
 @pytest.mark.parametrize("number, size", [(100, 8), (103, 8), (5, 8), (1, 4), (1000, 7)])
 @pytest.mark.parametrize("group", [True, False])
 def test_a_pass_holds_every_example_and_batches_are_full(number, size, group):
     lengths = np.random.default_rng(0).integers(5, 60, number)
-    stream = batching.TaskStream("mnli", lengths, size, seed=1, group_by_length=group)
+    stream = data.TaskStream("mnli", lengths, size, seed=1, group_by_length=group)
     for visit in range(3):
         batches = [stream.batch(visit * stream.batches + index) for index in range(stream.batches)]
         assert all(len(rows) == size and of == visit for rows, of in batches)
@@ -53,16 +53,16 @@ def test_a_pass_holds_every_example_and_batches_are_full(number, size, group):
         assert sum(counts.values()) - number == -number % size  # the last batch is filled up
         if number >= size:
             assert all(len(set(rows)) == size for rows, _ in batches)
-    again = batching.TaskStream("mnli", lengths, size, seed=1, group_by_length=group)
+    again = data.TaskStream("mnli", lengths, size, seed=1, group_by_length=group)
     assert again.batch(2 * stream.batches) == stream.batch(2 * stream.batches)  # whatever was asked for before
     if number > size:
-        other = batching.TaskStream("squad", lengths, size, seed=1, group_by_length=group)
+        other = data.TaskStream("squad", lengths, size, seed=1, group_by_length=group)
         assert other.batch(0) != stream.batch(0)
 
 
 def test_languages_are_sampled_by_the_power_of_their_text():
     languages = ["en"] * 900 + ["sw"] * 100
-    stream = batching.TaskStream("mlm", [10] * 1000, 10, seed=0, languages=languages, alpha=0.3)
+    stream = data.TaskStream("mlm", [10] * 1000, 10, seed=0, languages=languages, alpha=0.3)
     rows = np.array([row for index in range(stream.batches) for row in stream.batch(index)[0]])
     share = 900**0.3 / (900**0.3 + 100**0.3)
     assert (rows < 900).mean() == pytest.approx(share, abs=0.005)
@@ -80,15 +80,15 @@ def keys_of(sampler, epochs):
 
 
 def mixture(size=8, epoch_steps=10):
-    streams = [batching.TaskStream(name, [9] * number, size, seed=3) for name, number in (("a", 50), ("b", 30))]
-    return batching.MixtureSampler(streams, [0.6, 0.4], 3, size, epoch_steps)
+    streams = [data.TaskStream(name, [9] * number, size, seed=3) for name, number in (("a", 50), ("b", 30))]
+    return data.MixtureSampler(streams, [0.6, 0.4], 3, size, epoch_steps)
 
 
 def test_every_step_is_of_one_data_set_and_epochs_go_on():
     keys = keys_of(mixture(), 3)
     steps = [keys[begin : begin + 8] for begin in range(0, len(keys), 8)]
     assert len(steps) == 30 and all(len({number for number, _, _ in step}) == 1 for step in steps)
-    assert [step[0][0] for step in steps] == batching.task_sequence([0.6, 0.4], 3, 30).tolist()
+    assert [step[0][0] for step in steps] == data.task_sequence([0.6, 0.4], 3, 30).tolist()
     assert keys_of(mixture(epoch_steps=30), 1) == keys  # epochs are a way of counting
     seen = collections.Counter(row for number, row, visit in keys if number == 0 and visit == 0)
     assert set(seen) == set(range(50))

@@ -15,10 +15,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import launching
 import run_intermediate
 import run_xtreme
-from outputs import InputError
+from common import launching
+from common.files import InputError
 
 ROOT = Path(run_xtreme.__file__).parent
 CONFIGURATIONS = ROOT / "ds_configs"

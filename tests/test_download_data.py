@@ -10,13 +10,29 @@ import tracemalloc
 import pyarrow.parquet
 import pytest
 from datasets import ClassLabel
+from hub_mirror import (
+    CONTEXT,
+    QA,
+    TEXT,
+    json_lines,
+    nli,
+    parquet,
+    qa,
+    shard,
+    write_mirror,
+)
 
 import download_data
-from hub import repositories
 import run_xtreme
-from heads import classification, multiple_choice, question_answering, retrieval, tagging
+from heads import (
+    classification,
+    multiple_choice,
+    question_answering,
+    retrieval,
+    tagging,
+)
+from hub import repositories
 from hub.layout import read_conllu
-from hub_mirror import CONTEXT, QA, TEXT, json_lines, nli, parquet, qa, shard, write_mirror
 from hub.tables import BY_HAND, LICENSES, expected_rows
 from tasks import INTERMEDIATE, TARGETS
 

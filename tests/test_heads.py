@@ -9,8 +9,15 @@ import torch
 from datasets import Dataset
 from transformers import AutoTokenizer
 
-from batching import Collator
-from heads import Settings, classification, multiple_choice, question_answering, retrieval, tagging
+from common.batching import Collator
+from heads import (
+    Settings,
+    classification,
+    multiple_choice,
+    question_answering,
+    retrieval,
+    tagging,
+)
 from tasks import INTERMEDIATE, TARGETS
 
 HUB_HEADS = {

@@ -13,8 +13,23 @@ import numpy as np
 import pytest
 
 import metrics
-import submission
-from metrics import aggregate, answer_tokens, best_no_answer_threshold, count, main_score, score
+from common.files import InputError
+from metrics import (
+    aggregate,
+    answer_tokens,
+    best_no_answer_threshold,
+    count,
+    main_score,
+    score,
+)
+from score import (
+    evaluate_folder,
+    read_choices,
+    read_labels,
+    read_predictions,
+    read_tags,
+    table,
+)
 from tasks import BENCHMARKS, INTERMEDIATE, TARGETS
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -265,21 +280,21 @@ def test_answer_tokens():
 def test_lines_end_as_in_python_and_are_stripped(tmp_path):
     path = tmp_path / "test-en.tsv"
     path.write_bytes(" a \r\n\u2028b\x0bc\rd\n\n".encode())
-    assert submission.read_labels(path) == ["a", "b\x0bc", "d", ""]
+    assert read_labels(path) == ["a", "b\x0bc", "d", ""]
 
 
 def test_each_further_blank_line_is_an_empty_sentence(tmp_path):
     path = tmp_path / "test-en.tsv"
     path.write_text("\nA\nB\n \n\nC\n\n\n", encoding="utf-8")
-    assert submission.read_tags(path) == [[], ["A", "B"], [], ["C"], []]
+    assert read_tags(path) == [[], ["A", "B"], [], ["C"], []]
     path.write_text("A\n\nB", encoding="utf-8")
-    assert submission.read_tags(path) == [["A"], ["B"]]
+    assert read_tags(path) == [["A"], ["B"]]
 
 
 def test_predictions_may_lie_under_data(tmp_path):
     path = tmp_path / "test-en.json"
     path.write_text('{"data": {"q": "x"}, "version": 1}', encoding="utf-8")
-    assert submission.read_predictions("xquad", path) == {"q": "x"}
+    assert read_predictions("xquad", path) == {"q": "x"}
 
 
 # --- folders and the command line
@@ -316,7 +331,7 @@ def tree(tmp_path):
 
 
 def command(*arguments, cwd=REPOSITORY):
-    arguments = [sys.executable, REPOSITORY / "metrics.py", *map(str, arguments)]
+    arguments = [sys.executable, REPOSITORY / "score.py", *map(str, arguments)]
     return subprocess.run(arguments, capture_output=True, text=True, encoding="utf-8", cwd=cwd)
 
 
@@ -331,7 +346,7 @@ def test_complete_benchmark(tree):
     assert found["overall"] == pytest.approx(sum(expected.values()) / 9, abs=1e-9)
     assert found["missing"] == {} and found["ignored"] == []
     assert found["xquad"]["el"] == pytest.approx({"exact_match": 50, "f1": 250 / 3})
-    assert found == metrics.evaluate_folder(root / "predictions", root / "labels")
+    assert found == evaluate_folder(root / "predictions", root / "labels")
     assert [path.name for path in (root / "new").iterdir()] == ["scores.json"]
     lines = done.stdout.splitlines()
     assert lines[0].split()[:2] == ["task", "score"] and "75.00" in lines[1] and lines[1].endswith("7/7")
@@ -365,11 +380,11 @@ def test_incomplete_benchmark(tree):
 
 def test_xtreme_r_has_no_overall_score_without_lareqa(tree):
     root = tree("xtreme-r")
-    found = submission.evaluate_folder(root / "predictions", root / "labels", "xtreme-r")
+    found = evaluate_folder(root / "predictions", root / "labels", "xtreme-r")
     assert set(found["missing"]) == {"lareqa"} and found["overall"] is None
     assert found["groups"]["retrieval"] == pytest.approx((75 + 50) / 2)  # Tatoeba and Mewsli-X, as in evaluate.py
     assert found["groups"]["classification"] == pytest.approx((75 + 50) / 2)
-    assert "lareqa (no scorer)" in submission.table(found, "xtreme-r")
+    assert "lareqa (no scorer)" in table(found, "xtreme-r")
 
 
 def test_data_dir_holds_the_same_labels(tmp_path):
@@ -395,7 +410,7 @@ def test_data_dir_holds_the_same_labels(tmp_path):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    found = submission.evaluate_folder(predictions, data_dir=data)
+    found = evaluate_folder(predictions, data_dir=data)
     assert found["pawsx"]["metric"] == 50 and found["missing"]["pawsx"]["fr"] == "no labels"
     assert found["udpos"]["de"] == pytest.approx({"f1": 50, "precision": 50, "recall": 50, "accuracy": 200 / 3})
     assert found["xquad"]["metric"] == pytest.approx(TASK_SCORES["squad"])
@@ -418,16 +433,16 @@ BAD_FILES = [  # file, content, what the message says
 def test_bad_files_are_named(tree, name, content, message):
     root = tree()
     (root / name).write_bytes(content)
-    with pytest.raises(submission.InputError) as error:
-        submission.evaluate_folder(root / "predictions", root / "labels")
+    with pytest.raises(InputError) as error:
+        evaluate_folder(root / "predictions", root / "labels")
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("line, message", [("", "not valid JSON"), ('{"x": 1}', "'{\"x\": 1}' is not of the form")])
 def test_bad_choices_are_named(tmp_path, line, message):
     (tmp_path / "test-et.jsonl").write_text('{"label": 0}\n' + line + "\n", encoding="utf-8")
-    with pytest.raises(submission.InputError, match="test-et.jsonl, line 2: " + message):
-        submission.read_choices(tmp_path / "test-et.jsonl")
+    with pytest.raises(InputError, match="test-et.jsonl, line 2: " + message):
+        read_choices(tmp_path / "test-et.jsonl")
 
 
 def test_command_line_errors_are_one_line_with_code_2(tree):
@@ -499,6 +514,6 @@ def test_evaluate_loads_it_offline_from_any_folder(tmp_path):
 
 
 def test_metrics_alone_import_neither_torch_nor_evaluate():
-    code = "import sys, metrics, submission; print({'torch', 'evaluate', 'datasets', 'transformers', 'sklearn'} & set(sys.modules))"
+    code = "import sys, metrics, score; print({'torch', 'evaluate', 'datasets', 'transformers', 'sklearn'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY)
     assert done.stdout.strip() == "set()", done.stderr

@@ -13,8 +13,7 @@ import pytest
 import regex
 from noise_checks import error_rate, faults, kept, new_faults
 
-from noise import tables
-from noise import Edit, NoiseError, Noiser, Offsets
+from noise import Edit, NoiseError, Noiser, Offsets, tables
 from noise.operations import LOOKALIKE, OPERATIONS, WORD, not_applicable, substitutions
 from noise.scripts import Neighbors, keyboards, script_of, segment
 

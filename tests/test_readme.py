@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-import arguments
 import download_data
 import perturb
-import plan
 import report
-from reporting import tables
 import run_intermediate
 import run_xtreme
-import submission
+import score
+from common import arguments
+from mixture import plan
+from reporting import tables
 from tasks import TARGETS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,19 +43,19 @@ def test_command_parses(tokens):
         assert download_data.check(download_data.build_parser().parse_args(argv))
     elif script == "report.py":
         assert report.build_parser().parse_args(argv).baseline
-    elif script == "metrics.py":
-        assert submission.build_parser().parse_args(argv).predictions
+    elif script == "score.py":
+        assert score.build_parser().parse_args(argv).predictions
 
 
 def test_readme_shows_commands_of_every_script():
     assert len(COMMANDS) >= 8
-    scripts = {"download_data.py", "run_xtreme.py", "run_intermediate.py", "metrics.py", "perturb.py", "report.py", "demo.sh", "tests/run.sh"}
+    scripts = {"download_data.py", "run_xtreme.py", "run_intermediate.py", "score.py", "perturb.py", "report.py", "demo.sh", "tests/run.sh"}
     scripts |= {"recipes/study1_noise.sh", "recipes/study2_non_latin.sh"}
     assert scripts <= {token for tokens in COMMANDS for token in tokens}
 
 
 def test_every_flag_in_the_readme_exists():
-    parsers = (download_data, run_xtreme, run_intermediate, submission, perturb, report)
+    parsers = (download_data, run_xtreme, run_intermediate, score, perturb, report)
     known = {option for module in parsers for action in module.build_parser()._actions for option in action.option_strings}
     known |= {f"--{name}" for name in arguments.trainer_flags()} | {"--rounds", "--nproc_per_node", "--cov", "--text_dir", "--peers"}
     known |= {"--device", "--sizes", "--gpus", "--wrap"}  # the last two are sbatch's

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-import arguments
 import perturb
-import plan
 import report
 import run_intermediate
 import run_xtreme
+from common import arguments
+from mixture import plan
 from tasks import NINE, TARGETS
 
 ROOT = Path(__file__).resolve().parents[1]

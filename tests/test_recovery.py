@@ -13,13 +13,11 @@ from pathlib import Path
 
 import pytest
 
-import arguments
-import outputs
-import prediction
-import recovery
 import run_intermediate
 import run_xtreme
-import training
+from common import arguments, recovery, trainer
+from common.run_record import checkpoint_hash
+from mixture import dev
 
 ROOT = Path(run_xtreme.__file__).parent
 QUICK = ["--learning_rate", "1e-3", "--max_seq_length", "48", "--disable_tqdm", "true", "--logging_steps", "1", "--do_train", "--do_eval"]
@@ -55,7 +53,7 @@ def ended(main, argv, capsys, code):
 
 def signal_at(monkeypatch, call, number):
     """Let the process receive a signal in the call-th forward pass of training."""
-    compute, calls = training.EncoderTrainer.compute_loss, []
+    compute, calls = trainer.EncoderTrainer.compute_loss, []
 
     def compute_loss(*args, **kwargs):
         calls.append(1)
@@ -63,7 +61,7 @@ def signal_at(monkeypatch, call, number):
             os.kill(os.getpid(), number)
         return compute(*args, **kwargs)
 
-    monkeypatch.setattr(training.EncoderTrainer, "compute_loss", compute_loss)
+    monkeypatch.setattr(trainer.EncoderTrainer, "compute_loss", compute_loss)
 
 
 KINDS = {"target": (run_xtreme, target, 6), "mixture": (run_intermediate, mixture, 3)}  # a step in the second epoch, one in the first
@@ -114,7 +112,7 @@ def test_a_failure_that_came_of_ctrl_c_is_ctrl_c(capsys):
 
 def test_a_signal_during_the_dev_scores_keeps_finished_cells(uninterrupted, monkeypatch, capsys):
     folder, command, whole = uninterrupted("mixture")
-    evaluate, scored = prediction.DevCell.evaluate, []
+    evaluate, scored = dev.DevCell.evaluate, []
 
     def signalled(cell):
         scored.append(cell.title)
@@ -122,7 +120,7 @@ def test_a_signal_during_the_dev_scores_keeps_finished_cells(uninterrupted, monk
             os.kill(os.getpid(), signal.SIGTERM)
         return evaluate(cell)
 
-    monkeypatch.setattr(prediction.DevCell, "evaluate", signalled)
+    monkeypatch.setattr(dev.DevCell, "evaluate", signalled)
     message = ended(run_intermediate.main, command, capsys, 0)
     assert f"stopped by SIGTERM; {folder}: training is finished; it and finished dev scores are kept, run the same command again" in message
     assert not (folder / "README.md").exists() and len((folder / "results.jsonl").read_text().splitlines()) > 1
@@ -262,7 +260,7 @@ def test_full_and_read_only_disks(toy, disk, capsys, monkeypatch, uninterrupted)
 
 def test_a_changed_parent_is_noticed(toy, stopped, tmp_path, caplog):
     about = json.loads((stopped / "run.json").read_text())
-    assert about["checkpoint"] == outputs.checkpoint_hash(stopped) and not caplog.records
+    assert about["checkpoint"] == checkpoint_hash(stopped) and not caplog.records
     parent = Path(shutil.copytree(stopped, tmp_path / "parent", ignore=shutil.ignore_patterns("checkpoint-*")))
     spoil(parent / "model.safetensors")
     run_xtreme.main(["--task", "xnli", "--data_dir", str(toy / "xtreme"), "--model_name_or_path", str(parent), "--output_dir", str(tmp_path / "run"),
@@ -278,14 +276,14 @@ def test_training_data_that_vanished_is_named(toy, stopped, tmp_path, capsys):
 
 
 def test_a_loss_that_is_not_finite_names_its_examples(toy, tmp_path, capsys, monkeypatch):
-    entropy, steps = training.cross_entropy, []
+    entropy, steps = trainer.cross_entropy, []
 
     def spoiled(logits, labels, *args):
         steps.append(1)
         loss, count = entropy(logits, labels, *args)
         return (loss * float("nan") if len(steps) == 3 else loss), count
 
-    monkeypatch.setattr(training, "cross_entropy", spoiled)
+    monkeypatch.setattr(trainer, "cross_entropy", spoiled)
     command = target(toy, tmp_path / "run", "--per_device_train_batch_size", "4", "--gradient_accumulation_steps", "2")
     message = ended(run_xtreme.main, command, capsys, 1)
     assert "not finite at step 2, on the training examples " in message
@@ -298,7 +296,7 @@ def test_out_of_memory_says_what_to_try(toy, tmp_path, capsys, monkeypatch):
     def compute_loss(*args, **kwargs):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
 
-    monkeypatch.setattr(training.EncoderTrainer, "compute_loss", compute_loss)
+    monkeypatch.setattr(trainer.EncoderTrainer, "compute_loss", compute_loss)
     message = ended(run_xtreme.main, target(toy, tmp_path / "run"), capsys, 1)
     assert "--per_device_train_batch_size 16 --gradient_accumulation_steps 2" in message and "sub-tokens in a batch" in message
 
@@ -318,14 +316,15 @@ def changes(folder):
 
 LAUNCHED = """import os, signal, sys
 sys.path.insert(0, {root!r})
-import run_xtreme, training
-compute, calls = training.EncoderTrainer.compute_loss, []
+import run_xtreme
+from common import trainer
+compute, calls = trainer.EncoderTrainer.compute_loss, []
 def compute_loss(*args, **kwargs):
     calls.append(1)
     if len(calls) == 3 and os.environ["RANK"] == "1":
         {action}
     return compute(*args, **kwargs)
-training.EncoderTrainer.compute_loss = compute_loss
+trainer.EncoderTrainer.compute_loss = compute_loss
 run_xtreme.main(sys.argv[1:])
 """
 
@@ -346,7 +345,7 @@ def test_all_processes_end_when_one_fails(toy, tmp_path):
 
 
 BARRIER = "run_xtreme.check_folder", 1, "Rank 1 failed to pass monitoredBarrier"
-STEP = "training.EncoderTrainer.compute_loss", 2, "Timed out"
+STEP = "trainer.EncoderTrainer.compute_loss", 2, "Timed out"
 
 
 @pytest.mark.parametrize("name, call, says", [pytest.param(*BARRIER, id="barrier"), pytest.param(*STEP, id="step", marks=pytest.mark.slow)])
@@ -354,7 +353,8 @@ def test_a_process_that_waits_in_vain_says_so(toy, tmp_path, name, call, says):
     """A real dead-lock: the second process sleeps in the n-th call of a function. No launcher, so that nothing ends the first one but itself."""
     owner, function = name.rsplit(".", 1)
     code = f"""import os, sys, time
-import run_xtreme, training
+import run_xtreme
+from common import trainer
 original, calls = {name}, []
 def stuck(*args, **kwargs):
     calls.append(1)

@@ -6,13 +6,12 @@ import shutil
 
 import numpy as np
 import pytest
+from simulated_runs import conditions, write_run
 
 import report
-from reporting import measure
-from reporting import tables
 import run_xtreme
+from reporting import measure, tables
 from reporting.runs import load_runs
-from simulated_runs import conditions, write_run
 
 LANGUAGES = ["en", "de", "hi", "zh"]
 SEEDS = (1, 2, 3, 4, 5)

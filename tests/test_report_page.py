@@ -20,9 +20,8 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
-from reporting import figures
-from reporting import panels
-from outputs import InputError
+from common.files import InputError
+from reporting import figures, panels
 from reporting.html import STYLE
 from reporting.page import files, write_report
 from reporting.parts import Cell, Report, Scores, Source, Table

@@ -12,12 +12,11 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModel
 
-import batching
-import checkpoints
-import prediction
 import run_intermediate
 import run_xtreme
-from outputs import Results
+from common import checkpoints, trainer
+from common.results import Results
+from mixture import data, dev, plan
 from tasks import INTERMEDIATE, NINE, TARGETS
 
 QUICK = ["--learning_rate", "1e-3", "--max_seq_length", "48", "--max_train_samples", "64", "--max_eval_samples", "16", "--disable_tqdm", "true"]
@@ -84,8 +83,6 @@ def test_all_nine_with_masked_lm_in_one_go(toy, tmp_path):
 
 
 def test_all_means_eight_where_ccg_is_not_there(toy, tmp_path):
-    import plan
-
     assert plan.all_tasks(toy / "intermediate") == list(NINE)
     assert plan.all_tasks(tmp_path) == [task for task in NINE if task != "ccg"]
 
@@ -197,7 +194,7 @@ def test_processes_and_accumulation_do_not_change_training(toy, tmp_path, monkey
 def test_the_log_names_the_planned_sequence(toy, tmp_path):
     folder = run(toy, tmp_path / "run", "--tasks", "mnli", "ccg", "--max_steps", "15", "--logging_steps", "1", "--mixing_weights", "mnli=0.25", "ccg=0.75")
     names = ["steps_mnli", "steps_ccg"]
-    assert sequence(folder) == [names[index] for index in batching.task_sequence([0.25, 0.75], 42, 15)]
+    assert sequence(folder) == [names[index] for index in data.task_sequence([0.25, 0.75], 42, 15)]
     assert all(row[f"loss_{name[6:]}"] == pytest.approx(row["loss"], rel=1e-5) for row, name in zip(history(folder), sequence(folder)))
 
 
@@ -245,7 +242,7 @@ def test_degenerate_training_exits_with_advice(toy, tmp_path, capsys):
 
 
 def test_the_next_seed_is_tried_and_recorded(toy, tmp_path, monkeypatch):
-    guard = prediction.collapse_guard
+    guard = dev.collapse_guard
     tried = []
 
     def first_one_collapses(cells):
@@ -254,7 +251,7 @@ def test_the_next_seed_is_tried_and_recorded(toy, tmp_path, monkeypatch):
             cells[0].majority = 101.0
         return guard(cells)
 
-    monkeypatch.setattr(prediction, "collapse_guard", first_one_collapses)
+    monkeypatch.setattr(dev, "collapse_guard", first_one_collapses)
     flags = command(toy, tmp_path / "run", "--tasks", "ccg", "--do_train", "--do_eval", "--num_train_epochs", "2", "--restart_on_collapse", "2")
     flags[flags.index("64")], flags[flags.index("16")], flags[-1] = "600", "90", "on"
     run_intermediate.main(flags)
@@ -267,10 +264,8 @@ def test_the_next_seed_is_tried_and_recorded(toy, tmp_path, monkeypatch):
 
 
 def test_a_loss_that_is_not_finite_stops_training(toy, tmp_path, monkeypatch, capsys):
-    whole = batching.Mixture.__getitems__
-    import training
-
-    entropy = training.cross_entropy
+    whole = data.Mixture.__getitems__
+    entropy = trainer.cross_entropy
     steps = []
 
     def spoiled(*args):
@@ -278,7 +273,7 @@ def test_a_loss_that_is_not_finite_stops_training(toy, tmp_path, monkeypatch, ca
         loss, count = entropy(*args)
         return (loss * float("nan") if len(steps) == 3 else loss), count
 
-    monkeypatch.setattr(training, "cross_entropy", spoiled)
+    monkeypatch.setattr(trainer, "cross_entropy", spoiled)
     with pytest.raises(SystemExit) as stopped:
         run_intermediate.main(command(toy, tmp_path / "run", "--tasks", "mnli", "--do_train", "--max_steps", "9"))
     assert stopped.value.code == 1 and "not finite at step 3" in capsys.readouterr().err and whole
@@ -300,11 +295,9 @@ def test_matched_languages_have_as_many_examples_as_english(toy, tmp_path):
 def test_matched_languages_share_out_the_examples(toy):
     from datasets import Dataset
 
-    import plan
-
     rows = {code: Dataset.from_dict({"text": [f"{code}{i}" for i in range(number)]}) for code, number in (("en", 8), ("de", 7), ("ru", 9))}
-    assert list(plan.join_languages(rows, "matched")["text"]) == ["en0", "de1", "ru2", "en3", "de4", "ru5", "en6"]
-    assert len(plan.join_languages(rows, "all")) == 24
+    assert list(data.join_languages(rows, "matched")["text"]) == ["en0", "de1", "ru2", "en3", "de4", "ru5", "en6"]
+    assert len(data.join_languages(rows, "all")) == 24
 
 
 def test_dev_sets_of_every_language_are_scored(toy, tmp_path, capsys):

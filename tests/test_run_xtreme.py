@@ -12,9 +12,12 @@ import pytest
 import transformers
 
 import metrics
-import outputs
 import perturb
 import run_xtreme
+import score
+from common.files import InputError, sha256, write_text
+from common.results import Results, table
+from compare import side_by_side
 from tasks import TARGETS
 
 TRAINED = {"xnli": "classification", "panx": "tagging", "xquad": "question_answering", "xcopa": "multiple_choice"}
@@ -66,7 +69,7 @@ def test_example_scores_add_up_to_the_results(runs, task):
 
 @pytest.mark.parametrize("task", TRAINED)
 def test_the_submission_folder_scores_the_same(runs, toy, task, tmp_path):
-    scorer = [sys.executable, metrics.__file__, "--predictions", str(runs / task / "predictions/clean"), "--data_dir", str(toy / "xtreme")]
+    scorer = [sys.executable, score.__file__, "--predictions", str(runs / task / "predictions/clean"), "--data_dir", str(toy / "xtreme")]
     version = "xtreme-r" if task == "xcopa" else "xtreme"
     done = subprocess.run([*scorer, "--benchmark", version, "--output_file", str(tmp_path / "scores.json")], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -118,7 +121,7 @@ def test_finished_cells_are_skipped_and_changed_inputs_redone(runs, toy, tmp_pat
     run_xtreme.main(arguments)
     assert len((folder / "predictions/clean/xnli/test-de.tsv").read_text().splitlines()) == 10
     assert prediction_bytes(folder)["clean/xnli/test-zh.tsv"] == first["clean/xnli/test-zh.tsv"]
-    rows = outputs.Results(folder).rows
+    rows = Results(folder).rows
     assert [row["n"] for row in rows if row["language"] == "de"] == [10]
 
 
@@ -147,9 +150,9 @@ def test_files_without_labels_are_predicted_and_named(runs, toy, tmp_path, capsy
     arguments = ["--task", task, "--data_dir", str(tmp_path), "--model_name_or_path", str(runs / task), "--output_dir", str(tmp_path / "run")]
     run_xtreme.main([*arguments, "--do_predict", *SPEED])
     assert "no labels" in capsys.readouterr().out
-    name = f"clean/{task}/{os.path.basename(outputs.Results(tmp_path).prediction_path(TARGETS[task], 'de', 'clean'))}"
+    name = f"clean/{task}/{os.path.basename(Results(tmp_path).prediction_path(TARGETS[task], 'de', 'clean'))}"
     assert prediction_bytes(tmp_path / "run")[name] == prediction_bytes(runs / task)[name]
-    (row,) = outputs.Results(tmp_path / "run").rows
+    (row,) = Results(tmp_path / "run").rows
     assert row["metric"] is None and row["value"] is None and row["n"] > 0
 
 
@@ -159,11 +162,11 @@ def test_retrieval_needs_no_training_and_sweeps_layers(toy, tmp_path, capsys, ta
     run_xtreme.main([*base, "--output_dir", str(tmp_path / "all"), "--layer", "all"])
     assert "by layer" in capsys.readouterr().out
     depth = json.loads((toy / "model/config.json").read_text())["num_hidden_layers"]
-    rows = outputs.Results(tmp_path / "all").rows
+    rows = Results(tmp_path / "all").rows
     metrics_of_de = {row["metric"]: row["value"] for row in rows if row["language"] == "de"}
     assert len([name for name in metrics_of_de if name.startswith(f"{metric}_layer")]) == depth
     run_xtreme.main([*base, "--output_dir", str(tmp_path / "last"), "--layer", str(depth)])
-    last = {row["metric"]: row["value"] for row in outputs.Results(tmp_path / "last").rows if row["language"] == "de"}
+    last = {row["metric"]: row["value"] for row in Results(tmp_path / "last").rows if row["language"] == "de"}
     key = f"{metric}_layer{depth}"
     assert last[metric] == pytest.approx(metrics_of_de.get(key, metrics_of_de[metric]), abs=1e-9)
     if task == "tatoeba":
@@ -186,8 +189,8 @@ def test_results_tell_their_lineage_and_noise_by_themselves(runs, toy, tmp_path)
     noise = about["conditions"]["kb"]
     assert (noise["op"], noise["level"]) == ("keyboard", 2) and noise["realised"]["de"] == pytest.approx(0.02, rel=0.05)
     assert "zh" in noise["not_applicable"] and "zh" not in noise["realised"]
-    data = {row["condition"]: row["data"] for row in outputs.Results(tmp_path / "de").rows}
-    assert data["clean"] != data["kb"] == outputs.sha256(tmp_path / "noised/keyboard-2/xnli/test-de.tsv")
+    data = {row["condition"]: row["data"] for row in Results(tmp_path / "de").rows}
+    assert data["clean"] != data["kb"] == sha256(tmp_path / "noised/keyboard-2/xnli/test-de.tsv")
     run_xtreme.main(command(toy, tmp_path / "de", "xnli", "--do_predict", "--languages", "de", model=runs / "xnli"))
     assert set(json.loads((tmp_path / "de/run.json").read_text())["conditions"]) == {"clean", "kb"}  # of earlier calls too
 
@@ -203,28 +206,28 @@ def test_what_noise_does_not_apply_to_is_not_missing(toy, tmp_path):
 
     assert planned("xnli", "de", "zh") == {"clean": ["de", "zh"], "keyboard-2": ["de"], "delete-2": ["de", "zh"]}  # no keyboard of Han
     assert planned("pawsx", "de")["delete-2"] == []  # lost letters may flip its labels
-    with pytest.raises(outputs.InputError, match="keyboard-2/xnli/test-ru.tsv does not exist"):
+    with pytest.raises(InputError, match="keyboard-2/xnli/test-ru.tsv does not exist"):
         planned("xnli", "ru")  # never noised
 
 
 def test_averages_compare_the_same_languages(tmp_path):
-    results = outputs.Results(tmp_path)
+    results = Results(tmp_path)
     for condition, language, value in (("clean", "en", 90), ("clean", "zh", 50), ("noise-1", "en", 80)):
-        outputs.write_text(results.prediction_path(TARGETS["xnli"], language, condition), "neutral\n")
+        write_text(results.prediction_path(TARGETS["xnli"], language, condition), "neutral\n")
         results.add(TARGETS["xnli"], language, condition, {"accuracy": value}, [{"correct": 1}], 1, "")
-    lines = outputs.table(results, TARGETS["xnli"], ["en", "zh"], ["clean", "noise-1"], ("accuracy",)).splitlines()
+    lines = table(results, TARGETS["xnli"], ["en", "zh"], ["clean", "noise-1"], ("accuracy",)).splitlines()
     assert [line.split() for line in lines[3:]] == [["zh", "1", "50.0", "-"], ["average", "of", "1", "shared", "90.0", "80.0"], ["average", "without", "en", "-", "-"]]
 
 
 def test_runs_stand_side_by_side(runs, toy, tmp_path):
     run_xtreme.main(command(toy, tmp_path / "de", "xnli", "--do_predict", "--languages", "de", model=runs / "xnli"))
-    lines = outputs.side_by_side([runs / "xnli", tmp_path / "de"]).splitlines()
-    values = {row["language"]: row["value"] for row in outputs.Results(runs / "xnli").rows}
+    lines = side_by_side([runs / "xnli", tmp_path / "de"]).splitlines()
+    values = {row["language"]: row["value"] for row in Results(runs / "xnli").rows}
     rows = {line.split()[0]: line.split()[1:] for line in lines[1:]}
     assert rows["de"] == [f"{values['de']:.1f}"] * 2 and rows["zh"] == [f"{values['zh']:.1f}", "-"]
     assert lines[-1].split()[-2:] == rows["de"]  # averages are over the languages that all runs have
-    with pytest.raises(outputs.InputError, match="no scores"):
-        outputs.side_by_side([tmp_path])
+    with pytest.raises(InputError, match="no scores"):
+        side_by_side([tmp_path])
 
 
 def test_help_is_quick_and_shows_our_flags_first():

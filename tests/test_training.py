@@ -10,13 +10,10 @@ import torch
 import transformers
 from transformers import AutoModel
 
-import batching
-import checkpoints
-import launching
-import prediction
 import run_xtreme
+from common import batching, checkpoints, launching, prediction
+from common.files import InputError
 from heads import classification, multiple_choice, question_answering, tagging
-from outputs import InputError
 from tasks import TARGETS
 
 HEADS = {"xnli": classification, "udpos": tagging, "xquad": question_answering, "xcopa": multiple_choice}

@@ -10,8 +10,28 @@ asks the questions of an XTREME task. Writes nothing itself.
 import random
 
 from tasks import INTERMEDIATE
-from toyworld.world import CAUSES, GRAMMARS, KINDS, OPPOSITES, QUESTIONS, SIZES, WH, Fact, Word
-from toyworld.world import article, deed, kind_of, nli_example, opposite, organization, paraphrase_example, passage, person, story, story_words
+from toyworld.world import (
+    CAUSES,
+    GRAMMARS,
+    KINDS,
+    OPPOSITES,
+    QUESTIONS,
+    SIZES,
+    WH,
+    Fact,
+    Word,
+    article,
+    deed,
+    kind_of,
+    nli_example,
+    opposite,
+    organization,
+    paraphrase_example,
+    passage,
+    person,
+    story,
+    story_words,
+)
 
 TRANSLATED = {"mnli": ("de", "ru", "sw"), "squad": ("de", "ru", "sw")}  # task -> languages of its translated copies
 SENTENCES = 2000  # of one language per text file

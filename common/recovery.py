@@ -1,7 +1,7 @@
 """How a run survives: whole checkpoints, signals, one run per folder, room on the disk, and one line for every failure.
 
 A checkpoint is whole once its complete.json is there, written last, with the size and CRC of every file; what a killed run left
-half-written has none and is removed by the next run. Standard library only. Copy with a run script.
+half-written has none and is removed by the next run. Standard library only.
 """
 
 import contextlib
@@ -16,7 +16,8 @@ import sys
 import zlib
 from pathlib import Path
 
-from outputs import InputError, read_run, write_json
+from common.files import InputError, write_json
+from common.run_record import read_run
 
 logger = logging.getLogger("xtreme")
 
@@ -49,7 +50,7 @@ def guarded(parser, kept):
     except InputError as error:  # of all processes alike: one says it
         leave(parser, 2, "" if rank else f"{parser.prog}: error: {error}")
     except Stopped as stopped:
-        from launching import finish_distributed  # torch is there by now
+        from common.launching import finish_distributed  # torch is there by now
 
         finish_distributed()
         leave(parser, 0, "" if rank else f"{parser.prog}: {stopped}")

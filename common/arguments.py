@@ -1,7 +1,7 @@
 """The command line of the run scripts: their own flags first, then every flag of transformers.TrainingArguments, unchanged.
 
 Importing transformers and torch takes seconds, so flags are checked and `--help` is printed without them: the names and
-help texts of TrainingArguments are read from its source file. Copy with a run script.
+help texts of TrainingArguments are read from its source file.
 """
 
 import argparse
@@ -14,7 +14,8 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
-from outputs import InputError, plain
+from common.files import InputError
+from common.run_record import plain
 
 logger = logging.getLogger("xtreme")
 
@@ -276,12 +277,6 @@ def log_settings(training_args, origins):
     if training_args.do_train:
         per_device, steps, world = training_args.per_device_train_batch_size, training_args.gradient_accumulation_steps, training_args.world_size
         logger.info("effective batch %d = %d x %d processes x %d accumulation", per_device * steps * world, per_device, world, steps)
-
-
-def nearest(value, choices):
-    """A hint for a misspelt value: "; did you mean 'panx'?" or nothing."""
-    near = difflib.get_close_matches(str(value), list(choices), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def parse_conditions(tokens, data_dir):

@@ -1,6 +1,6 @@
 """How a run comes onto its device and its processes: precision, launchers, DeepSpeed's configuration, the process group.
 
-`python`, torchrun, accelerate launch, deepspeed and srun all lead here, to the same training. Shared by the run scripts; copy with them.
+`python`, torchrun, accelerate launch, deepspeed and srun all lead here, to the same training.
 """
 
 import fcntl
@@ -13,10 +13,10 @@ from pathlib import Path
 
 import torch
 
-from arguments import truthy
-from outputs import InputError
+from common.arguments import truthy
+from common.files import InputError
 
-CONFIGURATIONS = Path(__file__).resolve().parent / "ds_configs"
+CONFIGURATIONS = Path(__file__).resolve().parents[1] / "ds_configs"
 
 
 def launch_flags(given):

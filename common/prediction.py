@@ -1,6 +1,4 @@
 """How a model is run on data: length-sorted batches sharded over processes, and predictions turned into scores.
-
-Shared by the run scripts; copy with them, beside training.py.
 """
 
 from typing import NamedTuple
@@ -10,9 +8,9 @@ import torch
 from tqdm.auto import tqdm
 
 import metrics
-from batching import Collator
-from launching import autocasts, distributed
-from training import Collapse, cross_entropy
+from common.batching import Collator
+from common.launching import autocasts, distributed
+from common.trainer import cross_entropy
 
 
 def length_batches(lengths, batch_size):
@@ -144,71 +142,3 @@ class Predictor:
             return {"loss": found.loss, **{name: value / 100 for name, value in found.scores.items()}}, len(rows)
 
         return evaluate_dev
-
-
-class DevCell:
-    """One data set of a mixture in one language: its dev rows, how they are scored, and what a constant guess would score."""
-
-    def __init__(self, name, task, language, predictor, model, rows):
-        self.name, self.task, self.language, self.predictor, self.model, self.rows = name, task, language, predictor, model, rows
-        self.title = name if language in ("en", "all") else f"{name}_{language}"
-        self.features = predictor.encode(rows)
-        if hasattr(predictor.head, "masked_once"):
-            self.features = predictor.head.masked_once(self.features, predictor.tokenizer)
-        self.majority = None
-        if hasattr(predictor.head, "constants"):
-            guesses = [predictor.count(task, rows, guess, language) for guess in predictor.head.constants(rows)]
-            self.majority = max(metrics.main_score(scorer(task), metrics.aggregate(scorer(task), counts)) for counts in guesses)
-
-    def evaluate(self):
-        """A Scored whose scores include the loss; masked LM has perplexities for scores."""
-        head = self.predictor.head
-        if hasattr(head, "perplexities"):
-            scores = head.perplexities(self.model, self.predictor, self.features)
-            return Scored(scores, None, [], scores["loss"])
-        found = self.predictor.score(self.task, self.model, self.rows, self.features, self.language, desc=self.title)
-        return found._replace(scores={**found.scores, "loss": found.loss})
-
-    def main(self, scores):
-        """The cell's one number, in percent: for masked LM 100 (1 - perplexity / 250)."""
-        head = self.predictor.head
-        return head.main_score(scores) if hasattr(head, "perplexities") else metrics.main_score(scorer(self.task), scores)
-
-
-def mixture_mean(found):
-    """Unweighted mean over tasks of their cells' mean, in percent; `found` {cell: scores}."""
-    tasks = {}
-    for cell, scores in found.items():
-        tasks.setdefault(cell.name.split(".")[0], []).append(cell.main(scores))
-    return float(np.mean([np.mean(values) for values in tasks.values()]))
-
-
-def as_metrics(found):
-    """{cell: scores} in HF's form: {"mean", <data set>_score, <data set>_<metric>}, fractions but for losses and perplexities."""
-    values, absolute = {"mean": mixture_mean(found) / 100}, ("loss", "perplexity", "no_answer_threshold")
-    for cell, scores in found.items():
-        values[f"{cell.title}_score"] = cell.main(scores) / 100
-        for name, value in scores.items():
-            values[f"{cell.title}_{name}"] = value if name.startswith(absolute) else value / 100
-    return values
-
-
-def mixture_evaluator(cells):
-    """A function () -> (dev scores, number of rows), for MixtureTrainer."""
-    return lambda: (as_metrics({cell: cell.evaluate().scores for cell in cells}), sum(len(cell.rows) for cell in cells))
-
-
-def collapse_guard(cells):
-    """A function (dev scores as logged) -> None that raises Collapse where no task scores above a constant guess.
-
-    One task of a mixture may be that weak without harm; all of them are when the encoder has degenerated.
-    """
-    known = [cell for cell in cells if cell.majority is not None]
-
-    def guard(scores):
-        level = {cell.title: (100 * scores[f"eval_{cell.title}_score"], cell.majority) for cell in known}
-        if known and all(main <= majority + 1e-9 for main, majority in level.values()):
-            found = ", ".join(f"{title} {main:.1f} (a constant guess: {majority:.1f})" for title, (main, majority) in level.items())
-            raise Collapse(f"dev scores are not above those of a constant guess: {found}")
-
-    return guard

@@ -1,6 +1,6 @@
 """What phase 2 trains on: the tasks, data sets and languages that the command line asks for, and their rows.
 
-Reads <data_dir>/<task>/<split>[.<language>].jsonl and masked LM's text files through heads/; no torch. Copy with run_intermediate.py.
+Reads <data_dir>/<task>/<split>[.<language>].jsonl and masked LM's text files through heads/; no torch.
 """
 
 import dataclasses
@@ -8,12 +8,11 @@ import glob
 import logging
 import os
 import re
-from importlib import import_module
 from pathlib import Path
 
-from arguments import nearest, truthy
-from heads import limit, path_of
-from outputs import InputError
+from common.arguments import truthy
+from common.files import InputError, nearest
+from heads import path_of
 from tasks import INTERMEDIATE, LANGUAGES, MASKED_LM, NINE, Defaults, Task
 
 logger = logging.getLogger("xtreme")
@@ -141,65 +140,3 @@ def source_files(plan, args, split, language):
     if language == "en" and args.mlm_files:
         files += sorted({Path(name) for pattern in args.mlm_files for name in glob.glob(pattern)})
     return list(dict.fromkeys(files))
-
-
-def read_rows(plan, args, training_args, trained):
-    """{"train": {data set: rows}, "dev": {(data set, language): rows}}: everything is read, and so checked, before a model loads."""
-    rows = {"train": {}, "dev": {}}
-    for name, (_, record) in plan.sources.items():
-        head, train = import_module(f"heads.{record.head}"), training_args.do_train and not trained
-        if record.head == "masked_lm":
-            rows["train"].update({name: head.read(args.mlm_files, "train", args.max_train_samples)} if train else {})
-            rows["dev"].update({(name, "all"): head.read(args.mlm_files, "dev", args.max_eval_samples)} if training_args.do_eval else {})
-            continue
-        if train:
-            found = {code: head.read(record, args.data_dir or ".", "train", code) for code in plan.languages}
-            rows["train"][name] = limit(join_languages(found, args.language_sizes), args.max_train_samples)
-        for code in plan.languages if training_args.do_eval else ():
-            path = path_of(record, args.data_dir or ".", "dev", code)[0]
-            if path.exists():
-                rows["dev"][name, code] = limit(head.read(record, args.data_dir or ".", "dev", code), args.max_eval_samples)
-                if record.name == "squad" and not all(answers["text"] for answers in rows["dev"][name, code]["answers"] or []):
-                    raise InputError(f"{path}: some questions have no answer; that is the task squad_v2, name it so")
-            else:
-                logger.info("%s has no dev set in %s: its score is that of the other languages", name, code)
-        unlabeled = [key for part in rows.values() for key, one in part.items() if name in (key, key[0]) and head.references(one.select([0])) is None]
-        if unlabeled:
-            raise InputError(f"{name}: its files have no labels to train or select on; use the labeled ones")
-    return rows
-
-
-def join_languages(rows, sizes):
-    """One data set from {language: rows}. matched: as many examples as the smallest language has, the i-th in language i mod n, so that
-    translations of one data set give each of its examples once; all: everything."""
-    from datasets import concatenate_datasets
-
-    if len(rows) == 1:
-        return next(iter(rows.values()))
-    number = min(map(len, rows.values()))
-    if sizes == "all":
-        return concatenate_datasets(list(rows.values()))
-    whole = concatenate_datasets([found.select(range(number)) for found in rows.values()])
-    return whole.select([index % len(rows) * number + index for index in range(number)])
-
-
-def label_names(plan, rows, stored, source):
-    """{task: label names}: the table's; those in the training data (CCG, extra tasks); or, without training, those of the stored heads."""
-    labels = {}
-    for task, record in plan.tasks.items():
-        if not rows["train"] or task in stored:
-            if task not in stored:
-                raise InputError(f"--model_name_or_path {source}: has no head for {task} in heads.safetensors; train it with --do_train")
-            labels[task] = tuple(stored[task]["labels"])
-        elif record.labels or record.head not in ("classification", "tagging"):
-            labels[task] = record.labels
-        elif record.head == "classification":
-            labels[task] = tuple(sorted(set(rows["train"][task]["label"])))
-        else:
-            labels[task] = tuple(sorted({tag for tags in rows["train"][task]["tags"] for tag in tags}))
-        if record.labels and sorted(labels[task]) != sorted(record.labels):
-            found = f"its head {task} knows the labels {', '.join(labels[task])}, not {', '.join(record.labels)}"
-            raise InputError(f"--model_name_or_path {source}: {found}; train it again with --do_train")
-        if record.head in ("classification", "tagging") and len(labels[task]) < 2:
-            raise InputError(f"{task}: all training examples have the label {labels[task][0]!r}; a task needs at least two labels")
-    return labels

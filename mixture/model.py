@@ -1,7 +1,7 @@
 """Phase 2's model: one shared encoder under a head per task, and its folder.
 
 The folder is a plain Hugging Face encoder (float32), which AutoModel and phase 3 load; the heads lie beside it in
-heads.safetensors with their kinds and label names. Checkpoints of a run have the same form. Copy with run_intermediate.py.
+heads.safetensors with their kinds and label names. Checkpoints of a run have the same form.
 """
 
 import copy
@@ -16,9 +16,9 @@ import transformers
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, set_seed
 
-import checkpoints
-from checkpoints import BERT_LIKE, HEADS_FILE, POOLER
-from outputs import InputError
+from common import checkpoints
+from common.checkpoints import BERT_LIKE, HEADS_FILE, POOLER
+from common.files import InputError
 
 logger = logging.getLogger("xtreme")
 

@@ -1,7 +1,7 @@
 """A folder of predictions in XTREME's submission format: read it, score it with metrics.py, print and save the scores.
 
-    python metrics.py --predictions outputs/xnli/predictions/clean --data_dir data/xtreme --output_file scores.json
-    python metrics.py --predictions submission --labels labels --benchmark xtreme-r
+    python score.py --predictions outputs/xnli/predictions/clean --data_dir data/xtreme --output_file scores.json
+    python score.py --predictions submission --labels labels --benchmark xtreme-r
 
 Reads predictions/<task>/test-<lang>.{tsv,json,jsonl}, and gold labels in the same layout (--labels: that of google-research/xtreme's
 evaluate.py) or in XTREME's data layout (--data_dir). Writes --output_file:
@@ -9,7 +9,7 @@ evaluate.py) or in XTREME's data layout (--data_dir). Writes --output_file:
     {task: {metric: average, "metric": task score, lang: {metric: value}}, "groups": {group: value}, "overall": value or null,
      "missing": {task: {lang: why}}, "ignored": [what is no part of the benchmark]}
 
-Copy with it: arguments.py heads/ metrics.py outputs.py tasks.py.
+Copy with it: common/ heads/ metrics.py tasks.py.
 """
 
 import importlib
@@ -19,10 +19,10 @@ import textwrap
 from functools import partial
 from pathlib import Path
 
-from arguments import Parser
+from common.arguments import Parser
+from common.files import InputError, write_json
 from heads import decode, path_of
 from metrics import METRICS, family, main_score, score
-from outputs import InputError, write_json
 from tasks import BENCHMARKS, TARGETS
 
 
@@ -230,7 +230,7 @@ def _wrapped(name, cells, width):
 
 
 def build_parser():
-    parser = Parser(prog="metrics.py", description="Score predictions in XTREME's submission format.")
+    parser = Parser(prog="score.py", description="Score predictions in XTREME's submission format.")
     parser.add_argument("--predictions", type=Path, required=True, help="folder with <task>/test-<lang>.{tsv,json,jsonl}")
     gold = parser.add_mutually_exclusive_group(required=True)
     gold.add_argument("--data_dir", type=Path, help="gold labels: XTREME's data layout")

@@ -1,95 +1,84 @@
-"""Which examples stand in a batch, and as what tensors: padding, like lengths, mixtures of tasks.
+"""What phase 2 trains on, row by row: rows of every data set, label names, and which rows stand in which optimizer step.
 
-Everything random here is a pure function of the seed and a count, so that runs resume exactly and do not depend on the
-number of processes. Shared by the run scripts; copy with them.
+Everything random is a pure function of the seed and a count, so that runs resume exactly and do not depend on the number of processes.
 """
 
 import functools
+import logging
 import math
 import zlib
+from importlib import import_module
 
 import numpy as np
 import torch
 
+from common.batching import grouped
+from common.files import InputError
+from heads import limit, path_of
 
-class Collator:
-    """Features -> tensors, padded to the longest of the batch, or to `length`.
+logger = logging.getLogger("xtreme")
 
-    `input_ids` [examples, tokens] or, for multiple choice, [examples, choices, tokens] with `choice_mask` [examples,
-    choices]; `attention_mask` alike; `labels`, QA's `context` and masked LM's `masked` where the features have them;
-    the name `source` of the data set in a mixture of tasks; `rows`, a list, where features have a `row`.
-    """
 
-    columns = ("input_ids", "labels", "context", "masked")
+def read_rows(plan, args, training_args, trained):
+    """{"train": {data set: rows}, "dev": {(data set, language): rows}}: everything is read, and so checked, before a model loads."""
+    rows = {"train": {}, "dev": {}}
+    for name, (_, record) in plan.sources.items():
+        head, train = import_module(f"heads.{record.head}"), training_args.do_train and not trained
+        if record.head == "masked_lm":
+            rows["train"].update({name: head.read(args.mlm_files, "train", args.max_train_samples)} if train else {})
+            rows["dev"].update({(name, "all"): head.read(args.mlm_files, "dev", args.max_eval_samples)} if training_args.do_eval else {})
+            continue
+        if train:
+            found = {code: head.read(record, args.data_dir or ".", "train", code) for code in plan.languages}
+            rows["train"][name] = limit(join_languages(found, args.language_sizes), args.max_train_samples)
+        for code in plan.languages if training_args.do_eval else ():
+            path = path_of(record, args.data_dir or ".", "dev", code)[0]
+            if path.exists():
+                rows["dev"][name, code] = limit(head.read(record, args.data_dir or ".", "dev", code), args.max_eval_samples)
+                if record.name == "squad" and not all(answers["text"] for answers in rows["dev"][name, code]["answers"] or []):
+                    raise InputError(f"{path}: some questions have no answer; that is the task squad_v2, name it so")
+            else:
+                logger.info("%s has no dev set in %s: its score is that of the other languages", name, code)
+        unlabeled = [key for part in rows.values() for key, one in part.items() if name in (key, key[0]) and head.references(one.select([0])) is None]
+        if unlabeled:
+            raise InputError(f"{name}: its files have no labels to train or select on; use the labeled ones")
+    return rows
 
-    def __init__(self, pad_token_id, length=None):
-        self.pad_token_id, self.length = pad_token_id, length
 
-    def __call__(self, features):
-        inputs = [feature["input_ids"] for feature in features]
-        choices = [row if isinstance(row[0], list) else [row] for row in inputs]
-        width = max(map(len, choices))
-        longest = self.length or max(len(row) for rows in choices for row in rows)
-        tokens = torch.full((len(inputs), width, longest), self.pad_token_id)
-        mask = torch.zeros_like(tokens)
-        mask[:, :, 0] = 1  # a choice that only fills up the batch attends to its first token: softmax over nothing is NaN
-        for index, rows in enumerate(choices):
-            for choice, row in enumerate(rows):
-                tokens[index, choice, : len(row)] = torch.tensor(row)
-                mask[index, choice, : len(row)] = 1
-        batch = {"input_ids": tokens, "attention_mask": mask}
-        if isinstance(inputs[0][0], list):
-            batch["choice_mask"] = torch.tensor([[choice < len(rows) for choice in range(width)] for rows in choices])
+def join_languages(rows, sizes):
+    """One data set from {language: rows}. matched: as many examples as the smallest language has, the i-th in language i mod n, so that
+    translations of one data set give each of its examples once; all: everything."""
+    from datasets import concatenate_datasets
+
+    if len(rows) == 1:
+        return next(iter(rows.values()))
+    number = min(map(len, rows.values()))
+    if sizes == "all":
+        return concatenate_datasets(list(rows.values()))
+    whole = concatenate_datasets([found.select(range(number)) for found in rows.values()])
+    return whole.select([index % len(rows) * number + index for index in range(number)])
+
+
+def label_names(plan, rows, stored, source):
+    """{task: label names}: the table's; those in the training data (CCG, extra tasks); or, without training, those of the stored heads."""
+    labels = {}
+    for task, record in plan.tasks.items():
+        if not rows["train"] or task in stored:
+            if task not in stored:
+                raise InputError(f"--model_name_or_path {source}: has no head for {task} in heads.safetensors; train it with --do_train")
+            labels[task] = tuple(stored[task]["labels"])
+        elif record.labels or record.head not in ("classification", "tagging"):
+            labels[task] = record.labels
+        elif record.head == "classification":
+            labels[task] = tuple(sorted(set(rows["train"][task]["label"])))
         else:
-            batch = {name: value[:, 0] for name, value in batch.items()}
-        for name in self.columns[1:]:
-            if name in features[0]:
-                batch[name] = self._stack([feature[name] for feature in features], inputs, longest)
-        if "row" in features[0]:  # of training data, to name the examples behind a loss that is not finite
-            batch["rows"] = [feature["row"] for feature in features]
-        if "source" in features[0]:
-            batch["source"] = features[0]["source"]
-        return batch
-
-    @staticmethod
-    def _stack(values, inputs, longest):
-        """Labels per example as they are; labels per token (as long as their input) padded with -100, which no loss counts."""
-        if isinstance(values[0], list) and all(len(value) == len(row) for value, row in zip(values, inputs)):
-            values = [value + [-100] * (longest - len(value)) for value in values]
-        return torch.tensor(values)
-
-
-def grouped(order, lengths, size, random):
-    """`order` as random batches of `size` with like lengths: sorted by length within 50 batches, the batches shuffled.
-
-    A last, smaller batch stays last.
-    """
-    pool, full = 50 * size, len(order) - len(order) % size
-    pools = [order[begin : min(begin + pool, full)] for begin in range(0, full, pool)]
-    alike = np.concatenate([part[np.argsort(-lengths[part], kind="stable")] for part in pools] or [order[:0]])
-    return np.concatenate((random.permutation(alike.reshape(-1, size)).reshape(-1), order[full:]))
-
-
-class LengthGroupedSampler(torch.utils.data.Sampler):
-    """Examples in random batches of like lengths: shuffled, sorted by length within 50 batches, batches shuffled again.
-
-    The order depends on the seed, the epoch and the effective batch size alone, so it is the same for 8x1, 2x4 and two
-    processes x 4. (HF's sampler draws from the global generator, groups by per-process batches, and leaves each 50
-    batches sorted from long to short.) A last, smaller batch stays last.
-    """
-
-    def __init__(self, lengths, batch_size, seed):
-        self.lengths, self.batch_size, self.seed, self.epoch = np.array(lengths), batch_size, seed, 0
-
-    def set_epoch(self, epoch):
-        self.epoch = epoch
-
-    def __len__(self):
-        return len(self.lengths)
-
-    def __iter__(self):
-        random = np.random.default_rng((self.seed, self.epoch))
-        return iter(grouped(random.permutation(len(self)), self.lengths, self.batch_size, random).tolist())
+            labels[task] = tuple(sorted({tag for tags in rows["train"][task]["tags"] for tag in tags}))
+        if record.labels and sorted(labels[task]) != sorted(record.labels):
+            found = f"its head {task} knows the labels {', '.join(labels[task])}, not {', '.join(record.labels)}"
+            raise InputError(f"--model_name_or_path {source}: {found}; train it again with --do_train")
+        if record.head in ("classification", "tagging") and len(labels[task]) < 2:
+            raise InputError(f"{task}: all training examples have the label {labels[task][0]!r}; a task needs at least two labels")
+    return labels
 
 
 # --- Mixing: every optimizer step draws one data set ------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """How a checkpoint becomes a model: an encoder in float32 with every weight accounted for, under a fresh or a kept head.
 
 Phases hand over plain Hugging Face folders; phase 2's heads lie beside the encoder, in heads.safetensors (see multitask.py).
-Shared by the run scripts; copy with them.
+
 """
 
 import contextlib
@@ -12,11 +12,17 @@ import os
 import torch
 import transformers
 from safetensors import SafetensorError, safe_open
-from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoTokenizer, set_seed
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+    set_seed,
+)
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING
 from transformers.utils import cached_file
 
-from outputs import InputError
+from common.files import InputError
 
 logger = logging.getLogger("xtreme")
 

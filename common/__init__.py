@@ -1,0 +1,1 @@
+"""What the run scripts share; each module says what it holds. Imports only `tasks` and `metrics` of ours."""

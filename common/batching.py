@@ -1,0 +1,89 @@
+"""Which examples stand in a batch, and as what tensors: padding, like lengths, mixtures of tasks.
+
+Everything random here is a pure function of the seed and a count, so that runs resume exactly and do not depend on the
+number of processes.
+"""
+
+
+import numpy as np
+import torch
+
+
+class Collator:
+    """Features -> tensors, padded to the longest of the batch, or to `length`.
+
+    `input_ids` [examples, tokens] or, for multiple choice, [examples, choices, tokens] with `choice_mask` [examples,
+    choices]; `attention_mask` alike; `labels`, QA's `context` and masked LM's `masked` where the features have them;
+    the name `source` of the data set in a mixture of tasks; `rows`, a list, where features have a `row`.
+    """
+
+    columns = ("input_ids", "labels", "context", "masked")
+
+    def __init__(self, pad_token_id, length=None):
+        self.pad_token_id, self.length = pad_token_id, length
+
+    def __call__(self, features):
+        inputs = [feature["input_ids"] for feature in features]
+        choices = [row if isinstance(row[0], list) else [row] for row in inputs]
+        width = max(map(len, choices))
+        longest = self.length or max(len(row) for rows in choices for row in rows)
+        tokens = torch.full((len(inputs), width, longest), self.pad_token_id)
+        mask = torch.zeros_like(tokens)
+        mask[:, :, 0] = 1  # a choice that only fills up the batch attends to its first token: softmax over nothing is NaN
+        for index, rows in enumerate(choices):
+            for choice, row in enumerate(rows):
+                tokens[index, choice, : len(row)] = torch.tensor(row)
+                mask[index, choice, : len(row)] = 1
+        batch = {"input_ids": tokens, "attention_mask": mask}
+        if isinstance(inputs[0][0], list):
+            batch["choice_mask"] = torch.tensor([[choice < len(rows) for choice in range(width)] for rows in choices])
+        else:
+            batch = {name: value[:, 0] for name, value in batch.items()}
+        for name in self.columns[1:]:
+            if name in features[0]:
+                batch[name] = self._stack([feature[name] for feature in features], inputs, longest)
+        if "row" in features[0]:  # of training data, to name the examples behind a loss that is not finite
+            batch["rows"] = [feature["row"] for feature in features]
+        if "source" in features[0]:
+            batch["source"] = features[0]["source"]
+        return batch
+
+    @staticmethod
+    def _stack(values, inputs, longest):
+        """Labels per example as they are; labels per token (as long as their input) padded with -100, which no loss counts."""
+        if isinstance(values[0], list) and all(len(value) == len(row) for value, row in zip(values, inputs)):
+            values = [value + [-100] * (longest - len(value)) for value in values]
+        return torch.tensor(values)
+
+
+def grouped(order, lengths, size, random):
+    """`order` as random batches of `size` with like lengths: sorted by length within 50 batches, the batches shuffled.
+
+    A last, smaller batch stays last.
+    """
+    pool, full = 50 * size, len(order) - len(order) % size
+    pools = [order[begin : min(begin + pool, full)] for begin in range(0, full, pool)]
+    alike = np.concatenate([part[np.argsort(-lengths[part], kind="stable")] for part in pools] or [order[:0]])
+    return np.concatenate((random.permutation(alike.reshape(-1, size)).reshape(-1), order[full:]))
+
+
+class LengthGroupedSampler(torch.utils.data.Sampler):
+    """Examples in random batches of like lengths: shuffled, sorted by length within 50 batches, batches shuffled again.
+
+    The order depends on the seed, the epoch and the effective batch size alone, so it is the same for 8x1, 2x4 and two
+    processes x 4. (HF's sampler draws from the global generator, groups by per-process batches, and leaves each 50
+    batches sorted from long to short.) A last, smaller batch stays last.
+    """
+
+    def __init__(self, lengths, batch_size, seed):
+        self.lengths, self.batch_size, self.seed, self.epoch = np.array(lengths), batch_size, seed, 0
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+    def __len__(self):
+        return len(self.lengths)
+
+    def __iter__(self):
+        random = np.random.default_rng((self.seed, self.epoch))
+        return iter(grouped(random.permutation(len(self)), self.lengths, self.batch_size, random).tolist())
