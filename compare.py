@@ -18,21 +18,38 @@ def build_parser():
 
 
 def side_by_side(folders, condition="clean"):
-    """Scores of several runs of one task as a table: a line per language, a column per run, its task's metric in percent."""
-    runs = {str(folder): [row for row in Results(folder).rows if row["condition"] == condition and row["metric"]] for folder in folders}
+    """Scores of several runs of one task as a table: a line per language, a column per run, its task's metric in
+    percent.
+    """
+    runs = {
+        str(folder): [row for row in Results(folder).rows if row["condition"] == condition and row["metric"]]
+        for folder in folders
+    }
     empty = [folder for folder, rows in runs.items() if not rows]
     if empty:
-        raise InputError(f"{empty[0]}: no scores under the condition {condition}; run run_xtreme.py with --do_predict first")
+        raise InputError(
+            f"{empty[0]}: no scores under the condition {condition}; run run_xtreme.py with --do_predict first"
+        )
     first = next(iter(runs.values()))
     task, metric = first[0]["task"], "f1" if any(row["metric"] == "f1" for row in first) else first[0]["metric"]
-    wanted = {folder: [row for row in rows if (row["task"], row["metric"]) == (task, metric)] for folder, rows in runs.items()}
+    wanted = {
+        folder: [row for row in rows if (row["task"], row["metric"]) == (task, metric)]
+        for folder, rows in runs.items()
+    }
     values = {folder: {row["language"]: row["value"] for row in rows} for folder, rows in wanted.items()}
     languages = sorted(set().union(*values.values()), key=lambda code: (code != "en", code))
     lines = [[f"{task}: {metric}", *runs]]
-    lines += [[code, *(f"{scores[code]:.1f}" if code in scores else "-" for scores in values.values())] for code in languages]
+    lines += [
+        [code, *(f"{scores[code]:.1f}" if code in scores else "-" for scores in values.values())] for code in languages
+    ]
     shared = [code for code in languages if code != "en" and all(code in scores for scores in values.values())]
     if shared:
-        lines.append(["average without en", *(f"{sum(scores[code] for code in shared) / len(shared):.1f}" for scores in values.values())])
+        lines.append(
+            [
+                "average without en",
+                *(f"{sum(scores[code] for code in shared) / len(shared):.1f}" for scores in values.values()),
+            ]
+        )
     return "\n".join(aligned(lines))
 
 

@@ -1,13 +1,15 @@
-"""Write XTREME and the intermediate tasks from the Hub, in the folders that run_xtreme.py and run_intermediate.py read.
+"""Write XTREME and the intermediate tasks from the Hub, in the folders that run_xtreme.py and run_intermediate.py
+read.
 
     python download_data.py --tasks all --output_dir data
     python download_data.py --tasks xnli panx mnli --languages en de hi sw --output_dir data
     python download_data.py --tasks all --output_dir data --hub_root mirror      # no network: mirror/<owner>/<name>/… as in Hub snapshots
 
-Writes data/xtreme (google/xtreme's download layout), data/intermediate (<task>/<split>.jsonl, the Hub's columns) and data/manifest.json: for
-every file its repository, revision, license, sha256 and numbers of rows. Repairs what the Hub's copies have lost or mixed up (README), checks
-the rows against hub/tables.py, streams, and continues where it was stopped. Repositories and revisions stand in tasks.py. To reuse it copy
-download_data.py common/ hub/ tasks.py; packages: huggingface_hub and pyarrow (both come with datasets).
+Writes data/xtreme (google/xtreme's download layout), data/intermediate (<task>/<split>.jsonl, the Hub's columns) and
+data/manifest.json: for every file its repository, revision, license, sha256 and numbers of rows. Repairs what the
+Hub's copies have lost or mixed up (README), checks the rows against hub/tables.py, streams, and continues where it was
+stopped. Repositories and revisions stand in tasks.py. To reuse it copy download_data.py common/ hub/ tasks.py;
+packages: huggingface_hub and pyarrow (both come with datasets).
 """
 
 import argparse
@@ -31,11 +33,27 @@ from hub.tables import BY_HAND, LICENSES, NOTES, expected_rows
 from tasks import INTERMEDIATE, LANGUAGES, TARGETS, Hub
 
 SPLITS = {"train": ("train",), "dev": ("validation",), "test": ("test",)}  # ours -> the Hub's
-TEST_SPLITS = {"xquad": ("validation",), "tydiqa": ("validation",), "tatoeba": ("test", "validation")}  # of mteb's copy, of google/xtreme's
+TEST_SPLITS = {
+    "xquad": ("validation",),
+    "tydiqa": ("validation",),
+    "tatoeba": ("test", "validation"),
+}  # of mteb's copy, of google/xtreme's
 SQUAD, COPA = "rajpurkar/squad", "aps/super_glue"  # English parts of multilingual tasks
-# google/xtreme chose treebanks by a part of their name, so these languages hold another one's too: their rows cannot be told apart.
-MIXED_TREEBANKS = {"de": "Swiss German", "el": "Ancient Greek", "fr": "Old French", "ru": "Old Russian", "zh": "Classical Chinese"}
-TREEBANKS = Hub("UniversalDependencies", "{ud}_*-ud-{split}.conllu", "as supplied", "clones of the UD repositories at tag r2.5, in a mirror only")
+# google/xtreme chose treebanks by a part of their name, so these languages hold another one's too: their rows cannot
+# be told apart.
+MIXED_TREEBANKS = {
+    "de": "Swiss German",
+    "el": "Ancient Greek",
+    "fr": "Old French",
+    "ru": "Old Russian",
+    "zh": "Classical Chinese",
+}
+TREEBANKS = Hub(
+    "UniversalDependencies",
+    "{ud}_*-ud-{split}.conllu",
+    "as supplied",
+    "clones of the UD repositories at tag r2.5, in a mirror only",
+)
 
 
 @dataclass(frozen=True)
@@ -58,14 +76,18 @@ class Job:
 
 
 def plan(names, languages):
-    """The jobs of some tasks in some languages (None for all of the benchmarks). English always has train and dev: training needs them."""
+    """The jobs of some tasks in some languages (None for all of the benchmarks). English always has train and dev:
+    training needs them.
+    """
     jobs = {}
     for name in names:
         task = TARGETS.get(name)
         if task:
             found = target_jobs(task, languages)
         else:
-            found = (job for part in INTERMEDIATE[name].parts or (name,) for job in intermediate_jobs(INTERMEDIATE[part]))
+            found = (
+                job for part in INTERMEDIATE[name].parts or (name,) for job in intermediate_jobs(INTERMEDIATE[part])
+            )
         for job in found:
             jobs.setdefault(job.path, job)  # XQuAD and MLQA share SQuAD; TyDiQA's English dev is its test
     return list(jobs.values())
@@ -82,7 +104,16 @@ def target_jobs(task, languages):
             path = template.format(lang=language)
             kind = split.split("_")[0]  # test of test_english
             splits = TEST_SPLITS.get(task.name, SPLITS[kind]) if kind == "test" else SPLITS[kind]
-            yield Job(f"xtreme/{path}", task.name, task.head, split, language, task.labels, sources(task, path, language), splits)
+            yield Job(
+                f"xtreme/{path}",
+                task.name,
+                task.head,
+                split,
+                language,
+                task.labels,
+                sources(task, path, language),
+                splits,
+            )
 
 
 def sources(task, path, language):
@@ -100,7 +131,9 @@ def intermediate_jobs(task):
     for templates in task.files.values():
         for template in (templates,) if isinstance(templates, str) else templates:
             split = Path(template).stem  # the Hub's own name: validation_matched, train_r1
-            yield Job(f"intermediate/{template}", task.name, task.head, split, "en", task.labels, task.hub, (split,), True)
+            yield Job(
+                f"intermediate/{template}", task.name, task.head, split, "en", task.labels, task.hub, (split,), True
+            )
 
 
 def config_of(hub, language):
@@ -126,11 +159,18 @@ def source_files(job, hub_root):
 
 def missing(job, hub_root):
     """The error line of a job without a source."""
-    wanted = " or ".join(f"{hub.id} ({hub.config if hub is TREEBANKS else config_of(hub, job.language)})" for hub in job.sources)
+    wanted = " or ".join(
+        f"{hub.id} ({hub.config if hub is TREEBANKS else config_of(hub, job.language)})" for hub in job.sources
+    )
     if job.task == "udpos" and job.language in MIXED_TREEBANKS:
         wanted += f"; google/xtreme mixes {MIXED_TREEBANKS[job.language]} into it"
-    where, step = (f"--hub_root {hub_root}: ", "add it to the mirror") if hub_root else ("", "check the repository's files")
-    return f"{where}{job.path}: no {job.splits[0]} split in {wanted}; {step}, or choose others with --tasks and --languages"
+    where, step = (
+        (f"--hub_root {hub_root}: ", "add it to the mirror") if hub_root else ("", "check the repository's files")
+    )
+    return (
+        f"{where}{job.path}: no {job.splits[0]} split in {wanted}; {step}, or choose others with --tasks and "
+        "--languages"
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -146,19 +186,27 @@ def write_file(job, hub, files, args):
     try:
         with open(temporary, "w", encoding="utf-8", newline="\n") as file:
             file.writelines(text)
-        record = {**source_of(job, hub), "commit": commit_of(files[0]), **describe(job, hub, temporary, tally, args.allow_partial)}
+        record = {
+            **source_of(job, hub),
+            "commit": commit_of(files[0]),
+            **describe(job, hub, temporary, tally, args.allow_partial),
+        }
         os.replace(temporary, path)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{files[0]}, row {tally['rows']}: not in the form of {hub.id} ({error!r}); is it revision {hub.revision}?") from None
+        raise InputError(
+            f"{files[0]}, row {tally['rows']}: not in the form of {hub.id} ({error!r}); is it revision {hub.revision}?"
+        ) from None
     finally:
         temporary.unlink(missing_ok=True)
     return record
 
 
 def describe(job, hub, file, tally, allow_partial):
-    """The manifest's record of a written file. Raises DownloadError when the source does not have the rows it must have."""
+    """The manifest's record of a written file. Raises DownloadError when the source does not have the rows it must
+    have.
+    """
     below = job.path.split("/", 1)[1]
     expected, firm = expected_rows(below)
     if not tally["rows"]:
@@ -190,7 +238,9 @@ def digest(path):
 
 
 def finished(job, record, args):
-    """Whether the manifest's record describes the file on disk, made of one of its sources, with the rows it must have."""
+    """Whether the manifest's record describes the file on disk, made of one of its sources, with the rows it must
+    have.
+    """
     path = Path(args.output_dir, job.path)
     if not record or not any({**record, **source_of(job, hub)} == record for hub in job.sources):
         return False
@@ -205,30 +255,57 @@ def finished(job, record, args):
 
 def build_parser():
     parser = argparse.ArgumentParser("download_data.py", description=__doc__.split("\n")[0], allow_abbrev=False)
-    parser.add_argument("--tasks", nargs="+", required=True, metavar="TASK", help=f"all, or some of {' '.join([*TARGETS, *INTERMEDIATE])}")
-    parser.add_argument("--output_dir", default="data", help="folder for xtreme/, intermediate/ and manifest.json (default: data)")
+    parser.add_argument(
+        "--tasks",
+        nargs="+",
+        required=True,
+        metavar="TASK",
+        help=f"all, or some of {' '.join([*TARGETS, *INTERMEDIATE])}",
+    )
+    parser.add_argument(
+        "--output_dir", default="data", help="folder for xtreme/, intermediate/ and manifest.json (default: data)"
+    )
     parser.add_argument("--hub_root", help="a mirror of Hub repositories, <owner>/<name>/…, instead of the network")
-    parser.add_argument("--languages", nargs="+", metavar="CODE", help="languages of the target tasks; English train and dev always come along")
-    parser.add_argument("--allow_partial", action="store_true", help="accept files with other numbers of rows than the table's: excerpts")
+    parser.add_argument(
+        "--languages",
+        nargs="+",
+        metavar="CODE",
+        help="languages of the target tasks; English train and dev always come along",
+    )
+    parser.add_argument(
+        "--allow_partial",
+        action="store_true",
+        help="accept files with other numbers of rows than the table's: excerpts",
+    )
     parser.error = lambda message: parser.exit(2, f"{parser.prog}: error: {' '.join(str(message).split())}\n")
     return parser
 
 
 def check(args):
-    """Refuse what cannot be meant, before anything is read. Returns (names of the tasks to write, names of those to supply by hand)."""
+    """Refuse what cannot be meant, before anything is read. Returns (names of the tasks to write, names of those to
+    supply by hand).
+    """
     everything = [*TARGETS, *INTERMEDIATE]
     known = {code for task in TARGETS.values() for codes in task.languages.values() for code in codes}
-    for flag, given, choices in (("tasks", args.tasks, ["all", *everything]), ("languages", args.languages or (), sorted(known))):
+    for flag, given, choices in (
+        ("tasks", args.tasks, ["all", *everything]),
+        ("languages", args.languages or (), sorted(known)),
+    ):
         for value in given:
             if value not in choices:
                 near = difflib.get_close_matches(value, choices, n=1)
-                raise InputError(f"--{flag} {value}: unknown; " + (f"did you mean {near[0]}?" if near else f"choose from {' '.join(choices)}"))
+                raise InputError(
+                    f"--{flag} {value}: unknown; "
+                    + (f"did you mean {near[0]}?" if near else f"choose from {' '.join(choices)}")
+                )
     names = everything if "all" in args.tasks else args.tasks
     by_hand = [name for name in names if name in BY_HAND]
     if by_hand and "all" not in args.tasks:
         raise InputError(f"--tasks {by_hand[0]}: cannot be downloaded. {BY_HAND[by_hand[0]]}")
     if args.hub_root and not Path(args.hub_root).is_dir():
-        raise InputError(f"--hub_root {args.hub_root}: no such folder; name the one that holds <owner>/<name>/ of each repository")
+        raise InputError(
+            f"--hub_root {args.hub_root}: no such folder; name the one that holds <owner>/<name>/ of each repository"
+        )
     output = Path(args.output_dir)
     if output.exists() and not output.is_dir():
         raise InputError(f"--output_dir {output}: is a file; name a folder")
@@ -257,15 +334,24 @@ def noted(paths):
 def save_manifest(path, files, by_hand):
     """No times and no machine names: the same data has the same manifest."""
     notes = {name: NOTES[name] for name in noted(files)}
-    write_json(path, {"notes": notes, "by_hand": {name: BY_HAND[name] for name in by_hand}, "files": dict(sorted(files.items()))})
+    write_json(
+        path,
+        {"notes": notes, "by_hand": {name: BY_HAND[name] for name in by_hand}, "files": dict(sorted(files.items()))},
+    )
 
 
 def download(jobs, by_hand, args):
-    """Write what is not finished; returns (number of files written, records by path). In a mirror, every source is looked up first."""
+    """Write what is not finished; returns (number of files written, records by path). In a mirror, every source is
+    looked up first.
+    """
     manifest = Path(args.output_dir, "manifest.json")
     records = read_manifest(manifest)["files"]
     todo = [job for job in jobs if not finished(job, records.get(job.path), args)]
-    lost = next((job for job in todo if needed(job) and not source_files(job, args.hub_root)[1]), None) if args.hub_root else None
+    lost = (
+        next((job for job in todo if needed(job) and not source_files(job, args.hub_root)[1]), None)
+        if args.hub_root
+        else None
+    )
     if lost:
         raise InputError(missing(lost, args.hub_root))
     written = 0
@@ -278,7 +364,11 @@ def download(jobs, by_hand, args):
             save_manifest(manifest, records, by_hand)
             written += 1
             changes = "".join(f", {name} {count}" for name, count in record["changes"].items())
-            print(f"{number}/{len(todo)} {job.path}: {record['rows']} rows{changes}{'' if record['labels'] else ', no labels'}", flush=True)
+            print(
+                f"{number}/{len(todo)} {job.path}: {record['rows']} "
+                f"rows{changes}{'' if record['labels'] else ', no labels'}",
+                flush=True,
+            )
     save_manifest(manifest, records, by_hand)
     return written, records
 
@@ -295,18 +385,30 @@ def main(argv=None):
         names, by_hand = check(args)
         jobs = plan(names, args.languages)
         if not jobs:
-            raise InputError(f"--languages {' '.join(args.languages)}: none of these tasks has them; see the table of tasks in README.md")
+            raise InputError(
+                f"--languages {' '.join(args.languages)}: none of these tasks has them; see the table of tasks in "
+                "README.md"
+            )
         written, records = download(jobs, by_hand, args)
     except InputError as error:
         parser.error(error)
     except DownloadError as error:
         parser.exit(1, f"{parser.prog}: error: {error}\n")
     except OSError as error:
-        parser.exit(1, f"{parser.prog}: error: {error.filename or args.output_dir}: {error.strerror}; free space or correct permissions, run again\n")
+        parser.exit(
+            1,
+            f"{parser.prog}: error: {error.filename or args.output_dir}: {error.strerror}; free space or correct "
+            "permissions, run again\n",
+        )
     except KeyboardInterrupt:
-        parser.exit(130, f"{parser.prog}: stopped; every file that is there is whole, run the same command again to continue\n")
+        parser.exit(
+            130, f"{parser.prog}: stopped; every file that is there is whole, run the same command again to continue\n"
+        )
     here = [records[job.path] for job in jobs if job.path in records]
-    print(f"{len(here)} files below {args.output_dir}, {written} of them new; {sum(not record['labels'] for record in here)} without labels")
+    print(
+        f"{len(here)} files below {args.output_dir}, {written} of them new; "
+        f"{sum(not record['labels'] for record in here)} without labels"
+    )
     for name in noted(job.path for job in jobs):
         print(f"note: {name}: {NOTES[name]}")
     for name in by_hand:

@@ -1,7 +1,8 @@
 """How predictions are scored: every task of XTREME and XTREME-R, and the intermediate tasks. numpy, no torch.
 
-Scores equal google-research/xtreme's evaluate.py (commit 838c13b), with its odd rules: they are named where they are coded.
-All scores are percents. Per-example counts are additive, so that any resample of examples can be scored without the model:
+Scores equal google-research/xtreme's evaluate.py (commit 838c13b), with its odd rules: they are named where they are
+coded. All scores are percents. Per-example counts are additive, so that any resample of examples can be scored without
+the model:
 
     counts = count("udpos", references, predictions)        # one dict per sentence
     aggregate("udpos", [counts[i] for i in resample])       # {"f1": ..., "precision": ..., "recall": ..., "accuracy": ...}
@@ -10,7 +11,8 @@ Also one configuration per task of an `evaluate` module, offline:
 
     evaluate.load("metrics.py", "xquad").compute(predictions=[{"id", "prediction_text"}], references=[{"id", "answers"}])
 
-This file stands alone, imports nothing of ours, and reads and writes nothing; score.py scores folders of predictions with it.
+This file stands alone, imports nothing of ours, and reads and writes nothing; score.py scores folders of predictions
+with it.
 """
 
 import logging
@@ -27,14 +29,18 @@ import numpy as np
 logger = logging.getLogger("metrics")
 
 
-# --- Labels -----------------------------------------------------------------------------------------------------------
+# --- Labels
+# -----------------------------------------------------------------------------------------------------------
 
 QQP_POSITIVE = ("duplicate", "1")  # the class whose F1 GLUE reports
 
 
 def _check_lengths(references, predictions):
     if len(references) != len(predictions):
-        raise ValueError(f"{len(predictions)} predictions for {len(references)} references; there must be one for each, in the same order")
+        raise ValueError(
+            f"{len(predictions)} predictions for {len(references)} references; there must be one for each, in the "
+            "same order"
+        )
 
 
 def count_accuracy(references, predictions, language=None):
@@ -53,15 +59,17 @@ def count_paraphrases(references, predictions, language=None):
     return counts
 
 
-# --- Tags -------------------------------------------------------------------------------------------------------------
+# --- Tags
+# -------------------------------------------------------------------------------------------------------------
 
 
 def chunks(sentences):
-    """{(type, first token, last token): sentence index}; tokens are numbered through the file, with one "O" between sentences.
+    """{(type, first token, last token): sentence index}; tokens are numbered through the file, with one "O" between
+    sentences.
 
-    The rules of seqeval 0.0.12 (later versions differ on bare tags), which evaluate.py runs on raw UPOS tags: the first letter is
-    the IOB prefix (SCONJ and SYM read as S: always a chunk of their own; INTJ as I), the type is the text after the last "-",
-    other adjacent equal tags merge.
+    The rules of seqeval 0.0.12 (later versions differ on bare tags), which evaluate.py runs on raw UPOS tags: the
+    first letter is the IOB prefix (SCONJ and SYM read as S: always a chunk of their own; INTJ as I), the type is the
+    text after the last "-", other adjacent equal tags merge.
     """
     found = {}
     position, begin, last, last_type = 0, 0, "O", ""
@@ -72,7 +80,8 @@ def chunks(sentences):
             if last in "ES" or (last in "BI" and prefix in "BSO") or (other and last not in "O."):
                 found[last_type, begin, position - 1] = index
             if prefix in "BS" or (last in "ESO" and prefix in "EI") or (other and prefix not in "O."):
-                begin = position  # some ends come without a new beginning (E-X, A-X): the next chunk then starts where this one did
+                # some ends come without a new beginning (E-X, A-X): the next chunk then starts where this one did
+                begin = position
             last, last_type = prefix, kind
             position += 1
     return found
@@ -81,7 +90,10 @@ def chunks(sentences):
 def count_chunks(references, predictions, language=None):
     counts = count_tokens(references, predictions)
     if any(len(gold) != len(guess) for gold, guess in zip(references, predictions)):
-        logger.warning("some sentences have more or fewer tags than words: as in evaluate.py, no later chunk matches until the numbers agree again")
+        logger.warning(
+            "some sentences have more or fewer tags than words: as in evaluate.py, no later chunk matches until the "
+            "numbers agree again"
+        )
     gold, predicted = chunks(references), chunks(predictions)
     for row in counts:
         row.update(correct_chunks=0, predicted_chunks=0, gold_chunks=0)
@@ -95,10 +107,14 @@ def count_chunks(references, predictions, language=None):
 
 def count_tokens(references, predictions, language=None):
     _check_lengths(references, predictions)
-    return [{"correct_tokens": sum(a == b for a, b in zip(gold, guess)), "tokens": len(gold)} for gold, guess in zip(references, predictions)]
+    return [
+        {"correct_tokens": sum(a == b for a, b in zip(gold, guess)), "tokens": len(gold)}
+        for gold, guess in zip(references, predictions)
+    ]
 
 
-# --- Answers ----------------------------------------------------------------------------------------------------------
+# --- Answers
+# ----------------------------------------------------------------------------------------------------------
 
 ENGLISH_ARTICLES = r"\b(a|an|the)\b"
 MLQA_ARTICLES = {
@@ -131,13 +147,16 @@ def answer_tokens(text, language=None):
 
 
 def answer_f1(gold, predicted):
-    """Harmonic mean of token precision and recall. 0 where nothing is in common, also when both are empty (while EM is 1)."""
+    """Harmonic mean of token precision and recall. 0 where nothing is in common, also when both are empty (while EM is
+    1).
+    """
     common = sum((Counter(gold) & Counter(predicted)).values())
     return 2 * common / (len(gold) + len(predicted)) if common else 0.0
 
 
 def count_answers(references, predictions, rules=None, unanswerable=False):
-    """Best score over the gold answers by SQuAD's rules, or MLQA's for the language `rules`; a question without prediction scores 0.
+    """Best score over the gold answers by SQuAD's rules, or MLQA's for the language `rules`; a question without
+    prediction scores 0.
 
     references: [{"id", "answers": [text, ...] or {"text": [text, ...]}}], predictions: {id: text}.
     With `unanswerable` (SQuAD 2.0) a question without gold answers is right when the prediction is empty.
@@ -156,7 +175,9 @@ def count_answers(references, predictions, rules=None, unanswerable=False):
         elif not golds:
             raise ValueError(f"question {example} has no gold answer; only squad_v2 may have such questions")
         row["exact_match"] = int(predicted in golds)
-        row["f1"] = 1.0 if unanswerable and predicted == golds[0] == [] else max(answer_f1(gold, predicted) for gold in golds)
+        row["f1"] = (
+            1.0 if unanswerable and predicted == golds[0] == [] else max(answer_f1(gold, predicted) for gold in golds)
+        )
     unanswered = sum(row["id"] not in predictions for row in counts)
     if unanswered:
         logger.warning("%d of %d questions have no prediction and score 0", unanswered, len(counts))
@@ -173,16 +194,20 @@ def count_squad_v2(references, predictions, language=None):
 
 def count_mlqa(references, predictions, language=None):
     if language not in MLQA_ARTICLES:
-        raise ValueError(f"mlqa is scored by the rules of the answer's language: language={language!r} is not one of {', '.join(MLQA_ARTICLES)}")
+        raise ValueError(
+            f"mlqa is scored by the rules of the answer's language: language={language!r} is not one of "
+            f"{', '.join(MLQA_ARTICLES)}"
+        )
     return count_answers(references, predictions, rules=language)
 
 
 def best_no_answer_threshold(references, predictions, no_answer_scores, metric="f1"):
-    """(threshold, scores) with the best SQuAD 2.0 `metric`, where the answer becomes empty when its no-answer score > threshold.
+    """(threshold, scores) with the best SQuAD 2.0 `metric`, where the answer becomes empty when its no-answer score >
+    threshold.
 
-    references and predictions as in `count_answers`; no_answer_scores: {id: float}. Of equally good thresholds, the lowest. The
-    official best_f1 and best_exact, each at a threshold of its own; the official script also tries cuts between equal scores,
-    which no threshold makes.
+    references and predictions as in `count_answers`; no_answer_scores: {id: float}. Of equally good thresholds, the
+    lowest. The official best_f1 and best_exact, each at a threshold of its own; the official script also tries cuts
+    between equal scores, which no threshold makes.
     """
     if not references:
         raise ValueError("no examples to choose a threshold on")
@@ -198,7 +223,8 @@ def best_no_answer_threshold(references, predictions, no_answer_scores, metric="
     return threshold, aggregate("squad_v2", chosen)
 
 
-# --- Retrieval --------------------------------------------------------------------------------------------------------
+# --- Retrieval
+# --------------------------------------------------------------------------------------------------------
 
 
 def count_pairs(references, predictions, language=None):
@@ -212,15 +238,23 @@ def count_pairs(references, predictions, language=None):
 
 
 def count_rankings(references, predictions, language=None):
-    """Mewsli-X: references {id: [entity]}, predictions {id: [entity, ...] best first}; the first 20 count, a missing ranking scores 0."""
+    """Mewsli-X: references {id: [entity]}, predictions {id: [entity, ...] best first}; the first 20 count, a missing
+    ranking scores 0.
+    """
     counts = []
     for example, (gold, *_) in references.items():
         ranking = list(predictions.get(example, []))[:20]
-        counts.append({"id": example, "reciprocal_rank": 1 / (1 + ranking.index(gold.strip())) if gold.strip() in ranking else 0.0})
+        counts.append(
+            {
+                "id": example,
+                "reciprocal_rank": 1 / (1 + ranking.index(gold.strip())) if gold.strip() in ranking else 0.0,
+            }
+        )
     return counts
 
 
-# --- Counts to scores -------------------------------------------------------------------------------------------------
+# --- Counts to scores
+# -------------------------------------------------------------------------------------------------
 
 
 def _sums(counts, *names):
@@ -235,7 +269,11 @@ def _mean(counts, **columns):
 
 def _f1(correct, predicted, gold):
     precision, recall = correct / predicted if predicted else 0.0, correct / gold if gold else 0.0
-    return {"f1": 2 * precision * recall / (precision + recall) if correct else 0.0, "precision": precision, "recall": recall}
+    return {
+        "f1": 2 * precision * recall / (precision + recall) if correct else 0.0,
+        "precision": precision,
+        "recall": recall,
+    }
 
 
 def _token_accuracy(counts):
@@ -244,7 +282,10 @@ def _token_accuracy(counts):
 
 
 def _paraphrase_scores(counts):
-    return {**_mean(counts, accuracy="correct"), "f1": _f1(*_sums(counts, "true_positives", "predicted", "gold"))["f1"]}
+    return {
+        **_mean(counts, accuracy="correct"),
+        "f1": _f1(*_sums(counts, "true_positives", "predicted", "gold"))["f1"],
+    }
 
 
 def _chunk_scores(counts):
@@ -286,7 +327,9 @@ def family(task):
 
 
 def count(task, references, predictions, language=None):
-    """One dict of additive numbers per example; `language` is needed for mlqa only. Examples of BUCC are source sentences."""
+    """One dict of additive numbers per example; `language` is needed for mlqa only. Examples of BUCC are source
+    sentences.
+    """
     return family(task).count(references, predictions, language)
 
 
@@ -305,7 +348,8 @@ def main_score(task, scores):
     return sum(scores[metric] for metric in main) / len(main)
 
 
-# --- The `evaluate` module --------------------------------------------------------------------------------------------
+# --- The `evaluate` module
+# --------------------------------------------------------------------------------------------
 
 if __name__.startswith("evaluate_modules"):  # only when `evaluate` loads this file: the two imports take seconds
     import datasets
@@ -321,7 +365,10 @@ if __name__.startswith("evaluate_modules"):  # only when `evaluate` loads this f
         "squad": (ANSWER, ANSWERS),
         "squad_v2": (ANSWER, ANSWERS),
         "mlqa": (ANSWER, ANSWERS),
-        "pairs": (datasets.Sequence(TEXT), datasets.Sequence(TEXT)),  # "source id<TAB>English id"; one list per language
+        "pairs": (
+            datasets.Sequence(TEXT),
+            datasets.Sequence(TEXT),
+        ),  # "source id<TAB>English id"; one list per language
         "ranking": (RANKING, RANKING),
     }
 
@@ -332,7 +379,8 @@ if __name__.startswith("evaluate_modules"):  # only when `evaluate` loads this f
             return evaluate.MetricInfo(
                 description=__doc__,
                 citation="",
-                inputs_description="predictions and references in the order of the examples; mlqa also takes language=",
+                inputs_description="predictions and references in the order of the examples; mlqa also takes "
+                "language=",
                 features=datasets.Features({"predictions": predictions, "references": references}),
             )
 
@@ -342,7 +390,9 @@ if __name__.startswith("evaluate_modules"):  # only when `evaluate` loads this f
                 scores = [score(self.config_name, *map(_split, pair)) for pair in zip(references, predictions)]
                 return {metric: sum(row[metric] for row in scores) / len(scores) for metric in scores[0]}
             if kind == "ranking":
-                references, predictions = ({row["id"]: row["entities"] for row in rows} for rows in (references, predictions))
+                references, predictions = (
+                    {row["id"]: row["entities"] for row in rows} for rows in (references, predictions)
+                )
             elif FEATURES.get(kind, ())[:1] == (ANSWER,):
                 predictions = {row["id"]: row["prediction_text"] for row in predictions}
             return score(self.config_name, references, predictions, language)
@@ -352,5 +402,9 @@ if __name__.startswith("evaluate_modules"):  # only when `evaluate` loads this f
 
 
 if __name__ == "__main__":
-    print("metrics.py holds the scorers alone; to score a folder: python score.py --predictions DIR --data_dir data/xtreme", file=sys.stderr)
+    print(
+        "metrics.py holds the scorers alone; to score a folder: python score.py --predictions DIR --data_dir "
+        "data/xtreme",
+        file=sys.stderr,
+    )
     sys.exit(2)

@@ -3,10 +3,10 @@
     python perturb.py --data_dir data/xtreme --output_dir noised --ops keyboard swap --levels 1 2 3 --num_proc 2
     python perturb.py --list                               # which operation applies to which script
 
-Writes <output_dir>/<op>-<level>/<the same layout>, which XTREME's scripts, run_xtreme.py --conditions and datasets.load_dataset read like
-the clean folder, and manifest.json, edits.jsonl.gz and README.md beside them. Finished files are skipped on the next run. What may be
-noised in which file stands in noise/files.py, what noise is in noise/noiser.py. To reuse it copy perturb.py and noise/; the
-only package needed is `regex`.
+Writes <output_dir>/<op>-<level>/<the same layout>, which XTREME's scripts, run_xtreme.py --conditions and
+datasets.load_dataset read like the clean folder, and manifest.json, edits.jsonl.gz and README.md beside them. Finished
+files are skipped on the next run. What may be noised in which file stands in noise/files.py, what noise is in
+noise/noiser.py. To reuse it copy perturb.py and noise/; the only package needed is `regex`.
 """
 
 import argparse
@@ -44,53 +44,76 @@ class Found(NamedTuple):
 def find_files(data_dir, args):
     """(files to noise or keep, files to copy unchanged) below data_dir for the chosen tasks, languages and splits."""
     names = sorted(
-        os.path.relpath(os.path.join(folder, name), data_dir).replace(os.sep, "/") for folder, _, files in os.walk(data_dir) for name in files
+        os.path.relpath(os.path.join(folder, name), data_dir).replace(os.sep, "/")
+        for folder, _, files in os.walk(data_dir)
+        for name in files
     )
     found = [Found(name, *parts) for name in names if (parts := match(name))]
     if not found:
         raise NoiseError(
-            f"--data_dir {data_dir}: no file of XTREME's layout, such as xnli/test-en.tsv; name the folder that holds xnli/, xquad/, ..."
+            f"--data_dir {data_dir}: no file of XTREME's layout, such as xnli/test-en.tsv; name the folder that "
+            "holds xnli/, xquad/, ..."
         )
     languages = sorted({file.language for file in found})
-    for name, given, known in (("tasks", args.tasks, {file.task for file in found}), ("languages", args.languages, languages)):
+    for name, given, known in (
+        ("tasks", args.tasks, {file.task for file in found}),
+        ("languages", args.languages, languages),
+    ):
         for value in given or ():
             if value not in known:
                 near = difflib.get_close_matches(value, known, n=1)
                 hint = f"did you mean {near[0]!r}?" if near else f"there are {' '.join(sorted(known))}"
                 raise NoiseError(f"--{name} {value}: no file of it below {data_dir}; {hint}")
     wanted = [
-        f for f in found if (not args.tasks or f.task in args.tasks) and (not args.languages or f.language in args.languages or f.language == "mul")
+        f
+        for f in found
+        if (not args.tasks or f.task in args.tasks)
+        and (not args.languages or f.language in args.languages or f.language == "mul")
     ]
     chosen = [f for f in wanted if f.split in args.splits]
     if not chosen:
         raise NoiseError(
-            f"--splits {' '.join(args.splits)}: no such file for these tasks and languages; there are {' '.join(sorted({f.split for f in wanted}))}"
+            f"--splits {' '.join(args.splits)}: no such file for these tasks and languages; there are "
+            f"{' '.join(sorted({f.split for f in wanted}))}"
         )
     known = {role for file in chosen for role in TASKS[file.task].fields}
     for role in args.fields or ():
         if role not in known:
             raise NoiseError(
-                f"--fields {role}: none of these tasks has it; they have {', '.join(sorted(known - {'tokens'})) or 'no fields to choose from'}"
+                f"--fields {role}: none of these tasks has it; they have "
+                f"{', '.join(sorted(known - {'tokens'})) or 'no fields to choose from'}"
             )
-    kept = [f for f in wanted if f.task == "bucc2018" and f.split == "dev" and f.split not in args.splits]  # XTREME tunes its threshold on it
+    kept = [
+        f for f in wanted if f.task == "bucc2018" and f.split == "dev" and f.split not in args.splits
+    ]  # XTREME tunes its threshold on it
     return chosen, kept
 
 
 def read_table(path, kind):
-    """{word: [other words]} of a TSV file; for `ime` the lines are character and reading, and characters of one reading replace each other."""
+    """{word: [other words]} of a TSV file; for `ime` the lines are character and reading, and characters of one
+    reading replace each other.
+    """
     found = {}
     try:
         lines = Path(path).read_bytes().decode("utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise NoiseError(f"--{kind} {path}: cannot be read ({getattr(error, 'strerror', None) or 'not UTF-8'}); give a TSV file in UTF-8") from None
+        raise NoiseError(
+            f"--{kind} {path}: cannot be read ({getattr(error, 'strerror', None) or 'not UTF-8'}); give a TSV file "
+            "in UTF-8"
+        ) from None
     for number, line in enumerate(lines, start=1):
         line = line.removesuffix("\r")
         columns = line.split("\t")
         if not line:
             continue
         if len(columns) != 2 or not all(column.strip() == column != "" and column.isprintable() for column in columns):
-            form = {"ime": "character, reading", "codeswitch": "word, translation", "profile": "correct, misspelt"}[kind]
-            raise NoiseError(f"--{kind} {path}, line {number}: {line[:60]!r} is not two columns {form} with a tab between them; correct it")
+            form = {"ime": "character, reading", "codeswitch": "word, translation", "profile": "correct, misspelt"}[
+                kind
+            ]
+            raise NoiseError(
+                f"--{kind} {path}, line {number}: {line[:60]!r} is not two columns {form} with a tab between them; "
+                "correct it"
+            )
         found.setdefault(columns[kind == "ime"], []).append(columns[kind != "ime"])
     if kind != "ime":
         return found
@@ -142,9 +165,20 @@ def plan(args, sources):
             reason = refusal(op, file, script, table)
             side = side_of(file)
             if reason:
-                row = {"condition": condition, "op": op, "task": file.task, "split": file.split, "language": file.language, "reason": reason}
+                row = {
+                    "condition": condition,
+                    "op": op,
+                    "task": file.task,
+                    "split": file.split,
+                    "language": file.language,
+                    "reason": reason,
+                }
                 refused += [row] if row not in refused else []
-            elif level == 0 or (side and side not in roles) or (side == "candidates" and not_applicable(op, "en", "Latn", table)):
+            elif (
+                level == 0
+                or (side and side not in roles)
+                or (side == "candidates" and not_applicable(op, "en", "Latn", table))
+            ):
                 copies.append((condition, file.path))
             else:
                 if file.path not in digests:
@@ -181,9 +215,18 @@ def print_list():
         for script in scripts:
             codes = LANGUAGES[script].split()
             reasons = [not_applicable(op, code, script) for code in codes]
-            cells.append("yes" if not all(reasons) else "user" if all(reason.startswith("needs") for reason in reasons) else "n/a")
+            cells.append(
+                "yes"
+                if not all(reasons)
+                else "user"
+                if all(reason.startswith("needs") for reason in reasons)
+                else "n/a"
+            )
         print(f"{op:<14}{' '.join(cell.ljust(4) for cell in cells)}".rstrip())
-    print('"user": with a table of yours (--ime, --codeswitch, --profile). mixed takes what applies. Definitions: README.md, noise/operations.py.')
+    print(
+        '"user": with a table of yours (--ime, --codeswitch, --profile). mixed takes what applies. Definitions: '
+        "README.md, noise/operations.py."
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -198,7 +241,12 @@ class Parser(argparse.ArgumentParser):
 
 
 def build_parser():
-    parser = Parser(prog="perturb.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser = Parser(
+        prog="perturb.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
     add = parser.add_argument
     add("--data_dir", help="folder in google/xtreme's layout, or one that holds intermediate/")
     add("--output_dir", help="folder for the noised copies")
@@ -209,14 +257,23 @@ def build_parser():
     add("--languages", nargs="+", metavar="LANG", help="default: all that are found")
     add("--splits", nargs="+", default=["test"], choices=("train", "dev", "test"), help="default: test")
     add("--fields", nargs="+", choices=ROLES, help="texts to noise; default: all but retrieval's candidates")
-    add("--qa", choices=QA_MODES, default="question", help="question answering: noise the questions, or the context without or with its answers")
+    add(
+        "--qa",
+        choices=QA_MODES,
+        default="question",
+        help="question answering: noise the questions, or the context without or with its answers",
+    )
     add("--seed", type=int, default=0)
     add("--replicates", type=int, default=1, metavar="K", help="independent draws, for worst-of-k")
     add("--num_proc", type=int, default=1, metavar="N", help="processes")
     add("--ime", metavar="TSV", help="character, reading: same-reading characters for Chinese")
     add("--codeswitch", metavar="TSV", help="word, translation; {lang} in the name stands for the language")
     add("--profile", metavar="TSV", help="correct, misspelt; {lang} in the name stands for the language")
-    add("--tokenizer", metavar="PATH", help="tokenizer.json or its folder: adds the share of edits that its normalizer keeps (needs tokenizers)")
+    add(
+        "--tokenizer",
+        metavar="PATH",
+        help="tokenizer.json or its folder: adds the share of edits that its normalizer keeps (needs tokenizers)",
+    )
     add("--list", action="store_true", help="print which operation applies to which script, and stop")
     return parser
 
@@ -247,7 +304,12 @@ def check(args):
     above = next(parent for parent in (output.absolute(), *output.absolute().parents) if parent.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise NoiseError(f"--output_dir {output}: cannot be written below {above}; name another folder")
-    if output.is_dir() and any(output.iterdir()) and not (output / ".perturb").is_dir() and not (output / "manifest.json").is_file():
+    if (
+        output.is_dir()
+        and any(output.iterdir())
+        and not (output / ".perturb").is_dir()
+        and not (output / "manifest.json").is_file()
+    ):
         raise NoiseError(f"--output_dir {output}: not empty and not written by perturb.py; name a new folder")
     for kind in TABLES:
         path = getattr(args, kind)
@@ -257,9 +319,14 @@ def check(args):
         try:
             survival(args.tokenizer)
         except ImportError:
-            raise NoiseError("--tokenizer: the package tokenizers is not installed; run: pip install tokenizers") from None
+            raise NoiseError(
+                "--tokenizer: the package tokenizers is not installed; run: pip install tokenizers"
+            ) from None
         except Exception as error:  # tokenizers raises bare Exception
-            raise NoiseError(f"--tokenizer {args.tokenizer}: cannot be read ({str(error)[:100]}); give a tokenizer.json or its folder") from None
+            raise NoiseError(
+                f"--tokenizer {args.tokenizer}: cannot be read ({str(error)[:100]}); give a tokenizer.json or its "
+                "folder"
+            ) from None
 
 
 def bar(done, total, text, state={"shown": 0.0}):  # noqa: B006
@@ -268,12 +335,17 @@ def bar(done, total, text, state={"shown": 0.0}):  # noqa: B006
         state["shown"] = time.monotonic()
         filled = 30 * done // max(1, total)
         print(
-            f"\r[{'#' * filled}{'.' * (30 - filled)}] {done}/{total} {text[:40]:<40}", end="\n" if done == total else "", file=sys.stderr, flush=True
+            f"\r[{'#' * filled}{'.' * (30 - filled)}] {done}/{total} {text[:40]:<40}",
+            end="\n" if done == total else "",
+            file=sys.stderr,
+            flush=True,
         )
 
 
 def noise_files(jobs, processes):
-    """Noise all files that are not finished, yielding (job's record). Large files are cut into shards, small ones share the processes."""
+    """Noise all files that are not finished, yielding (job's record). Large files are cut into shards, small ones
+    share the processes.
+    """
     if processes == 1 or not jobs:
         yield from map(noise_file, jobs)
         return
@@ -281,7 +353,9 @@ def noise_files(jobs, processes):
     import signal
 
     total = sum(os.path.getsize(job.source) for job in jobs)
-    large = [job for job in jobs if os.path.getsize(job.source) > total / (4 * processes) and not job.path.endswith(".json")]
+    large = [
+        job for job in jobs if os.path.getsize(job.source) > total / (4 * processes) and not job.path.endswith(".json")
+    ]
     with multiprocessing.Pool(processes, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
         for job in large:
             yield noise_file(job, pool.map, processes)
@@ -315,25 +389,36 @@ def main(argv=None):
         if not jobs and not copies:
             first = refused[0]
             parser.error(
-                f"nothing to do: {first['op']} {first['reason']} ({first['task']}, {first['language']}); choose other --ops, --tasks or --languages"
+                f"nothing to do: {first['op']} {first['reason']} ({first['task']}, {first['language']}); choose "
+                "other --ops, --tasks or --languages"
             )
         Path(args.output_dir, ".perturb").mkdir(parents=True, exist_ok=True)
         todo = [job for job in jobs if finished(job) is None]
-        print(f"{len(jobs)} files to noise, {len(jobs) - len(todo)} of them finished before, {len(copies)} to copy, {len(refused)} not applicable")
+        print(
+            f"{len(jobs)} files to noise, {len(jobs) - len(todo)} of them finished before, {len(copies)} to copy, "
+            f"{len(refused)} not applicable"
+        )
         for done, record in enumerate(noise_files(todo, args.num_proc), start=1):
             bar(done, len(todo), f"{record['condition']} {record['path']}")
         manifest = write_manifest(args, copy_files(args, copies), refused)
     except NoiseError as error:
         parser.error(error)
     except KeyboardInterrupt:
-        parser.exit(130, "perturb.py: stopped; every file that is there is whole, run the same command again to continue\n")
+        parser.exit(
+            130, "perturb.py: stopped; every file that is there is whole, run the same command again to continue\n"
+        )
     except OSError as error:
         parser.exit(
-            1, f"perturb.py: error: {error.filename or args.output_dir}: {error.strerror}; free space or correct permissions, then run again\n"
+            1,
+            f"perturb.py: error: {error.filename or args.output_dir}: {error.strerror}; free space or correct "
+            "permissions, then run again\n",
         )
     files, missing = manifest["files"], manifest["not_applicable"]
     unreached = sum(not row["reached"] and row["size"] >= 2000 for row in files)
-    print(f"{len(files)} noised files in {args.output_dir}; {unreached} did not reach their rate, {len(missing)} n/a: see README.md there")
+    print(
+        f"{len(files)} noised files in {args.output_dir}; {unreached} did not reach their rate, {len(missing)} n/a: "
+        "see README.md there"
+    )
 
 
 if __name__ == "__main__":

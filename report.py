@@ -1,11 +1,12 @@
-"""From runs to tables with intervals: clean scores, robustness to noise, and differences from a baseline, per task and language.
+"""From runs to tables with intervals: clean scores, robustness to noise, and differences from a baseline, per task and
+language.
 
   python report.py --runs outputs/* --baseline outputs/direct-* --output_dir report
   python report.py --runs outputs/mnli-* adversarial=outputs/adv-* --baseline outputs/direct-* --output_dir report --resamples 10000
 
-Reads the run.json, results.jsonl and scores/ of finished run_xtreme.py runs; runs of one setting are its seeds. Writes report.md,
-index.html (self-contained), tables/*.tex and *.csv, figures/*.png and *.svg, and scores.csv with every score of every run. Needs no model
-and no GPU. Copy with it: common/ metrics.py reporting/ tasks.py.
+Reads the run.json, results.jsonl and scores/ of finished run_xtreme.py runs; runs of one setting are its seeds. Writes
+report.md, index.html (self-contained), tables/*.tex and *.csv, figures/*.png and *.svg, and scores.csv with every
+score of every run. Needs no model and no GPU. Copy with it: common/ metrics.py reporting/ tasks.py.
 """
 
 import csv
@@ -25,8 +26,22 @@ OURS = "index.html"  # marks a folder that we may write into
 def build_parser():
     parser = Parser(prog="report.py", description=__doc__)
     add = parser.add_argument
-    add("--runs", nargs="+", action="extend", required=True, metavar="[NAME=]DIR", help="folders of runs; NAME= names their setting")
-    add("--baseline", nargs="+", action="extend", required=True, metavar="DIR", help="the runs that others are compared with, one setting per task")
+    add(
+        "--runs",
+        nargs="+",
+        action="extend",
+        required=True,
+        metavar="[NAME=]DIR",
+        help="folders of runs; NAME= names their setting",
+    )
+    add(
+        "--baseline",
+        nargs="+",
+        action="extend",
+        required=True,
+        metavar="DIR",
+        help="the runs that others are compared with, one setting per task",
+    )
     add("--output_dir", required=True, help="folder of the report")
     add("--title", default="Robustness of cross-lingual transfer")
     add("--resamples", type=int, default=1000, help="bootstrap resamples of the test examples (default: 1000)")
@@ -43,7 +58,11 @@ def main(argv=None):
     except InputError as error:
         parser.error(str(error))
     except OSError as error:
-        parser.exit(1, f"{parser.prog}: error: {error}; free some space or name another --output_dir, then run the same command again\n")
+        parser.exit(
+            1,
+            f"{parser.prog}: error: {error}; free some space or name another --output_dir, then run the same command "
+            "again\n",
+        )
     except KeyboardInterrupt:
         parser.exit(130, f"{parser.prog}: interrupted; run the same command again\n")
 
@@ -76,7 +95,9 @@ def run(args, command):
     tables[""] = gaps_tables(studies)
     drawn = {}
     for study in studies:
-        groups = {title: codes for title, codes in headline_groups(study.languages).items() if title != "all but English"}
+        groups = {
+            title: codes for title, codes in headline_groups(study.languages).items() if title != "all but English"
+        }
         drawn[study.task] = figures(figure_scores(study), groups) if study.operations else []
     made_by = [source for study in studies for source in sources(study, by_task[study.task]).values()]
     report = Report(args.title, command, summary(args, runs, studies, notes), tables, drawn, made_by, GLOSSARY)
@@ -108,13 +129,20 @@ def summary(args, runs, studies, notes):
         noised = len({condition for one in study.measured.values() for condition, _, _ in one.conditions})
         others = ", ".join(study.settings[1:]) or "nothing else"
         found.append(
-            f"{study.task}: {study.baseline} against {others}; {len(study.runs)} runs, {len(study.languages)} languages, {noised} noised conditions, "
+            f"{study.task}: {study.baseline} against {others}; {len(study.runs)} runs, {len(study.languages)} "
+            f"languages, {noised} noised conditions, "
             f"{sum(one.examples for one in study.measured.values())} test examples per condition."
         )
     found += [f"Left out: {run.folder} ({run.collapsed})." for run in runs if run.collapsed]
     missing = sum(len(study.missing) for study in studies)
-    found += [f"{missing} cells are missing in some run and were left out for all; they are listed below."] if missing else []
-    found.append(f"Intervals rest on {args.resamples} resamples of the test examples, shared by all runs (seed {args.seed}).")
+    found += (
+        [f"{missing} cells are missing in some run and were left out for all; they are listed below."]
+        if missing
+        else []
+    )
+    found.append(
+        f"Intervals rest on {args.resamples} resamples of the test examples, shared by all runs (seed {args.seed})."
+    )
     return found
 
 

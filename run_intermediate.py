@@ -1,4 +1,5 @@
-"""Fine-tune an encoder on one or several English intermediate tasks, or on masked language modeling: phase 2 (and a small phase 1).
+"""Fine-tune an encoder on one or several English intermediate tasks, or on masked language modeling: phase 2 (and a
+small phase 1).
 
   python run_intermediate.py --tasks mnli --data_dir data/intermediate --model_name_or_path xlm-roberta-large \\
       --output_dir outputs/mnli --do_train --do_eval
@@ -8,9 +9,9 @@
   python run_intermediate.py --tasks mlm --mlm_files 'data/text/*.txt' --config_name small --output_dir outputs/pretrained --do_train --do_eval
   torchrun --nproc_per_node 8 run_intermediate.py --tasks mnli squad hellaswag ...
 
-Reads: --data_dir, <task>/<split>[.<language>].jsonl with the Hub's columns, and a checkpoint folder or Hub id. Writes: an encoder
-folder for run_xtreme.py or any user of AutoModel, its heads beside it, and the README's "Outputs".
-Copy with it: common/ ds_configs/ heads/ metrics.py mixture/ tasks.py.
+Reads: --data_dir, <task>/<split>[.<language>].jsonl with the Hub's columns, and a checkpoint folder or Hub id. Writes:
+an encoder folder for run_xtreme.py or any user of AutoModel, its heads beside it, and the README's "Outputs". Copy
+with it: common/ ds_configs/ heads/ metrics.py mixture/ tasks.py.
 """
 
 import dataclasses
@@ -54,10 +55,15 @@ from tasks import INTERMEDIATE
 
 logger = logging.getLogger("xtreme")
 
-CHOICES = {"mixing": ("proportional", "temperature", "uniform"), "language_sizes": ("matched", "all"), "collapse_guard": ("on", "off")}
+CHOICES = {
+    "mixing": ("proportional", "temperature", "uniform"),
+    "language_sizes": ("matched", "all"),
+    "collapse_guard": ("on", "off"),
+}
 # Own arguments that decide what training computes, beside TrainingArguments' DECISIVE ones.
 OWN_DECISIVE = """mixing examples_cap temperature mixing_weights task_languages language_sizes mlm_alpha selection_samples max_train_samples
 max_eval_samples collapse_guard""".split()
+
 
 def build_parser():
     parser = Parser(prog="run_intermediate.py", description=__doc__)
@@ -68,21 +74,50 @@ def build_parser():
     add("--model_revision", default="main", help="branch, tag or commit of a Hub model")
     add("--config_name", help="instead of a model: folder with a config.json, to start from random weights")
     add("--tokenizer_name", help="folder or Hub id of the tokenizer (default: the model's or the configuration's)")
-    add("--mixing", default="proportional", help="share of a task's steps: proportional (to its examples), temperature or uniform")
-    add("--examples_cap", type=int, help="count at most so many examples of each data set, in shares and in the number of steps")
-    add("--temperature", type=float, default=2.0, help="with --mixing temperature: shares grow with examples ** (1 / temperature)")
+    add(
+        "--mixing",
+        default="proportional",
+        help="share of a task's steps: proportional (to its examples), temperature or uniform",
+    )
+    add(
+        "--examples_cap",
+        type=int,
+        help="count at most so many examples of each data set, in shares and in the number of steps",
+    )
+    add(
+        "--temperature",
+        type=float,
+        default=2.0,
+        help="with --mixing temperature: shares grow with examples ** (1 / temperature)",
+    )
     add("--mixing_weights", nargs="+", metavar="TASK=SHARE", help="shares of the steps by hand; they sum to 1")
     add("--task_languages", nargs="+", default=["en"], help="languages to train in: <task>/<split>.<language>.jsonl")
     add("--language_sizes", default="matched", help="matched: as many examples in all as one language has; or all")
     add("--mlm_files", nargs="+", help="text files or patterns for mlm, one language per file, named <language>.txt")
     add("--mlm_alpha", type=float, default=0.3, help="mlm: languages are sampled in proportion to their text ** alpha")
-    add("--extra_task", nargs="+", action="extend", default=[], metavar="NAME=KIND:DIR", help=f"own data, DIR/train.jsonl and DIR/validation.jsonl; "
+    add("--extra_task", nargs="+", action="extend", default=[], metavar="NAME=KIND:DIR", help="own data, "
+                                                                                              "DIR/train.jsonl and "
+                                                                                              "DIR/validation.jsonl; "
         f"KIND is one of {', '.join(EXTRA_KINDS)}")  # fmt: skip
-    add("--selection_samples", type=int, help="select checkpoints on the first N dev examples of each task (the paper: 500)")
-    add("--restart_on_collapse", type=int, default=0, metavar="K", help="when training collapses, begin again with the next seed, up to K times")
+    add(
+        "--selection_samples",
+        type=int,
+        help="select checkpoints on the first N dev examples of each task (the paper: 500)",
+    )
+    add(
+        "--restart_on_collapse",
+        type=int,
+        default=0,
+        metavar="K",
+        help="when training collapses, begin again with the next seed, up to K times",
+    )
     add("--collapse_guard", default="on", help="off: go on though dev scores are at the level of constant guesses")
     add("--max_seq_length", type=int, help="longest input in sub-tokens (default: each task's)")
-    add("--doc_stride", type=int, help="question answering: sub-tokens from one window to the next (default: the task's)")
+    add(
+        "--doc_stride",
+        type=int,
+        help="question answering: sub-tokens from one window to the next (default: the task's)",
+    )
     add("--n_best_size", type=int, default=20, help="question answering: start and end candidates per window")
     add("--max_answer_length", type=int, default=30, help="question answering: longest answer in sub-tokens")
     add("--max_train_samples", type=int, help="use the first N training examples of each task")
@@ -103,7 +138,9 @@ def main(argv=None):
 
 
 def run(parser, plan, args, trainer_argv, given, argv):
-    """The story: settings, folder, data, model, training, dev scores, table. Nothing is written before all input is checked."""
+    """The story: settings, folder, data, model, training, dev scores, table. Nothing is written before all input is
+    checked.
+    """
     set_up_logging()
     from common import checkpoints, launching, prediction
     from common.trainer import Collapse
@@ -116,7 +153,9 @@ def run(parser, plan, args, trainer_argv, given, argv):
 
     # The folder is new, or holds this very run.
     source = args.model_name_or_path
-    parent_hash = checkpoint_hash(source, args.model_revision) if source else sha256(Path(args.config_name) / "config.json")
+    parent_hash = (
+        checkpoint_hash(source, args.model_revision) if source else sha256(Path(args.config_name) / "config.json")
+    )
     identity = training_identity(plan, args, training_args, settings, parent_hash) if training_args.do_train else None
     previous = check_folder(folder, plan.whole, identity)
     trained = identity is not None and previous.get("training", {}).get("finished", False)
@@ -125,7 +164,9 @@ def run(parser, plan, args, trainer_argv, given, argv):
     rows = data.read_rows(plan, args, training_args, trained)
     source = str(folder) if trained else source
     tokenizer = checkpoints.load_tokenizer(args.tokenizer_name or source or args.config_name, args.model_revision)
-    config = checkpoints.load_config(source or args.config_name, tokenizer, max(s.max_seq_length for s in settings.values()), args.model_revision)
+    config = checkpoints.load_config(
+        source or args.config_name, tokenizer, max(s.max_seq_length for s in settings.values()), args.model_revision
+    )
     stored = {} if training_args.do_train and not trained else checkpoints.stored_heads(source, args.model_revision)[0]
     labels = data.label_names(plan, rows, stored, source)
     job = Job(plan, args, training_args, settings, labels, tokenizer, config, rows)
@@ -135,14 +176,24 @@ def run(parser, plan, args, trainer_argv, given, argv):
     model = job.model(source, training_args.seed + len(collapses), trained or not training_args.do_train)
     for task in [task for task, names in labels.items() if names]:
         default = "the task's table" if plan.tasks[task].labels else "found in the training data"
-        origins.append((f"labels of {task}", len(labels[task]), "inherited from heads.safetensors" if task in stored else default))
-    origins.append(("tokenizer", args.tokenizer_name or source or args.config_name, "given" if args.tokenizer_name else "inherited from the model"))
+        origins.append(
+            (f"labels of {task}", len(labels[task]), "inherited from heads.safetensors" if task in stored else default)
+        )
+    origins.append(
+        (
+            "tokenizer",
+            args.tokenizer_name or source or args.config_name,
+            "given" if args.tokenizer_name else "inherited from the model",
+        )
+    )
     mixture = job.plan_steps(origins) if training_args.do_train and not trained else previous.get("mixture")
 
     # From here on the folder is ours.
     launching.on_main(lambda: take_folder(folder, previous))
     results = Results(folder)
-    about = describe_run("run_intermediate.py", argv, plan.whole.name, args, training_args, origins, previous, parent_hash)
+    about = describe_run(
+        "run_intermediate.py", argv, plan.whole.name, args, training_args, origins, previous, parent_hash
+    )
     about["training"] = {**identity, "finished": trained} if identity else previous.get("training")
     about.update(mixture=mixture, collapses=collapses, seed=training_args.seed + len(collapses))
     log_settings(training_args, sorted(origins))
@@ -174,31 +225,47 @@ def run(parser, plan, args, trainer_argv, given, argv):
         if main_process:
             save_metrics(folder, "eval", dev.as_metrics(found))
             text = dev.dev_table(found, dev.mixture_mean(found))
-            write_card(folder, plan.whole.name, f"Phase 2: an encoder fine-tuned on {', '.join(plan.tasks)}, scored on their dev sets.", about, text)
-            print(f"\n{text}\n\nencoder and heads  {folder if identity else source}\nresults            {results.path}")
+            write_card(
+                folder,
+                plan.whole.name,
+                f"Phase 2: an encoder fine-tuned on {', '.join(plan.tasks)}, scored on their dev sets.",
+                about,
+                text,
+            )
+            print(
+                f"\n{text}\n\nencoder and heads  {folder if identity else source}\nresults            {results.path}"
+            )
     if main_process:
         write_json(folder / "run.json", {**about, "finished_at": now()})
     launching.finish_distributed()
 
 
-# --- What is asked for ------------------------------------------------------------------------------------------------
+# --- What is asked for
+# ------------------------------------------------------------------------------------------------
 
 
 def check_arguments(args, given):
     """Raise InputError for what can be known wrong from the flags alone."""
     stages = [stage for stage in ("do_train", "do_eval") if truthy(given.get(stage))]
     if truthy(given.get("do_predict")):
-        raise InputError("--do_predict: intermediate tasks are scored on their dev sets by --do_eval; predict targets with run_xtreme.py")
+        raise InputError(
+            "--do_predict: intermediate tasks are scored on their dev sets by --do_eval; predict targets with "
+            "run_xtreme.py"
+        )
     if not stages:
         raise InputError("nothing to do: give --do_train, --do_eval or both")
     if not args.tasks and not args.extra_task:
         raise InputError(f"--tasks is missing: name some of {' '.join(INTERMEDIATE)} mlm, or all")
     if "output_dir" not in given:
-        raise InputError("--output_dir is missing: name a new folder for this run, e.g. outputs/" + "-".join(args.tasks or ["mine"]))
+        raise InputError(
+            "--output_dir is missing: name a new folder for this run, e.g. outputs/" + "-".join(args.tasks or ["mine"])
+        )
     if (args.model_name_or_path is None) == (args.config_name is None):
         raise InputError("give one of --model_name_or_path (an encoder) and --config_name (random weights)")
     if args.config_name and "do_train" not in stages:
-        raise InputError(f"--config_name {args.config_name}: random weights need --do_train; to evaluate, give --model_name_or_path")
+        raise InputError(
+            f"--config_name {args.config_name}: random weights need --do_train; to evaluate, give --model_name_or_path"
+        )
     if args.config_name and not (Path(args.config_name) / "config.json").is_file():
         raise InputError(f"--config_name {args.config_name}: no config.json in it; name the folder of a configuration")
     least = {"max_seq_length": 16, "restart_on_collapse": 0}
@@ -209,15 +276,24 @@ def check_arguments(args, given):
             raise InputError(f"--{name} {value}: must be at least {least.get(name, 1)}; leave it out for the default")
     for name, choices in CHOICES.items():
         if getattr(args, name) not in choices:
-            raise InputError(f"--{name} {getattr(args, name)}: unknown{nearest(getattr(args, name), choices)}; choose from {', '.join(choices)}")
+            raise InputError(
+                f"--{name} {getattr(args, name)}: unknown{nearest(getattr(args, name), choices)}; choose from "
+                f"{', '.join(choices)}"
+            )
     if not 0 < args.temperature < float("inf"):
-        raise InputError(f"--temperature {args.temperature}: must be above 0; 1 is proportional, large ones come near uniform")
+        raise InputError(
+            f"--temperature {args.temperature}: must be above 0; 1 is proportional, large ones come near uniform"
+        )
     if not 0 <= args.mlm_alpha <= 1:
-        raise InputError(f"--mlm_alpha {args.mlm_alpha}: must be from 0 (all languages alike) to 1 (in proportion to their text)")
+        raise InputError(
+            f"--mlm_alpha {args.mlm_alpha}: must be from 0 (all languages alike) to 1 (in proportion to their text)"
+        )
 
 
 def resolve_arguments(parser, plan, args, trainer_argv, given):
-    """TrainingArguments, {data set: Settings} and the printed origin of every resolved value: given, or a task's default."""
+    """TrainingArguments, {data set: Settings} and the printed origin of every resolved value: given, or a task's
+    default.
+    """
     from common import launching
 
     flags = [*task_defaults(plan.whole, given, launching.world_size()), *launching.launch_flags(given)]
@@ -225,7 +301,10 @@ def resolve_arguments(parser, plan, args, trainer_argv, given):
         flags.append(("ddp_find_unused_parameters", "true", "a step trains one task's head, the others wait"))
     training_args = trainer_arguments(parser, trainer_argv, flags)
     if training_args.train_sampling_strategy not in ("random", "group_by_length"):
-        raise InputError(f"--train_sampling_strategy {training_args.train_sampling_strategy}: choose random or group_by_length, which mixing knows")
+        raise InputError(
+            f"--train_sampling_strategy {training_args.train_sampling_strategy}: choose random or group_by_length, "
+            "which mixing knows"
+        )
     metric = (training_args.metric_for_best_model or "mean").removeprefix("eval_")
     if metric != "mean" and not any(metric.startswith(f"{name}_") for name in plan.sources):
         known = ", ".join(["eval_mean", *(f"eval_{name}_score" for name in plan.sources)])
@@ -236,9 +315,17 @@ def resolve_arguments(parser, plan, args, trainer_argv, given):
         defaults = record.defaults
         length, stride = args.max_seq_length or defaults.max_seq_length, args.doc_stride or defaults.doc_stride
         settings[name] = Settings(length, stride, args.n_best_size, args.max_answer_length)
-        origins.append((f"max_seq_length of {name}", length, "given" if args.max_seq_length else f"task default, {defaults.source}"))
+        origins.append(
+            (
+                f"max_seq_length of {name}",
+                length,
+                "given" if args.max_seq_length else f"task default, {defaults.source}",
+            )
+        )
         if record.head == "question_answering":
-            origins.append((f"doc_stride of {name}", stride, "given" if args.doc_stride else f"task default, {defaults.source}"))
+            origins.append(
+                (f"doc_stride of {name}", stride, "given" if args.doc_stride else f"task default, {defaults.source}")
+            )
     return training_args, settings, origins
 
 
@@ -247,8 +334,16 @@ def training_identity(plan, args, training_args, settings, parent_hash):
     from common import launching
 
     if args.model_name_or_path and Path(training_args.output_dir).resolve() == Path(args.model_name_or_path).resolve():
-        raise InputError(f"--output_dir {training_args.output_dir} is also --model_name_or_path; train into a new folder")
-    files = [path for code in plan.languages for split in ("train", "dev") for path in source_files(plan, args, split, code) if path.exists()]
+        raise InputError(
+            f"--output_dir {training_args.output_dir} is also --model_name_or_path; train into a new folder"
+        )
+    files = [
+        path
+        for code in plan.languages
+        for split in ("train", "dev")
+        for path in source_files(plan, args, split, code)
+        if path.exists()
+    ]
     return {
         "parent": parent_hash,
         "data": sha256(*files),

@@ -3,8 +3,8 @@
     python score.py --predictions outputs/xnli/predictions/clean --data_dir data/xtreme --output_file scores.json
     python score.py --predictions submission --labels labels --benchmark xtreme-r
 
-Reads predictions/<task>/test-<lang>.{tsv,json,jsonl}, and gold labels in the same layout (--labels: that of google-research/xtreme's
-evaluate.py) or in XTREME's data layout (--data_dir). Writes --output_file:
+Reads predictions/<task>/test-<lang>.{tsv,json,jsonl}, and gold labels in the same layout (--labels: that of
+google-research/xtreme's evaluate.py) or in XTREME's data layout (--data_dir). Writes --output_file:
 
     {task: {metric: average, "metric": task score, lang: {metric: value}}, "groups": {group: value}, "overall": value or null,
      "missing": {task: {lang: why}}, "ignored": [what is no part of the benchmark]}
@@ -30,7 +30,8 @@ class Missing(Exception):
     """Why a language of a task has no score."""
 
 
-# --- Files ------------------------------------------------------------------------------------------------------------
+# --- Files
+# ------------------------------------------------------------------------------------------------------------
 
 
 def read_text(path):
@@ -80,10 +81,14 @@ def read_json(path, kind):
     found = _parse(read_text(path), path)
     found = found["data"] if isinstance(found, dict) and "data" in found else found
     if not isinstance(found, dict):
-        raise InputError(f"{path}: not a JSON object of the form {{id: {'answer' if kind is str else '[entity, ...]'}}}")
+        raise InputError(
+            f"{path}: not a JSON object of the form {{id: {'answer' if kind is str else '[entity, ...]'}}}"
+        )
     for example, value in found.items():
         if not isinstance(value, kind):
-            raise InputError(f"{path}: {example!r} has {value!r}, which is not a {'text' if kind is str else 'list of entities'}")
+            raise InputError(
+                f"{path}: {example!r} has {value!r}, which is not a {'text' if kind is str else 'list of entities'}"
+            )
     return found
 
 
@@ -92,8 +97,13 @@ def read_questions(path):
     found = _parse(read_text(path), path)
     try:
         articles = found["data"] if "data" in found else found
-        questions = [question for article in articles for paragraph in article["paragraphs"] for question in paragraph["qas"]]
-        return [{"id": question["id"], "answers": [answer["text"] for answer in question["answers"]]} for question in questions]
+        questions = [
+            question for article in articles for paragraph in article["paragraphs"] for question in paragraph["qas"]
+        ]
+        return [
+            {"id": question["id"], "answers": [answer["text"] for answer in question["answers"]]}
+            for question in questions
+        ]
     except (KeyError, TypeError) as error:
         raise InputError(f"{path}: not SQuAD JSON (data > paragraphs > qas > id, answers > text): {error}") from None
 
@@ -132,7 +142,8 @@ def gold_of_data(data_dir, record, language):
     return [source for source, _ in gold] if record.name == "tatoeba" else gold
 
 
-# --- A submission -----------------------------------------------------------------------------------------------------
+# --- A submission
+# -----------------------------------------------------------------------------------------------------
 
 
 def score_task(record, languages, predictions_dir, gold_of):
@@ -153,22 +164,29 @@ def score_task(record, languages, predictions_dir, gold_of):
             raise InputError(f"{path}: {error}") from None
     if not found:
         return {}, missing
-    averages = {metric: sum(scores[metric] for scores in found.values()) / len(found) for metric in next(iter(found.values()))}
+    averages = {
+        metric: sum(scores[metric] for scores in found.values()) / len(found) for metric in next(iter(found.values()))
+    }
     return {**averages, "metric": main_score(name, averages), **found}, missing
 
 
 def evaluate_folder(predictions_dir, labels_dir=None, benchmark="xtreme", data_dir=None):
-    """Score a folder in XTREME's submission format against `labels_dir` (evaluate.py's layout) or `data_dir` (XTREME's data layout).
+    """Score a folder in XTREME's submission format against `labels_dir` (evaluate.py's layout) or `data_dir` (XTREME's
+    data layout).
 
-    Returns the JSON that the module docstring shows. Averages are plain means over languages, groups and overall plain means over
-    tasks; a task with missing languages keeps the average of the others and takes part in no group. A task that has no
-    scorer here (LAReQA, which has none in evaluate.py either) is left out of its group, but there is no overall score without it.
+    Returns the JSON that the module docstring shows. Averages are plain means over languages, groups and overall plain
+    means over tasks; a task with missing languages keeps the average of the others and takes part in no group. A task
+    that has no scorer here (LAReQA, which has none in evaluate.py either) is left out of its group, but there is no
+    overall score without it.
     """
     groups = BENCHMARKS[benchmark]
     names = list(dict.fromkeys(name for group in groups.values() for name in group))
     folders = sorted(path.name for path in Path(predictions_dir).iterdir() if path.is_dir())
     if not set(folders) & set(names):
-        raise InputError(f"{predictions_dir}: no task folder of {benchmark} in it (found: {', '.join(folders) or 'none'}; tasks: {', '.join(names)})")
+        raise InputError(
+            f"{predictions_dir}: no task folder of {benchmark} in it (found: {', '.join(folders) or 'none'}; tasks: "
+            f"{', '.join(names)})"
+        )
     gold_of = partial(gold_of_labels, labels_dir) if labels_dir else partial(gold_of_data, data_dir)
     results, missing = {}, {}
     for name in names:
@@ -185,18 +203,25 @@ def evaluate_folder(predictions_dir, labels_dir=None, benchmark="xtreme", data_d
         ignored += [f"{name}/{path.name}" for path in Path(predictions_dir, name).iterdir() if path.name not in known]
     scored = {group: [name for name in members if name in METRICS] for group, members in groups.items()}
     complete = {name: scores["metric"] for name, scores in results.items() if name not in missing}
-    averages = {g: sum(complete[name] for name in members) / len(members) for g, members in scored.items() if set(members) <= set(complete)}
+    averages = {
+        g: sum(complete[name] for name in members) / len(members)
+        for g, members in scored.items()
+        if set(members) <= set(complete)
+    }
     overall = None if missing else sum(complete.values()) / len(complete)
     return {**results, "groups": averages, "overall": overall, "missing": missing, "ignored": sorted(ignored)}
 
 
-# --- The command line -------------------------------------------------------------------------------------------------
+# --- The command line
+# -------------------------------------------------------------------------------------------------
 
 METRIC_COLUMNS = ("exact_match", "f1", "precision", "recall", "accuracy", "map@20")
 
 
 def table(results, benchmark):
-    """The scores as aligned text: one row of averages per task, the task score per language, what is missing, groups and overall."""
+    """The scores as aligned text: one row of averages per task, the task score per language, what is missing, groups
+    and overall.
+    """
     scores = {name: results[name] for group in BENCHMARKS[benchmark].values() for name in group if name in results}
     columns = [metric for metric in METRIC_COLUMNS if any(metric in row for row in scores.values())]
     rows = [["task", "score", *columns, "languages"]]
@@ -206,7 +231,9 @@ def table(results, benchmark):
         found = total - len(results["missing"].get(name, {}))
         rows.append([name, *values, f"{found}/{total}" + " incomplete" * (found < total)])
     widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:-1], widths[1:]), row[-1]]) for row in rows] + [""]
+    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:-1], widths[1:]), row[-1]]) for row in rows] + [
+        ""
+    ]
     for name, row in scores.items():
         cells = [f"{key} {main_score(name, value):6.2f}" for key, value in row.items() if isinstance(value, dict)]
         lines += _wrapped(name, cells, widths[0])
@@ -215,9 +242,15 @@ def table(results, benchmark):
         for reason in dict.fromkeys(reasons.values()):
             languages = [language for language, why in reasons.items() if why == reason]
             everything = len(languages) == len(TARGETS[name].languages[benchmark])
-            lines += _wrapped("missing", [f"{name} ({reason}):", *(["all languages"] if everything else languages)], widths[0])
+            lines += _wrapped(
+                "missing", [f"{name} ({reason}):", *(["all languages"] if everything else languages)], widths[0]
+            )
     lines += _wrapped("ignored", results["ignored"], widths[0]) if results["ignored"] else []
-    lines += _wrapped("groups", [f"{group} {value:.2f}" for group, value in results["groups"].items()] or ["none is complete"], widths[0])
+    lines += _wrapped(
+        "groups",
+        [f"{group} {value:.2f}" for group, value in results["groups"].items()] or ["none is complete"],
+        widths[0],
+    )
     overall = "none: the benchmark is incomplete" if results["overall"] is None else f"{results['overall']:.2f}"
     return "\n".join(lines + _wrapped("overall", [overall], widths[0]))
 
@@ -226,17 +259,25 @@ def _wrapped(name, cells, width):
     """`name  cell  cell ...`, cells kept whole."""
     text = "  ".join(cell.replace(" ", "\0") for cell in cells)
     lines = textwrap.wrap(text, 110, break_long_words=False, break_on_hyphens=False)
-    return [f"{name if index == 0 else '':<{max(width, 7)}}  {line}".replace("\0", " ") for index, line in enumerate(lines)]
+    return [
+        f"{name if index == 0 else '':<{max(width, 7)}}  {line}".replace("\0", " ") for index, line in enumerate(lines)
+    ]
 
 
 def build_parser():
     parser = Parser(prog="score.py", description="Score predictions in XTREME's submission format.")
-    parser.add_argument("--predictions", type=Path, required=True, help="folder with <task>/test-<lang>.{tsv,json,jsonl}")
+    parser.add_argument(
+        "--predictions", type=Path, required=True, help="folder with <task>/test-<lang>.{tsv,json,jsonl}"
+    )
     gold = parser.add_mutually_exclusive_group(required=True)
     gold.add_argument("--data_dir", type=Path, help="gold labels: XTREME's data layout")
-    gold.add_argument("--labels", type=Path, help="gold labels: the layout of the predictions, as evaluate.py reads them")
+    gold.add_argument(
+        "--labels", type=Path, help="gold labels: the layout of the predictions, as evaluate.py reads them"
+    )
     parser.add_argument("--output_file", type=Path, help="JSON file to write")
-    parser.add_argument("--benchmark", choices=list(BENCHMARKS), default="xtreme", help="which tasks and languages (default: xtreme)")
+    parser.add_argument(
+        "--benchmark", choices=list(BENCHMARKS), default="xtreme", help="which tasks and languages (default: xtreme)"
+    )
     return parser
 
 
@@ -256,7 +297,9 @@ def main():
         try:
             write_json(args.output_file, results)
         except OSError as error:
-            raise SystemExit(f"{args.output_file}: cannot be written ({error.strerror}); choose another --output_file") from None
+            raise SystemExit(
+                f"{args.output_file}: cannot be written ({error.strerror}); choose another --output_file"
+            ) from None
         print(f"\nscores written to {args.output_file}")
 
 

@@ -27,7 +27,9 @@ class Defaults:
 
 @dataclass(frozen=True)
 class Hub:
-    """One data set of the Hub. `config` may hold {lang} (code), {english_name} (Language.hub), {tatoeba} (Language.tatoeba)."""
+    """One data set of the Hub. `config` may hold {lang} (code), {english_name} (Language.hub), {tatoeba}
+    (Language.tatoeba).
+    """
 
     id: str
     config: str
@@ -41,7 +43,8 @@ class Task:
     head: str  # classification | tagging | question_answering | multiple_choice | retrieval
     files: dict  # split -> path or tuple of paths below the data folder; {lang} is a language code
     columns: tuple  # names in the order of the file (tsv), or the JSON keys that are read
-    languages: dict  # benchmark version -> codes, () where the task is not in that version; {"train": ("en",)} for intermediate tasks
+    # benchmark version -> codes, () where the task is not in that version; {"train": ("en",)} for intermediate tasks
+    languages: dict
     metric: str  # selects the checkpoint: accuracy | f1 | map@20
     labels: tuple = ()  # names in the Hub's ClassLabel order; () if there are none or they come from the data (CCG)
     hub: tuple = ()  # preferred source first
@@ -72,11 +75,16 @@ class Language:
 
 _XNLI = tuple("ar bg de el en es fr hi ru sw th tr ur vi zh".split())
 _PAWSX = tuple("de en es fr ja ko zh".split())
-_UDPOS = tuple("af ar bg de el en es et eu fa fi fr he hi hu id it ja kk ko mr nl pt ru ta te th tl tr ur vi yo zh".split())
-_PANX = tuple(
-    "ar he vi id jv ms tl eu ml ta te af nl en de el bn hi mr ur fa fr it pt es bg ru ja ka ko th sw yo my zh kk tr et fi hu".split()
+_UDPOS = tuple(
+    "af ar bg de el en es et eu fa fi fr he hi hu id it ja kk ko mr nl pt ru ta te th tl tr ur vi yo zh".split()
 )
-_TATOEBA = tuple("ar he vi id jv tl eu ml ta te af nl de el bn hi mr ur fa fr it pt es bg ru ja ka ko th sw zh kk tr et fi hu".split())
+_PANX = tuple(
+    "ar he vi id jv ms tl eu ml ta te af nl en de el bn hi mr ur fa fr it pt es bg ru ja ka ko th sw yo my zh kk tr "
+    "et fi hu".split()
+)
+_TATOEBA = tuple(
+    "ar he vi id jv tl eu ml ta te af nl de el bn hi mr ur fa fr it pt es bg ru ja ka ko th sw zh kk tr et fi hu".split()
+)
 _XQUAD = tuple("en es de el ru tr ar vi th zh hi".split())
 _MLQA = tuple("en es de ar hi vi zh".split())
 _TYDIQA = tuple("en ar bn fi id ko ru sw te".split())
@@ -91,7 +99,8 @@ def _versions(xtreme=(), xtreme_r=()):
 
 
 # Task groups. The overall score is the mean over a version's tasks, a group's score the mean over its own.
-# XTREME-R as in the official script, which lists xcopa in two groups, with LAReQA added from the paper: the script has no
+# XTREME-R as in the official script, which lists xcopa in two groups, with LAReQA added from the paper: the script has
+# no
 # reader, languages or metric for it, so it can never compute that version's overall score.
 BENCHMARKS = {
     "xtreme": {
@@ -113,16 +122,25 @@ BENCHMARKS = {
 # Hub repository -> (commit, where that commit was seen in public). The Hub itself was not asked.
 
 _REVISIONS = {
-    "allenai/cosmos_qa": ("ed50fe83db62b355759053b1cd5eef344ee371e0", "refs/convert/parquet, in one public script; main is a loading script"),
+    "allenai/cosmos_qa": (
+        "ed50fe83db62b355759053b1cd5eef344ee371e0",
+        "refs/convert/parquet, in one public script; main is a loading script",
+    ),
     "aps/super_glue": ("3de24cf8022e94f4ee4b9d55a6f539891524d646", "in a public script, under the old id super_glue"),
     "cambridgeltl/xcopa": ("042f78955ba48e6404616762fa6e05e839c3907a", "in several public repositories"),
     "facebook/anli": ("8e4813d81f46d313dac7892e1c28076917cfcdf9", "in several public repositories"),
     "facebook/mlqa": ("397ed406c1a7902140303e7faf60fff35b58d285", "mteb, lighteval"),
     "facebook/xnli": ("b8dd5d7af51114dbda02c0e3f6133f332186418e", "mteb XNLI.py"),
-    "google-research-datasets/paws-x": ("4cd8187c404bda33cb1f62b49b001115862acf37", "in several public repositories, with its Parquet files"),
+    "google-research-datasets/paws-x": (
+        "4cd8187c404bda33cb1f62b49b001115862acf37",
+        "in several public repositories, with its Parquet files",
+    ),
     "google-research-datasets/tydiqa": ("da78f23f9119363459acbaf46bf89426ff26c259", "in several public repositories"),
     "google/xquad": ("51adfef1c1287aab1d2d91b5bead9bcfb9c68583", "mteb XQuADRetrieval.py"),
-    "google/xtreme": ("main", "not pinned: no revision could be verified offline; Hub pages show its conversion to Parquet as ec5f1f4"),
+    "google/xtreme": (
+        "main",
+        "not pinned: no revision could be verified offline; Hub pages show its conversion to Parquet as ec5f1f4",
+    ),
     "izhx/xtreme-r-udpos": ("d0863a53a290c35d469310234e97461ea025287a", "the repository's Hub pages"),
     "mteb/BUCC": ("414572247440f0ccacf7eb0bb70a31533a0e5443", "mteb bucc_bitext_mining.py"),
     "mteb/tatoeba-bitext-mining": ("69e8f12da6e31d59addadda9a9c8a2e601a0e282", "mteb TatoebaBitextMining.py"),
@@ -148,16 +166,31 @@ _SQUAD_HUB = _hub("rajpurkar/squad", "plain_text", "train and dev")
 
 def _jiant(epochs, batch, length, stride=0):
     """jiant 2's X-STILTs guide as shipped. The paper's Appendix A has 3e-6 (from memory) where jiant has 1e-5."""
-    return Defaults(1e-5, epochs, batch, length, stride, source="jiant xstilts guide: d_write_configs.sh, c_tokenize_and_cache.sh")
+    return Defaults(
+        1e-5, epochs, batch, length, stride, source="jiant xstilts guide: d_write_configs.sh, c_tokenize_and_cache.sh"
+    )
 
 
 def _appendix(epochs, batch, length=256, stride=0):
     """X-STILTs, phase 2. Only the lengths were found in public code."""
-    return Defaults(1e-5, epochs, batch, length, stride, source="X-STILTs Appendix A (from memory): rate, batch, epochs; jiant: length, stride")
+    return Defaults(
+        1e-5,
+        epochs,
+        batch,
+        length,
+        stride,
+        source="X-STILTs Appendix A (from memory): rate, batch, epochs; jiant: length, stride",
+    )
 
 
 _NO_TRAINING = Defaults(0.0, 0.0, 8, 512, source="jiant xstilts guide: no training, max length 512")
-_XCOPA_DEFAULTS = Defaults(3e-5, 5, 32, 128, source="XTREME-R train_xcopa.sh, without its first phase on SIQA; warm-up and weight decay as jiant")
+_XCOPA_DEFAULTS = Defaults(
+    3e-5,
+    5,
+    32,
+    128,
+    source="XTREME-R train_xcopa.sh, without its first phase on SIQA; warm-up and weight decay as jiant",
+)
 _LAREQA_DEFAULTS = Defaults(2e-5, 3, 16, 352, source="XTREME-R train_lareqa.sh (96 question + 256 answer)")
 _MEWSLIX_DEFAULTS = Defaults(1e-5, 2, 32, 64, source="XTREME-R train_mewslix.sh")
 
@@ -171,7 +204,10 @@ _WORDS = ("word", "tag")
 _QUESTIONS = ("id", "context", "question", "answers")
 _NLI_COLUMNS = ("premise", "hypothesis", "label")
 _TYDIQA_DEV = "tydiqa/tydiqa-goldp-v1.1-dev/tydiqa.{}.dev.json"
-_SQUAD_FILES = {"train": "squad/train-v1.1.json", "dev": "squad/dev-v1.1.json"}  # XQuAD and MLQA train and select on SQuAD
+_SQUAD_FILES = {
+    "train": "squad/train-v1.1.json",
+    "dev": "squad/dev-v1.1.json",
+}  # XQuAD and MLQA train and select on SQuAD
 
 
 def _tsv(task):
@@ -192,7 +228,8 @@ _TARGETS = (
     Task(
         "udpos", "tagging", _tsv("udpos"), _WORDS, _versions(_UDPOS, _UDPOS + ("lt", "pl", "uk", "wo", "ro")), "f1", _UPOS,
         hub=(
-            _hub("google/xtreme", "udpos.{english_name}", "de, el, fr, ru, zh hold other treebanks too; multi-word tokens are not fused"),
+            _hub("google/xtreme", "udpos.{english_name}", "de, el, fr, ru, zh hold other treebanks too; multi-word "
+                                                          "tokens are not fused"),
             _hub("izhx/xtreme-r-udpos", "{lang}", "UD 2.7, XTREME-R's languages"),
         ),
         defaults=_jiant(10, 32, 256),
@@ -229,7 +266,8 @@ _TARGETS = (
         hub=(
             _hub(
                 "google-research-datasets/tydiqa", "secondary_task",
-                "all 9 languages in one: keep ids that start with the language's name; check answer_start, a user found train rows where it is off",
+                "all 9 languages in one: keep ids that start with the language's name; check answer_start, a user "
+                "found train rows where it is off",
             ),
             _hub("google/xtreme", "tydiqa", "all 9 languages in one"),
         ),
@@ -242,19 +280,23 @@ _TARGETS = (
             "test": "bucc2018/{lang}-en.test.{lang}", "test_english": "bucc2018/{lang}-en.test.en", "test_gold": "bucc2018/{lang}-en.test.gold",
         },
         ("id", "sentence"), _versions(_BUCC), "f1",
-        hub=(_hub("mteb/BUCC", "{lang}-en", "test (BUCC's training split); dev (its sample) is not on the Hub, google/xtreme has gold pairs only"),),
+        hub=(_hub("mteb/BUCC", "{lang}-en", "test (BUCC's training split); dev (its sample) is not on the Hub, "
+                                            "google/xtreme has gold pairs only"),),
         defaults=_NO_TRAINING, layer=14,
     ),
     Task(
         "tatoeba", "retrieval", {"test": "tatoeba/{lang}-en.{lang}", "test_english": "tatoeba/{lang}-en.en"}, ("sentence",),
         _versions(_TATOEBA, _TATOEBA + ("az", "lt", "pl", "uk", "ro")), "accuracy",
-        hub=(_hub("mteb/tatoeba-bitext-mining", "{tatoeba}-eng"), _hub("google/xtreme", "tatoeba.{tatoeba}", "XTREME's 36 languages only")),
+        hub=(_hub("mteb/tatoeba-bitext-mining", "{tatoeba}-eng"), _hub("google/xtreme", "tatoeba.{tatoeba}", "XTREME's 36 "
+                                                                                                             "languages "
+                                                                                                             "only")),
         defaults=_NO_TRAINING, layer=14,
     ),
     Task(
         "xcopa", "multiple_choice", {"train": "xcopa/train-en.jsonl", "dev": "xcopa/val-{lang}.jsonl", "test": "xcopa/test-{lang}.jsonl"},
         ("premise", "choice1", "choice2", "question", "label"), _versions((), _XCOPA), "accuracy",
-        hub=(_hub("cambridgeltl/xcopa", "{lang}", "dev and test"), _hub("aps/super_glue", "copa", "English train and dev")),
+        hub=(_hub("cambridgeltl/xcopa", "{lang}", "dev and test"), _hub("aps/super_glue", "copa", "English train and "
+                                                                                                  "dev")),
         defaults=_XCOPA_DEFAULTS,
     ),
     Task(
@@ -287,7 +329,8 @@ _INTERMEDIATE = (
     Task("snli", "classification", _jsonl("snli"), _NLI_COLUMNS, _ENGLISH, "accuracy", _NLI, (_SNLI_HUB,), _appendix(2, 24)),
     Task("anli", "classification", _ANLI_FILES, _NLI_COLUMNS, _ENGLISH, "accuracy", _NLI, (_ANLI_HUB,), _appendix(2, 24)),
     Task(
-        "anli_plus", "classification",  # the paper's ANLI+: one shared head; proportional sampling of the parts is their concatenation
+        # the paper's ANLI+: one shared head; proportional sampling of the parts is their concatenation
+        "anli_plus", "classification",
         {split: (_MNLI_FILES[split], _jsonl("snli")[split], *_ANLI_FILES[split]) for split in ("train", "dev")},
         _NLI_COLUMNS, _ENGLISH, "accuracy", _NLI, (_MNLI_HUB, _SNLI_HUB, _ANLI_HUB), _appendix(2, 24), parts=("mnli", "snli", "anli"),
     ),
@@ -322,12 +365,19 @@ _INTERMEDIATE = (
 INTERMEDIATE = {task.name: task for task in _INTERMEDIATE}
 NINE = tuple("anli_plus mnli qqp squad_v2 squad hellaswag ccg cosmos_qa commonsense_qa".split())  # of the paper
 # Masked LM reads text files. Its lower learning rate holds for all tasks that it is mixed with.
-_MLM = Defaults(5e-6, 1, 8, 256, source="X-STILTs Appendix A (from memory): learning rate, batch; jiant: max length; one pass over the text")
+_MLM = Defaults(
+    5e-6,
+    1,
+    8,
+    256,
+    source="X-STILTs Appendix A (from memory): learning rate, batch; jiant: max length; one pass over the text",
+)
 MASKED_LM = Task("mlm", "masked_lm", {}, (), {"train": ()}, "perplexity", defaults=_MLM)
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The 50 languages of XTREME-R, then AmericasNLI's ten (whose Quechua is quy; qu is XTREME-R's).
-# CC-100 sizes: XLM-R paper, Table 6, from memory. zh is simplified Chinese (traditional: 16.6 more), my the larger of two
+# CC-100 sizes: XLM-R paper, Table 6, from memory. zh is simplified Chinese (traditional: 16.6 more), my the larger of
+# two
 # rows. Latn rows of hi, ta, te, ur, bn are not counted. Family and genus follow Glottolog and WALS, from memory.
 
 _IE, _AN = "Indo-European", "Austronesian"

@@ -1,4 +1,5 @@
-"""Write a small invented world as XTREME's tasks, intermediate tasks and text, and a tiny XLM-R that has "seen" its languages.
+"""Write a small invented world as XTREME's tasks, intermediate tasks and text, and a tiny XLM-R that has "seen" its
+languages.
 
     python toy_data.py --output_dir toy [--seed 0]
 
@@ -12,16 +13,18 @@ Writes
     toy/toy.json       the marker of a complete folder: seed, version of its source files, size of every file
 A second run finds the marker and does nothing. The same seed gives the same bytes.
 
-The world: people, organizations and places do things to things, somewhere, in some year. A *concept* ("buy", "cat") has one invented
-word per language, spelled from the syllables of that language's script (no real words: the codes name the script, the grammar sketch
-and the punctuation); names keep their syllables in every script, as transliterated names do. Every task asks about facts of this world.
+The world: people, organizations and places do things to things, somewhere, in some year. A *concept* ("buy", "cat")
+has one invented word per language, spelled from the syllables of that language's script (no real words: the codes name
+the script, the grammar sketch and the punctuation); names keep their syllables in every script, as transliterated
+names do. Every task asks about facts of this world.
 
-The model is no pre-trained model. What masked language modeling on many languages gives to XLM-R is imitated by its initialization:
+The model is no pre-trained model. What masked language modeling on many languages gives to XLM-R is imitated by its
+initialization:
     - pieces of translation-equivalent words start close to each other (one vector per concept, near that of its word class, plus a
       little noise per language), so that fine-tuning in English carries over to the other languages;
     - positions start as sinusoids, and attention starts with a liking for equal concepts and for neighbors (queries equal keys).
-It is a stand-in for the pre-training that run_intermediate.py does, good for demonstrations and tests only: no score on this world
-says anything about real languages.
+It is a stand-in for the pre-training that run_intermediate.py does, good for demonstrations and tests only: no score
+on this world says anything about real languages.
 
 Copy with it: toyworld/ (languages, facts, examples, intermediate tasks, text), tasks.py (where the files lie).
 sentencepiece, protobuf, torch and transformers are needed for the model only.
@@ -64,7 +67,8 @@ VOCABULARY = 2000
 WIDTH, HEADS, LAYERS = 128, 4, 3
 MARKER = "toy.json"
 
-# ---------------------------------------------------------------- XTREME's tasks: toyworld draws examples, a speaker writes them
+# ---------------------------------------------------------------- XTREME's tasks: toyworld draws examples, a speaker
+# writes them
 
 
 def pairs(speaker, examples):
@@ -80,12 +84,18 @@ def tagged(speaker, stories, field):
 
 
 def squad(speaker, articles, prefix):
-    """SQuAD JSON; ids are the same in every language, as in XQuAD and MLQA, unless `prefix` names the language, as in TyDiQA."""
+    """SQuAD JSON; ids are the same in every language, as in XQuAD and MLQA, unless `prefix` names the language, as in
+    TyDiQA.
+    """
     data = []
     for number, example in enumerate(articles):
         context, asked = passage(speaker, *example)
         qas = [
-            {"id": f"{prefix}{number}-{name}", "question": question, "answers": [{"text": answer, "answer_start": start}]}
+            {
+                "id": f"{prefix}{number}-{name}",
+                "question": question,
+                "answers": [{"text": answer, "answer_start": start}],
+            }
             for name, question, (answer, start) in asked
         ]
         data.append({"title": f"{number}", "paragraphs": [{"context": context, "qas": qas}]})
@@ -96,7 +106,9 @@ def choices(speaker, examples):
     for index, (premise, right, wrong, question, label) in enumerate(examples):
         first, second = (right, wrong) if label == 0 else (wrong, right)
         row = {"premise": speaker.say(premise), "choice1": speaker.say(first), "choice2": speaker.say(second)}
-        yield json.dumps({**row, "question": question, "label": label, "idx": index, "changed": False}, ensure_ascii=False)
+        yield json.dumps(
+            {**row, "question": question, "label": label, "idx": index, "changed": False}, ensure_ascii=False
+        )
 
 
 def bitext(rng, source, english, number=130, gold=50):
@@ -136,7 +148,11 @@ def write_task(root, name, speakers, seed):
     """Files of one task: English train, a few dev files, test in every language."""
     draw, tell = EXAMPLES[name]
     tests = languages_of(name)
-    for split, languages in (("train", ["en"]), ("dev", [x for x in DEV_LANGUAGES if x in ("en", *tests)]), ("test", tests)):
+    for split, languages in (
+        ("train", ["en"]),
+        ("dev", [x for x in DEV_LANGUAGES if x in ("en", *tests)]),
+        ("test", tests),
+    ):
         template = TARGETS[name].files[split]
         for language in languages if "{lang}" in template else ["en"]:
             rng = random.Random(f"{seed}-{template if name in PARALLEL else template.format(lang=language)}")
@@ -156,7 +172,9 @@ def write_retrieval(root, speakers, seed):
             write(root, tatoeba[side], language, [speaker.say(fact) for fact in facts])
     for language in languages_of("bucc2018"):
         for split in ("dev", "test"):
-            lines, gold = bitext(random.Random(f"{seed}-bucc2018-{split}-{language}"), speakers[language], speakers["en"])
+            lines, gold = bitext(
+                random.Random(f"{seed}-bucc2018-{split}-{language}"), speakers[language], speakers["en"]
+            )
             write(root, bucc[split], language, lines["source"])
             write(root, bucc[f"{split}_english"], language, lines["english"])
             write(root, bucc[f"{split}_gold"], language, gold)
@@ -168,7 +186,8 @@ def write_retrieval(root, speakers, seed):
 def corpus(speakers, seed):
     """Lines to train the tokenizer on; a tab is a border that no piece crosses.
 
-    Stories, as text and as separate words, then a dictionary: SentencePiece proposes only pieces that occur in several contexts.
+    Stories, as text and as separate words, then a dictionary: SentencePiece proposes only pieces that occur in several
+    contexts.
     """
     yield from 20 * ["What was the cause\t? What was the effect\t?"]  # XCOPA's prompts are English in every language
     for language, speaker in speakers.items():
@@ -184,7 +203,9 @@ def corpus(speakers, seed):
 
 
 def build_tokenizer(lines):
-    """XLM-R's tokenizer around a new SentencePiece model: four special tokens, the pieces, <mask>; XLM-R's (nmt_nfkc) normalization."""
+    """XLM-R's tokenizer around a new SentencePiece model: four special tokens, the pieces, <mask>; XLM-R's (nmt_nfkc)
+    normalization.
+    """
     import sentencepiece
     from sentencepiece import sentencepiece_model_pb2
     from transformers import XLMRobertaTokenizer
@@ -197,11 +218,15 @@ def build_tokenizer(lines):
     proto = sentencepiece_model_pb2.ModelProto.FromString(trained.getvalue())
     pieces = [(piece.piece, piece.score) for piece in proto.pieces[3:]]
     vocabulary = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *pieces, ("<mask>", 0.0)]
-    return XLMRobertaTokenizer(vocab=vocabulary, _spm_precompiled_charsmap=proto.normalizer_spec.precompiled_charsmap, model_max_length=512)
+    return XLMRobertaTokenizer(
+        vocab=vocabulary, _spm_precompiled_charsmap=proto.normalizer_spec.precompiled_charsmap, model_max_length=512
+    )
 
 
 def word_vectors(tokenizer, words, width):
-    """[pieces, width]: the mean of the concepts that a piece spells, plus noise of its own; a concept is near its class and its group."""
+    """[pieces, width]: the mean of the concepts that a piece spells, plus noise of its own; a concept is near its
+    class and its group.
+    """
     import torch
 
     vectors, counts = torch.zeros(len(tokenizer), width), torch.zeros(len(tokenizer), 1)
@@ -211,9 +236,13 @@ def word_vectors(tokenizer, words, width):
         for concept in concepts:
             vector = 0.6 * class_vector + 0.5 * groups.get(concept, 0) + 0.7 * torch.randn(width)
             for language in words:
-                for before in ("",) if GRAMMARS[language].space else ("", "。"):  # a word of its own, and inside a text without spaces
+                for before in (
+                    ("",) if GRAMMARS[language].space else ("", "。")
+                ):  # a word of its own, and inside a text without spaces
                     pieces = tokenizer(before + words[language][concept], add_special_tokens=False)["input_ids"]
-                    pieces = [piece for piece in pieces if tokenizer.convert_ids_to_tokens(piece) not in ("▁", "。", "▁.")]
+                    pieces = [
+                        piece for piece in pieces if tokenizer.convert_ids_to_tokens(piece) not in ("▁", "。", "▁.")
+                    ]
                     vectors[pieces] += vector
                     counts[pieces] += 1
     known = counts > 0
@@ -222,7 +251,9 @@ def word_vectors(tokenizer, words, width):
 
 def build_model(folder, speakers, words, seed):
     """Tokenizer and encoder; see the module's docstring for what the initialization stands for."""
-    os.environ.setdefault("DS_ACCELERATOR", "cpu")  # or deepspeed, which transformers imports to save, warns that it found no GPU
+    os.environ.setdefault(
+        "DS_ACCELERATOR", "cpu"
+    )  # or deepspeed, which transformers imports to save, warns that it found no GPU
     import torch
     from transformers import XLMRobertaConfig, XLMRobertaModel, logging
 
@@ -276,7 +307,11 @@ def generate(output_dir, seed=0):
         for name, sentences in text_files(speakers, seed):
             write(root / "text", name, "en", sentences)
         build_model(root / "model", speakers, words, seed)
-        sizes = {path.relative_to(root).as_posix(): path.stat().st_size for path in sorted(root.rglob("*")) if path.is_file()}
+        sizes = {
+            path.relative_to(root).as_posix(): path.stat().st_size
+            for path in sorted(root.rglob("*"))
+            if path.is_file()
+        }
         marker = {"seed": seed, "version": fingerprint(), "files": sizes}
         (root / MARKER).write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")
         os.rename(root, output)  # replaces an empty folder, fails on any other
@@ -292,7 +327,10 @@ def check_output(output, seed):
     except (OSError, ValueError, KeyError, TypeError):
         return f"--output_dir {output}: exists and was not written by toy_data.py; choose another folder"
     if wanted[:2] != (seed, fingerprint()):
-        return f"--output_dir {output}: written with seed {wanted[0]} by version {wanted[1]}; delete it or choose another folder"
+        return (
+            f"--output_dir {output}: written with seed {wanted[0]} by version {wanted[1]}; delete it or choose "
+            "another folder"
+        )
     for name, size in wanted[2].items():
         if not (output / name).is_file() or (output / name).stat().st_size != size:
             return f"{output / name}: missing or changed since it was written; delete {output} and run again"
@@ -302,7 +340,9 @@ def check_output(output, seed):
 def main():
     description = "Write a small invented world as XTREME's tasks, intermediate tasks and text, and a tiny XLM-R."
     parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
-    parser.add_argument("--output_dir", type=Path, required=True, help="folder to write: absent, empty, or complete already")
+    parser.add_argument(
+        "--output_dir", type=Path, required=True, help="folder to write: absent, empty, or complete already"
+    )
     parser.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default: %(default)s)")
     arguments = parser.parse_args()
     output = arguments.output_dir
@@ -316,7 +356,10 @@ def main():
     try:
         generate(output, arguments.seed)
     except OSError as error:
-        print(f"toy_data.py: error: --output_dir {output}: cannot be written ({error.strerror}); choose another folder", file=sys.stderr)
+        print(
+            f"toy_data.py: error: --output_dir {output}: cannot be written ({error.strerror}); choose another folder",
+            file=sys.stderr,
+        )
         sys.exit(1)
     print(f"Wrote {output}/xtreme, {output}/intermediate, {output}/text and {output}/model.")
 

@@ -2,10 +2,10 @@
 
     python benchmarks/noise.py --text_dir TEXT --peers nlpaug=ENV1/bin/python textnoisr=ENV2/bin/python glitchlings=ENV3/bin/python
 
-TEXT holds <lang>.txt, one sentence a line, for en, hi, th, ar, zh, ta, ko. Each peer runs in its own environment (pip install nlpaug,
-textnoisr, glitchlings), at about 2 % of characters, with every sentence as one call and one process. Speed: 10,000 English sentences
-of about 77 characters, wall time, best of --rounds. The rest: the first 300 sentences of each language. Errors are counted in grapheme
-clusters by the same code for all tools.
+TEXT holds <lang>.txt, one sentence a line, for en, hi, th, ar, zh, ta, ko. Each peer runs in its own environment (pip
+install nlpaug, textnoisr, glitchlings), at about 2 % of characters, with every sentence as one call and one process.
+Speed: 10,000 English sentences of about 77 characters, wall time, best of --rounds. The rest: the first 300 sentences
+of each language. Errors are counted in grapheme clusters by the same code for all tools.
 """
 
 import argparse
@@ -37,7 +37,9 @@ def ours(op):
 def nlpaug():
     import nlpaug.augmenter.char as character
 
-    augmenter = character.KeyboardAug(aug_char_p=0.05, aug_word_p=0.1, include_special_char=False, include_numeric=False)
+    augmenter = character.KeyboardAug(
+        aug_char_p=0.05, aug_word_p=0.1, include_special_char=False, include_numeric=False
+    )
     return lambda texts, lang: [(augmenter.augment(text) or [text])[0] for text in texts]
 
 
@@ -55,7 +57,12 @@ def glitchlings():
     return lambda texts, lang: [glitchling(text) for text in texts]
 
 
-PEERS = {"nlpaug": nlpaug, "textnoisr": textnoisr, "textnoisr_swap": lambda: textnoisr(actions=["swap"]), "glitchlings": glitchlings}
+PEERS = {
+    "nlpaug": nlpaug,
+    "textnoisr": textnoisr,
+    "textnoisr_swap": lambda: textnoisr(actions=["swap"]),
+    "glitchlings": glitchlings,
+}
 
 
 def work(name, rounds):
@@ -68,7 +75,10 @@ def work(name, rounds):
         started = time.perf_counter()
         noise_all(asked["speed"], "en")
         seconds.append(time.perf_counter() - started)
-    json.dump({"seconds": min(seconds), "texts": {lang: noise_all(texts, lang) for lang, texts in asked["texts"].items()}}, sys.stdout)
+    json.dump(
+        {"seconds": min(seconds), "texts": {lang: noise_all(texts, lang) for lang, texts in asked["texts"].items()}},
+        sys.stdout,
+    )
 
 
 def main():
@@ -89,13 +99,18 @@ def main():
     speed = (speed * (10_000 // len(speed) + 1))[:10_000]
     print(f"{len(speed)} sentences of {sum(map(len, speed)) / len(speed):.0f} characters")
     names = " / ".join(LANGUAGES[1:])
-    print(f"| tool | sentences/s | rate en | tokens kept | rate {names} | new illegal sequences {names} |\n|---|---|---|---|---|---|")
+    print(
+        f"| tool | sentences/s | rate en | tokens kept | rate {names} | new illegal sequences {names} "
+        "|\n|---|---|---|---|---|---|"
+    )
     runs = [(f"**ours, {op}**", op, sys.executable) for op in OURS] + [
         (name, name, python) for name, _, python in (peer.partition("=") for peer in args.peers)
     ]
     for title, name, python in runs:
         command = [python, __file__, "--worker", name, "--rounds", str(args.rounds)]
-        done = subprocess.run(command, input=json.dumps({"speed": speed, "texts": texts}), capture_output=True, text=True)
+        done = subprocess.run(
+            command, input=json.dumps({"speed": speed, "texts": texts}), capture_output=True, text=True
+        )
         if done.returncode:
             print(f"| {title} | failed: {done.stderr.strip().splitlines()[-1]} |")
             continue
@@ -107,8 +122,13 @@ def main():
             rates.append(f"{error_rate(pairs[:100]):.3f}" if pairs else "n/a")
             wrong = sum(sum((faults(b) - faults(a))[name] for name in MARKS) for a, b in pairs)
             orphans.append(str(wrong) if pairs else "n/a")
-        kept = sum(len(a.split()) == len(b.split()) for a, b in zip(texts["en"], result["texts"]["en"])) / len(texts["en"])
-        print(f"| {title} | {len(speed) / result['seconds']:,.0f} | {rates[0]} | {kept:.3f} | {' / '.join(rates[1:])} | {' / '.join(orphans[1:])} |")
+        kept = sum(len(a.split()) == len(b.split()) for a, b in zip(texts["en"], result["texts"]["en"])) / len(
+            texts["en"]
+        )
+        print(
+            f"| {title} | {len(speed) / result['seconds']:,.0f} | {rates[0]} | {kept:.3f} | {' / '.join(rates[1:])} "
+            f"| {' / '.join(orphans[1:])} |"
+        )
 
 
 MARKS = (

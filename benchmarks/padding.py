@@ -1,12 +1,13 @@
-"""Time run_xtreme.py against a loop in the style of HF's run_xnli.py (every input padded to 128, random batches, float32), in one run.
+"""Time run_xtreme.py against a loop in the style of HF's run_xnli.py (every input padded to 128, random batches,
+float32), in one run.
 
   python benchmarks/padding.py                      3 rounds, the variants alternating; about 10 minutes on 2 cores
   python benchmarks/padding.py --rounds 1 --bf16 false
 
-Sentence pairs have XNLI's lengths (log-normal, mean 35 sub-tokens, 6 to 128) and a learnable label; the model is a random
-XLM-R of width 384 with 4 layers. Prints training and prediction times (medians), their ratios to HF's loop, and loss
-and accuracy, which must agree but for the random draws of head, dropout and batches. The first line says how fast this CPU
-multiplies matrices in both precisions, which bounds what --bf16 can give. Not part of the tests.
+Sentence pairs have XNLI's lengths (log-normal, mean 35 sub-tokens, 6 to 128) and a learnable label; the model is a
+random XLM-R of width 384 with 4 layers. Prints training and prediction times (medians), their ratios to HF's loop, and
+loss and accuracy, which must agree but for the random draws of head, dropout and batches. The first line says how fast
+this CPU multiplies matrices in both precisions, which bounds what --bf16 can give. Not part of the tests.
 """
 
 import argparse
@@ -24,7 +25,13 @@ sys.path.insert(0, str(ROOT))
 
 PEER = "HF example: pad to 128, random, float32"
 VARIANTS = {
-    "ours, HF's batches: pad to 128, random": ["--pad_to_max_length", "--train_sampling_strategy", "random", "--bf16", "false"],
+    "ours, HF's batches: pad to 128, random": [
+        "--pad_to_max_length",
+        "--train_sampling_strategy",
+        "random",
+        "--bf16",
+        "false",
+    ],
     "ours: length-grouped, float32": ["--bf16", "false"],
     "ours: length-grouped, --bf16": ["--bf16"],
 }
@@ -70,9 +77,36 @@ def measure(folder, name, output):
     if name == PEER:
         command = [sys.executable, __file__, "--peer", str(folder)]
     else:
-        data = ["--task", "xnli", "--data_dir", str(folder / "data"), "--model_name_or_path", str(folder / "model"), "--output_dir", str(output)]
-        shape = ["--max_seq_length", "128", "--num_train_epochs", "1", "--learning_rate", "5e-4", "--save_strategy", "no", "--disable_tqdm", "true"]
-        stages = ["--do_train", "--do_predict", "--per_device_train_batch_size", "32", "--per_device_eval_batch_size", "64"]
+        data = [
+            "--task",
+            "xnli",
+            "--data_dir",
+            str(folder / "data"),
+            "--model_name_or_path",
+            str(folder / "model"),
+            "--output_dir",
+            str(output),
+        ]
+        shape = [
+            "--max_seq_length",
+            "128",
+            "--num_train_epochs",
+            "1",
+            "--learning_rate",
+            "5e-4",
+            "--save_strategy",
+            "no",
+            "--disable_tqdm",
+            "true",
+        ]
+        stages = [
+            "--do_train",
+            "--do_predict",
+            "--per_device_train_batch_size",
+            "32",
+            "--per_device_eval_batch_size",
+            "64",
+        ]
         command = [sys.executable, str(ROOT / "run_xtreme.py"), *data, *shape, *stages, *VARIANTS[name]]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
@@ -90,7 +124,9 @@ def measure(folder, name, output):
 
 
 def peer(folder):
-    """The plain HF loop: tokenize to max_length, Trainer.train, Trainer.predict for each language. Prints its figures as JSON."""
+    """The plain HF loop: tokenize to max_length, Trainer.train, Trainer.predict for each language. Prints its figures
+    as JSON.
+    """
     import datasets
     from transformers import (
         AutoModelForSequenceClassification,
@@ -104,9 +140,14 @@ def peer(folder):
     tokenizer = AutoTokenizer.from_pretrained(folder / "model")
 
     def load(file):
-        lines = [line.split("\t") for line in (folder / f"data/xnli/{file}.tsv").read_text(encoding="utf-8").splitlines()]
+        lines = [
+            line.split("\t") for line in (folder / f"data/xnli/{file}.tsv").read_text(encoding="utf-8").splitlines()
+        ]
         rows = datasets.Dataset.from_list([{"a": a, "b": b, "label": LABELS.index(label)} for a, b, label in lines])
-        return rows.map(lambda batch: tokenizer(batch["a"], batch["b"], padding="max_length", max_length=128, truncation=True), batched=True)
+        return rows.map(
+            lambda batch: tokenizer(batch["a"], batch["b"], padding="max_length", max_length=128, truncation=True),
+            batched=True,
+        )
 
     arguments = TrainingArguments(
         output_dir=str(folder / "peer"), use_cpu=True, num_train_epochs=1, learning_rate=5e-4, warmup_steps=0.1, weight_decay=0.01,
@@ -120,7 +161,11 @@ def peer(folder):
     for language in ("en", "de"):
         found = trainer.predict(load(f"test-{language}"))
         right.append(100 * float((found.predictions.argmax(-1) == found.label_ids).mean()))
-    figures = {"train": outcome.metrics["train_runtime"], "predict": time.time() - start, "loss": outcome.training_loss}
+    figures = {
+        "train": outcome.metrics["train_runtime"],
+        "predict": time.time() - start,
+        "loss": outcome.training_loss,
+    }
     print(json.dumps({**figures, "accuracy": statistics.mean(right)}))
 
 
@@ -141,11 +186,15 @@ def matrix_speed():
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("--rounds", type=int, default=3, help="times that each variant runs")
     parser.add_argument("--train_examples", type=int, default=1024)
     parser.add_argument("--test_examples", type=int, default=768, help="in each of two languages")
-    parser.add_argument("--bf16", choices=("true", "false"), default="true", help="'false' leaves the bfloat16 variant out")
+    parser.add_argument(
+        "--bf16", choices=("true", "false"), default="true", help="'false' leaves the bfloat16 variant out"
+    )
     parser.add_argument("--peer", type=Path, help=argparse.SUPPRESS)  # a process of the benchmark itself
     args = parser.parse_args()
     if args.peer:
@@ -155,7 +204,11 @@ def main():
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         words, rng = prepare(folder), random.Random(0)
-        for file, number in (("train-en", args.train_examples), ("test-en", args.test_examples), ("test-de", args.test_examples)):
+        for file, number in (
+            ("train-en", args.train_examples),
+            ("test-en", args.test_examples),
+            ("test-de", args.test_examples),
+        ):
             write_pairs(folder / f"data/xnli/{file}.tsv", words, number, rng)
         rounds = {name: [] for name in names}
         for index in range(args.rounds):
@@ -166,7 +219,10 @@ def main():
     print(f"\n{'':44}{'train s':>9}{'ratio':>7}{'predict s':>11}{'ratio':>7}{'loss':>8}{'accuracy':>10}")
     for name, found in rounds.items():
         median = {key: statistics.median(row[key] for row in found) for key in found[0]}
-        ratio = {key: statistics.median(old[key] / new[key] for old, new in zip(base, found)) for key in ("train", "predict")}
+        ratio = {
+            key: statistics.median(old[key] / new[key] for old, new in zip(base, found))
+            for key in ("train", "predict")
+        }
         print(
             f"{name:44}{median['train']:9.2f}{ratio['train']:6.2f}x{median['predict']:11.2f}{ratio['predict']:6.2f}x"
             f"{median['loss']:8.3f}{median['accuracy']:10.1f}"

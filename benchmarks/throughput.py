@@ -1,13 +1,15 @@
-"""Training throughput of our loop and of a plain HF one, over batch composition, precision, attention, compilation and ZeRO stage.
+"""Training throughput of our loop and of a plain HF one, over batch composition, precision, attention, compilation and
+ZeRO stage.
 
   python benchmarks/throughput.py --sizes toy                      a few minutes on 2 CPU cores
   python benchmarks/throughput.py --sizes base large --steps 60    on a GPU
   python benchmarks/throughput.py --sizes toy --only "ours, grouped" "HF"
 
-Random weights of XLM-R's geometry, sentence pairs of XNLI's lengths (log-normal, mean 35 sub-tokens, 6 to 128), AdamW. Every variant is
-a process of its own; its first steps (loading kernels, compiling) are not timed. Useful tokens are those that are not padding. MFU is the
-model's arithmetic on useful tokens (6 per weight outside the embeddings, and attention) over the GPU's bfloat16 peak, where that is known.
-Prints a table, and everything as JSON to --output_file. Not part of the tests.
+Random weights of XLM-R's geometry, sentence pairs of XNLI's lengths (log-normal, mean 35 sub-tokens, 6 to 128), AdamW.
+Every variant is a process of its own; its first steps (loading kernels, compiling) are not timed. Useful tokens are
+those that are not padding. MFU is the model's arithmetic on useful tokens (6 per weight outside the embeddings, and
+attention) over the GPU's bfloat16 peak, where that is known. Prints a table, and everything as JSON to --output_file.
+Not part of the tests.
 """
 
 import argparse
@@ -28,7 +30,15 @@ SIZES = {  # width, layers, heads, feed-forward width, vocabulary
     "base": (768, 12, 12, 3072, 250002),
     "large": (1024, 24, 16, 4096, 250002),
 }
-PEAKS = {"H200": 989, "H100": 989, "A100": 312, "L40S": 362, "L4": 121, "RTX 4090": 165, "A10": 125}  # bfloat16 TFLOP/s without sparsity
+PEAKS = {
+    "H200": 989,
+    "H100": 989,
+    "A100": 312,
+    "L40S": 362,
+    "L4": 121,
+    "RTX 4090": 165,
+    "A10": 125,
+}  # bfloat16 TFLOP/s without sparsity
 VARIANTS = {  # peers first: ratios are to the first line
     "HF: pad to max, float32": {"peer": True, "length": 128},
     "HF: dynamic padding, float32": {"peer": True},
@@ -53,7 +63,10 @@ def features(number, vocabulary):
 
     rng = np.random.default_rng(0)
     lengths = np.clip(rng.lognormal(3.43, 0.5, number).astype(int), 6, WIDTH)
-    rows = {"input_ids": [rng.integers(5, vocabulary, length).tolist() for length in lengths], "length": lengths.tolist()}
+    rows = {
+        "input_ids": [rng.integers(5, vocabulary, length).tolist() for length in lengths],
+        "length": lengths.tolist(),
+    }
     return Dataset.from_dict({**rows, "labels": rng.integers(0, 3, number).tolist(), "row": list(range(number))})
 
 
@@ -78,7 +91,11 @@ def arguments(variant, batch, steps, folder):
 
     from common import launching
 
-    zero = {"deepspeed": str(ROOT / f"ds_configs/{variant['zero']}.json")} if "zero" in variant else {"bf16": variant.get("bf16", "false")}
+    zero = (
+        {"deepspeed": str(ROOT / f"ds_configs/{variant['zero']}.json")}
+        if "zero" in variant
+        else {"bf16": variant.get("bf16", "false")}
+    )
     found = {**zero, **{name: value for name, value, _ in launching.launch_flags({"do_train": "true", **zero})}}
     order = "random" if variant.get("peer") else variant.get("order", "group_by_length")
     args = TrainingArguments(
@@ -110,7 +127,12 @@ def measure(size, variant, batch, steps, folder):
         counts.append((sum(lengths), sum(length**2 for length in lengths)))
         return {name: value for name, value in collate(rows).items() if not peer or name != "rows"}
 
-    options = {"model": model, "args": args, "train_dataset": features(batch * (steps + 1), SIZES[size][-1]), "data_collator": collator}
+    options = {
+        "model": model,
+        "args": args,
+        "train_dataset": features(batch * (steps + 1), SIZES[size][-1]),
+        "data_collator": collator,
+    }
     if peer:
         trainer = Trainer(**options, callbacks=[clock])
     else:
@@ -123,7 +145,11 @@ def measure(size, variant, batch, steps, folder):
     memory = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     peak = next((peak for name, peak in PEAKS.items() if cuda and name in torch.cuda.get_device_name()), None)
     flops = (6 * inside * tokens + 12 * model.config.num_hidden_layers * model.config.hidden_size * squares) / seconds
-    figures = {"samples_per_s": batch * (steps - WARM_UP) / seconds, "tokens_per_s": tokens / seconds, "memory_gb": memory / 2**30}
+    figures = {
+        "samples_per_s": batch * (steps - WARM_UP) / seconds,
+        "tokens_per_s": tokens / seconds,
+        "memory_gb": memory / 2**30,
+    }
     print(json.dumps({**figures, "tflops": flops / 1e12, "mfu": flops / peak / 1e12 if peak else None}))
     finish_distributed()
 
@@ -149,18 +175,24 @@ def hardware():
 
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "CPU")
+    model = next(
+        (line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "CPU"
+    )
     return f"{model}, {torch.get_num_threads()} threads"
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=["toy"])
     parser.add_argument("--only", nargs="+", help="variants whose names begin so")
     parser.add_argument("--batch_size", type=int, default=32)
     parser.add_argument("--steps", type=int, default=40, help=f"{WARM_UP} of them are not timed")
     parser.add_argument("--output_file", type=Path)
-    parser.add_argument("--one", type=json.loads, help=argparse.SUPPRESS)  # a process of the benchmark itself: [size, variant, folder]
+    parser.add_argument(
+        "--one", type=json.loads, help=argparse.SUPPRESS
+    )  # a process of the benchmark itself: [size, variant, folder]
     args = parser.parse_args()
     if args.steps <= WARM_UP:
         parser.error(f"--steps {args.steps}: must be above {WARM_UP}, which are not timed")
@@ -177,9 +209,17 @@ def main():
                 continue
             with tempfile.TemporaryDirectory() as folder:
                 own = [sys.executable, __file__, "--batch_size", str(args.batch_size), "--steps", str(args.steps)]
-                done = subprocess.run([*own, "--one", json.dumps([size, variant, folder])], capture_output=True, text=True, env=os.environ)
+                done = subprocess.run(
+                    [*own, "--one", json.dumps([size, variant, folder])],
+                    capture_output=True,
+                    text=True,
+                    env=os.environ,
+                )
             if done.returncode:
-                print(f"{size + ': ' + name:46} failed: {(done.stderr.strip().splitlines() or ['?'])[-1][:90]}", flush=True)
+                print(
+                    f"{size + ': ' + name:46} failed: {(done.stderr.strip().splitlines() or ['?'])[-1][:90]}",
+                    flush=True,
+                )
                 continue
             row = json.loads(next(line for line in reversed(done.stdout.splitlines()) if line.startswith("{")))
             base = base or row["tokens_per_s"]

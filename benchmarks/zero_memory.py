@@ -2,9 +2,10 @@
 
   python benchmarks/zero_memory.py
 
-Weights, gradients and optimizer states only; activations come on top and grow with batch and length. DeepSpeed counts weights and gradients
-in 16 bits with float32 copies, 18 bytes per weight in all; with float32 weights under autocast, as here, ZeRO-1 and -2 hold 2 bytes per
-weight more on every GPU. It has no estimator for ZeRO-1, whose column is ZeRO-2's with the gradients (4 bytes) whole on every GPU.
+Weights, gradients and optimizer states only; activations come on top and grow with batch and length. DeepSpeed counts
+weights and gradients in 16 bits with float32 copies, 18 bytes per weight in all; with float32 weights under autocast,
+as here, ZeRO-1 and -2 hold 2 bytes per weight more on every GPU. It has no estimator for ZeRO-1, whose column is
+ZeRO-2's with the gradients (4 bytes) whole on every GPU.
 """
 
 import os
@@ -34,15 +35,22 @@ GPUS = [(1, 1), (4, 1), (8, 1), (8, 2)]  # on a node, nodes
 
 def geometry(configuration, model, width, layers, heads, inner):
     """(all weights, weights of the largest layer), without the memory for them."""
-    config = configuration(hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=inner, **SHARED)
+    config = configuration(
+        hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=inner, **SHARED
+    )
     with torch.device("meta"):
         modules = model(config, add_pooling_layer=False)
     total = sum(weight.numel() for weight in modules.parameters())
-    return total, max(sum(weight.numel() for weight in module.parameters(recurse=False)) for module in modules.modules())
+    return total, max(
+        sum(weight.numel() for weight in module.parameters(recurse=False)) for module in modules.modules()
+    )
 
 
 def main():
-    print("| model (weights) | GPUs | zero1 | zero2 | zero3 | zero2_offload | zero3_offload |\n|---|---|---|---|---|---|---|")
+    print(
+        "| model (weights) | GPUs | zero1 | zero2 | zero3 | zero2_offload | zero3_offload "
+        "|\n|---|---|---|---|---|---|---|"
+    )
     for name, size in SIZES.items():
         total, largest = geometry(*size)
         for gpus, nodes in GPUS:
@@ -56,7 +64,10 @@ def main():
                 zero3(total, largest, cpu_offload=True, cpu_offload_params=True, zero_init=False, **whole)[:2],
             ]
             cells = [f"{gpu / 2**30:.1f} + {cpu / 2**30:.0f}" for cpu, gpu in found]
-            print(f"| {name} ({total / 1e6:.0f} M) | {gpus if nodes == 1 else f'{nodes} x {gpus}'} | {' | '.join(cells)} |")
+            print(
+                f"| {name} ({total / 1e6:.0f} M) | {gpus if nodes == 1 else f'{nodes} x {gpus}'} | "
+                f"{' | '.join(cells)} |"
+            )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""The command line of the run scripts: their own flags first, then every flag of transformers.TrainingArguments, unchanged.
+"""The command line of the run scripts: their own flags first, then every flag of transformers.TrainingArguments,
+unchanged.
 
-Importing transformers and torch takes seconds, so flags are checked and `--help` is printed without them: the names and
-help texts of TrainingArguments are read from its source file.
+Importing transformers and torch takes seconds, so flags are checked and `--help` is printed without them: the names
+and help texts of TrainingArguments are read from its source file.
 """
 
 import argparse
@@ -69,7 +70,8 @@ RANGES = {
     "dataloader_num_workers": (0, 1e4),
 }
 
-# Arguments of TrainingArguments that decide what a training run computes: a folder holds one run, so they must not change in it.
+# Arguments of TrainingArguments that decide what a training run computes: a folder holds one run, so they must not
+# change in it.
 DECISIVE = """learning_rate num_train_epochs max_steps per_device_train_batch_size gradient_accumulation_steps warmup_steps weight_decay
 lr_scheduler_type optim adam_beta1 adam_beta2 adam_epsilon max_grad_norm label_smoothing_factor bf16 fp16 seed data_seed
 train_sampling_strategy load_best_model_at_end metric_for_best_model eval_strategy eval_steps neftune_noise_alpha optim_args lr_scheduler_kwargs
@@ -86,7 +88,9 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*args, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)
 
     def error(self, message):
-        if str(message).startswith(("argument ", "the following arguments")):  # argparse's own, which name no next step
+        if str(message).startswith(
+            ("argument ", "the following arguments")
+        ):  # argparse's own, which name no next step
             message = f"{message}; see --help"
         self.exit(2, f"{self.prog}: error: {' '.join(str(message).split())}\n")
 
@@ -124,7 +128,9 @@ def parse(parser, argv):
         )
         parser.print_help()
         parser.exit(0)
-    own_flags = {option[2:] for action in parser._actions for option in action.option_strings if option.startswith("--")}
+    own_flags = {
+        option[2:] for action in parser._actions for option in action.option_strings if option.startswith("--")
+    }
     for token in argv:
         if re.match(r"--?[A-Za-z]", token):
             check_flag(parser, token, own_flags, hf_flags)
@@ -156,7 +162,9 @@ def check_flag(parser, token, own_flags, hf_flags):
     if token.startswith("--") and (name in own_flags or name in hf_flags):
         return
     if name in RENAMED_FLAGS:
-        parser.error(f"--{name} does not exist here (transformers 5 or this script dropped it); use {RENAMED_FLAGS[name]}")
+        parser.error(
+            f"--{name} does not exist here (transformers 5 or this script dropped it); use {RENAMED_FLAGS[name]}"
+        )
     known = sorted(own_flags) + [flag for flag in hf_flags if not flag.startswith("no_")]
     longer = [flag for flag in known if flag.startswith(name) and flag != name]
     near = [name] if name in known else longer or difflib.get_close_matches(name, known, n=3, cutoff=0.5)
@@ -171,7 +179,9 @@ def truthy(value):
 
 
 def task_defaults(task, given, world_size):
-    """[(flag, value, origin)] for the flags of TrainingArguments that were not given: the task's recipe, and selection on English dev."""
+    """[(flag, value, origin)] for the flags of TrainingArguments that were not given: the task's recipe, and selection
+    on English dev.
+    """
     defaults, flags = task.defaults, []
     train, select = truthy(given.get("do_train")), truthy(given.get("do_eval")) and not task.dev_is_test
 
@@ -187,7 +197,11 @@ def task_defaults(task, given, world_size):
         default(name, getattr(defaults, name), recipe)
     default("train_sampling_strategy", "group_by_length", "default: batches of like lengths")
     flags += batch_flags(defaults.train_batch_size, given, world_size, recipe)
-    default("eval_strategy", "epoch" if select else "no", "selection on English dev" if select else "no English dev set to select on")
+    default(
+        "eval_strategy",
+        "epoch" if select else "no",
+        "selection on English dev" if select else "no English dev set to select on",
+    )
     strategy = given.get("eval_strategy", "epoch")
     default("save_strategy", strategy if select and strategy != "no" else "epoch", "as eval_strategy")
     if "eval_steps" in given:
@@ -200,7 +214,9 @@ def task_defaults(task, given, world_size):
 
 
 def batch_flags(effective, given, world_size, origin):
-    """per_device_train_batch_size and gradient_accumulation_steps that give the recipe's effective batch on this many processes."""
+    """per_device_train_batch_size and gradient_accumulation_steps that give the recipe's effective batch on this many
+    processes.
+    """
     per_device, accumulation = given.get("per_device_train_batch_size"), given.get("gradient_accumulation_steps")
     if per_device and accumulation:
         return []
@@ -219,11 +235,18 @@ def trainer_arguments(parser, trainer_argv, flags):
     hf_parser = HfArgumentParser(TrainingArguments, allow_abbrev=False, prog=parser.prog)
     hf_parser.error = parser.error
     extra = [token for name, value, _ in flags for token in (f"--{name}", str(value))]
-    fixed = ["--remove_unused_columns", "false"]  # the collator picks the columns; the Trainer would drop those that only heads read
+    fixed = [
+        "--remove_unused_columns",
+        "false",
+    ]  # the collator picks the columns; the Trainer would drop those that only heads read
     try:
-        training_args, stray = hf_parser.parse_args_into_dataclasses([*trainer_argv, *extra, *fixed], True, look_for_args_file=False)
+        training_args, stray = hf_parser.parse_args_into_dataclasses(
+            [*trainer_argv, *extra, *fixed], True, look_for_args_file=False
+        )
     except (ValueError, ImportError, OSError, RuntimeError) as error:
-        raise InputError(f"TrainingArguments: {' '.join(str(error).split())[:300] or type(error).__name__}; see --help") from None
+        raise InputError(
+            f"TrainingArguments: {' '.join(str(error).split())[:300] or type(error).__name__}; see --help"
+        ) from None
     if stray:
         raise InputError(STRAY.format(stray[0]))
     check_values(training_args)
@@ -237,17 +260,29 @@ def check_values(training_args):
     for name, (least, most) in RANGES.items():
         value = getattr(training_args, name)
         if value is not None and not least <= value <= most:  # NaN is neither
-            raise InputError(f"--{name} {value}: must be from {least:.10g} to {most:.10g}; leave it out for the default")
+            raise InputError(
+                f"--{name} {value}: must be from {least:.10g} to {most:.10g}; leave it out for the default"
+            )
     missing = sorted(set(training_args.report_to) - set(get_available_reporting_integrations()))
     if missing:
-        raise InputError(f"--report_to {missing[0]}: no such package is installed; install it or write --report_to none")
+        raise InputError(
+            f"--report_to {missing[0]}: no such package is installed; install it or write --report_to none"
+        )
     checkpoint = training_args.resume_from_checkpoint
     if checkpoint and str(checkpoint).lower() not in ("true", "last"):
         if not os.path.isdir(checkpoint):
-            raise InputError(f"--resume_from_checkpoint {checkpoint}: no such folder; write 'last' or leave it out to go on from the last checkpoint")
+            raise InputError(
+                f"--resume_from_checkpoint {checkpoint}: no such folder; write 'last' or leave it out to go on from "
+                "the last checkpoint"
+            )
         folder = training_args.output_dir
-        if Path(checkpoint).resolve().parent != Path(folder).resolve():  # a checkpoint holds pickles, and its settings lie beside it
-            raise InputError(f"--resume_from_checkpoint {checkpoint}: not a checkpoint of --output_dir {folder}; name one of its own")
+        if (
+            Path(checkpoint).resolve().parent != Path(folder).resolve()
+        ):  # a checkpoint holds pickles, and its settings lie beside it
+            raise InputError(
+                f"--resume_from_checkpoint {checkpoint}: not a checkpoint of --output_dir {folder}; name one of its "
+                "own"
+            )
     if training_args.deepspeed and training_args.bf16_full_eval:
         raise InputError("--bf16_full_eval with --deepspeed: would turn the trained weights 16-bit; leave it out")
     if training_args.eval_on_start and not training_args.do_eval:
@@ -261,7 +296,10 @@ def check_smoothing(training_args, tasks):
     without = [task.name for task in tasks if task.head in ("question_answering", "multiple_choice", "masked_lm")]
     smoothing = training_args.label_smoothing_factor
     if smoothing and without:
-        raise InputError(f"--label_smoothing_factor {smoothing}: {without[0]} has no fixed set of classes to smooth over; leave it out")
+        raise InputError(
+            f"--label_smoothing_factor {smoothing}: {without[0]} has no fixed set of classes to smooth over; leave "
+            "it out"
+        )
 
 
 def trainer_origins(training_args, flags, given):
@@ -275,8 +313,18 @@ def log_settings(training_args, origins):
     for name, value, origin in origins:
         logger.info("%-30s %-16s %s", name, value, origin)
     if training_args.do_train:
-        per_device, steps, world = training_args.per_device_train_batch_size, training_args.gradient_accumulation_steps, training_args.world_size
-        logger.info("effective batch %d = %d x %d processes x %d accumulation", per_device * steps * world, per_device, world, steps)
+        per_device, steps, world = (
+            training_args.per_device_train_batch_size,
+            training_args.gradient_accumulation_steps,
+            training_args.world_size,
+        )
+        logger.info(
+            "effective batch %d = %d x %d processes x %d accumulation",
+            per_device * steps * world,
+            per_device,
+            world,
+            steps,
+        )
 
 
 def parse_conditions(tokens, data_dir):
@@ -285,11 +333,17 @@ def parse_conditions(tokens, data_dir):
     for token in tokens or [f"clean={data_dir}"]:
         name, separator, folder = token.partition("=")
         if not separator or not re.fullmatch(r"[\w.+-]+", name) or name in (".", "..", "dev"):
-            raise InputError(f"--conditions {token!r}: write NAME=FOLDER, NAME of letters, digits and . _ + -, e.g. keyboard-2=noised/keyboard-2")
+            raise InputError(
+                f"--conditions {token!r}: write NAME=FOLDER, NAME of letters, digits and . _ + -, e.g. "
+                "keyboard-2=noised/keyboard-2"
+            )
         if name in conditions:
             raise InputError(f"--conditions: the name {name!r} stands twice; give each condition its own name")
         if not os.path.isdir(folder):
-            raise InputError(f"--conditions {name}={folder}: no such folder; write the noised sets first (perturb.py) or correct the path")
+            raise InputError(
+                f"--conditions {name}={folder}: no such folder; write the noised sets first (perturb.py) or correct "
+                "the path"
+            )
         conditions[name] = folder
     return conditions
 

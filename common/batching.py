@@ -4,7 +4,6 @@ Everything random here is a pure function of the seed and a count, so that runs 
 number of processes.
 """
 
-
 import numpy as np
 import torch
 
@@ -29,7 +28,9 @@ class Collator:
         longest = self.length or max(len(row) for rows in choices for row in rows)
         tokens = torch.full((len(inputs), width, longest), self.pad_token_id)
         mask = torch.zeros_like(tokens)
-        mask[:, :, 0] = 1  # a choice that only fills up the batch attends to its first token: softmax over nothing is NaN
+        mask[:, :, 0] = (
+            1  # a choice that only fills up the batch attends to its first token: softmax over nothing is NaN
+        )
         for index, rows in enumerate(choices):
             for choice, row in enumerate(rows):
                 tokens[index, choice, : len(row)] = torch.tensor(row)
@@ -50,7 +51,9 @@ class Collator:
 
     @staticmethod
     def _stack(values, inputs, longest):
-        """Labels per example as they are; labels per token (as long as their input) padded with -100, which no loss counts."""
+        """Labels per example as they are; labels per token (as long as their input) padded with -100, which no loss
+        counts.
+        """
         if isinstance(values[0], list) and all(len(value) == len(row) for value, row in zip(values, inputs)):
             values = [value + [-100] * (longest - len(value)) for value in values]
         return torch.tensor(values)
@@ -68,7 +71,8 @@ def grouped(order, lengths, size, random):
 
 
 class LengthGroupedSampler(torch.utils.data.Sampler):
-    """Examples in random batches of like lengths: shuffled, sorted by length within 50 batches, batches shuffled again.
+    """Examples in random batches of like lengths: shuffled, sorted by length within 50 batches, batches shuffled
+    again.
 
     The order depends on the seed, the epoch and the effective batch size alone, so it is the same for 8x1, 2x4 and two
     processes x 4. (HF's sampler draws from the global generator, groups by per-process batches, and leaves each 50

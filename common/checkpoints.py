@@ -1,6 +1,8 @@
-"""How a checkpoint becomes a model: an encoder in float32 with every weight accounted for, under a fresh or a kept head.
+"""How a checkpoint becomes a model: an encoder in float32 with every weight accounted for, under a fresh or a kept
+head.
 
-Phases hand over plain Hugging Face folders; phase 2's heads lie beside the encoder, in heads.safetensors (see multitask.py).
+Phases hand over plain Hugging Face folders; phase 2's heads lie beside the encoder, in heads.safetensors (see
+multitask.py).
 
 """
 
@@ -26,8 +28,19 @@ from common.files import InputError
 
 logger = logging.getLogger("xtreme")
 
-HEAD_KEYS = ("classifier.", "qa_outputs.", "lm_head.", "cls.", "heads.")  # what may lie beside an encoder in a checkpoint
-BERT_LIKE = ("bert", "roberta", "xlm-roberta", "xlm-roberta-xl")  # encoders built of layer[i].attention, then a feed-forward part per position
+HEAD_KEYS = (
+    "classifier.",
+    "qa_outputs.",
+    "lm_head.",
+    "cls.",
+    "heads.",
+)  # what may lie beside an encoder in a checkpoint
+BERT_LIKE = (
+    "bert",
+    "roberta",
+    "xlm-roberta",
+    "xlm-roberta-xl",
+)  # encoders built of layer[i].attention, then a feed-forward part per position
 POOLER = "pooler."  # only multiple choice reads it; new where a checkpoint has none
 HEADS_FILE = "heads.safetensors"  # tensors <task>.<name>; metadata {"heads": {task: {"kind", "labels"}}}
 
@@ -36,10 +49,20 @@ def load_tokenizer(path, revision="main"):
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
     except Exception as error:  # transformers raises many kinds; all mean that the folder is not usable
-        problem = "its tokenizer cannot be loaded" if os.path.isdir(path) else "no such folder, and no such model on the Hub or in its cache"
-        raise InputError(f"--model_name_or_path {path}: {problem} ({_first_line(error)}); correct the path or copy it again") from None
-    if len(tokenizer) <= len(tokenizer.all_special_ids) + 1:  # transformers makes an empty one where the files are missing
-        raise InputError(f"--model_name_or_path {path}: its tokenizer has no vocabulary; copy tokenizer.json of the same checkpoint")
+        problem = (
+            "its tokenizer cannot be loaded"
+            if os.path.isdir(path)
+            else "no such folder, and no such model on the Hub or in its cache"
+        )
+        raise InputError(
+            f"--model_name_or_path {path}: {problem} ({_first_line(error)}); correct the path or copy it again"
+        ) from None
+    if (
+        len(tokenizer) <= len(tokenizer.all_special_ids) + 1
+    ):  # transformers makes an empty one where the files are missing
+        raise InputError(
+            f"--model_name_or_path {path}: its tokenizer has no vocabulary; copy tokenizer.json of the same checkpoint"
+        )
     return tokenizer
 
 
@@ -48,12 +71,24 @@ def load_config(path, tokenizer, max_seq_length, revision="main"):
     try:
         config = AutoConfig.from_pretrained(path, revision=revision)
     except Exception as error:
-        raise InputError(f"--model_name_or_path {path}: no usable config.json ({_first_line(error)}); give an encoder's folder or Hub id") from None
+        raise InputError(
+            f"--model_name_or_path {path}: no usable config.json ({_first_line(error)}); give an encoder's folder or "
+            "Hub id"
+        ) from None
     if type(config) not in MODEL_FOR_MASKED_LM_MAPPING or config.is_encoder_decoder:
-        raise InputError(f"--model_name_or_path {path}: model type {config.model_type!r} is not an encoder; use XLM-R or its like (BERT, RoBERTa, …)")
+        raise InputError(
+            f"--model_name_or_path {path}: model type {config.model_type!r} is not an encoder; use XLM-R or its like "
+            "(BERT, RoBERTa, …)"
+        )
     if len(tokenizer) > config.vocab_size or tokenizer.pad_token_id != config.pad_token_id:
-        found = f"{len(tokenizer)} tokens and pad id {tokenizer.pad_token_id} against {config.vocab_size} and {config.pad_token_id}"
-        raise InputError(f"--model_name_or_path {path}: the tokenizer does not fit the model: {found}; copy that of the same checkpoint")
+        found = (
+            f"{len(tokenizer)} tokens and pad id {tokenizer.pad_token_id} against {config.vocab_size} and "
+            f"{config.pad_token_id}"
+        )
+        raise InputError(
+            f"--model_name_or_path {path}: the tokenizer does not fit the model: {found}; copy that of the same "
+            "checkpoint"
+        )
     positions = config.max_position_embeddings - (config.pad_token_id + 1 if "roberta" in config.model_type else 0)
     if max_seq_length > positions:
         raise InputError(f"--max_seq_length {max_seq_length}: the model has {positions} positions; give at most that")
@@ -83,26 +118,40 @@ def load_masked_lm(path, config, **options):
 
 def _check_encoder_keys(path, config, info):
     missing = [key for key in info["missing_keys"] if not key.startswith(POOLER)]
-    foreign = [key for key in info["unexpected_keys"] if not key.startswith((*HEAD_KEYS, POOLER)) and not key.endswith("position_ids")]
+    foreign = [
+        key
+        for key in info["unexpected_keys"]
+        if not key.startswith((*HEAD_KEYS, POOLER)) and not key.endswith("position_ids")
+    ]
     if missing or foreign:
-        problem = f"lacks {missing[0]} and {len(missing) - 1} more" if missing else f"has the unknown weight {foreign[0]} and {len(foreign) - 1} more"
-        raise InputError(f"--model_name_or_path {path}: not the weights of a {config.model_type} encoder: it {problem}")
+        problem = (
+            f"lacks {missing[0]} and {len(missing) - 1} more"
+            if missing
+            else f"has the unknown weight {foreign[0]} and {len(foreign) - 1} more"
+        )
+        raise InputError(
+            f"--model_name_or_path {path}: not the weights of a {config.model_type} encoder: it {problem}"
+        )
 
 
 def load_model(head, path, config, labels, keep_head=False, seed=42, revision="main", attn_implementation=None):
     """A model of the head's class in float32 with the encoder of `path`; returns (model, labels in the model's order).
 
-    The head is fresh (drawn from `seed`) unless `keep_head`: True for the model's own head, or a task's name for one of phase
-    2's in heads.safetensors. A kept head must be of this kind, with the same label names.
-    Raises InputError unless every encoder weight of the model comes from the checkpoint and the checkpoint holds none beside.
-    float32 explicitly: transformers 5 takes the checkpoint's dtype, and 16-bit weights would pass from phase to phase.
+    The head is fresh (drawn from `seed`) unless `keep_head`: True for the model's own head, or a task's name for one
+    of phase 2's in heads.safetensors. A kept head must be of this kind, with the same label names. Raises InputError
+    unless every encoder weight of the model comes from the checkpoint and the checkpoint holds none beside. float32
+    explicitly: transformers 5 takes the checkpoint's dtype, and 16-bit weights would pass from phase to phase.
     """
     auto_class = getattr(transformers, head.MODEL)
     if config.dtype in (torch.float16, torch.bfloat16):
-        logger.warning("%s holds 16-bit weights (%s): an earlier phase lost precision; loading as float32", path, config.dtype)
+        logger.warning(
+            "%s holds 16-bit weights (%s): an earlier phase lost precision; loading as float32", path, config.dtype
+        )
     options = {"dtype": torch.float32, "attn_implementation": attn_implementation}
     if isinstance(keep_head, str):
-        model, labels = _load_with_stored_head(auto_class, path, config, labels, seed, revision, options, keep_head, kind_of(head))
+        model, labels = _load_with_stored_head(
+            auto_class, path, config, labels, seed, revision, options, keep_head, kind_of(head)
+        )
     else:
         load = _load_with_head if keep_head else _load_with_fresh_head
         model, labels = load(auto_class, path, config, labels, seed, revision, options)
@@ -117,15 +166,22 @@ def kind_of(head):
 
 
 def skip_unread_positions(encoder, applies=lambda: True):
-    """Let the last layer's feed-forward part see `<s>` alone where nothing else of its output is read, asked by `applies()`.
+    """Let the last layer's feed-forward part see `<s>` alone where nothing else of its output is read, asked by
+    `applies()`.
 
-    Exact in training and prediction; saves two thirds of a layer: 17 % of a 4-layer encoder's work, 3 % of XLM-R Large's.
+    Exact in training and prediction; saves two thirds of a layer: 17 % of a 4-layer encoder's work, 3 % of XLM-R
+    Large's.
     """
-    encoder.layer[-1].attention.register_forward_hook(lambda module, inputs, output: (output[0][:, :1], *output[1:]) if applies() else None)
+    encoder.layer[-1].attention.register_forward_hook(
+        lambda module, inputs, output: (output[0][:, :1], *output[1:]) if applies() else None
+    )
 
 
 def _load_with_fresh_head(auto_class, path, config, labels, seed, revision, options):
-    names = labels or ("LABEL_0", "LABEL_1")  # not the parent's: a QA head has as many outputs as the configuration has labels
+    names = labels or (
+        "LABEL_0",
+        "LABEL_1",
+    )  # not the parent's: a QA head has as many outputs as the configuration has labels
     config.id2label, config.label2id = dict(enumerate(names)), {name: index for index, name in enumerate(names)}
     set_seed(seed)
     with _loading(path, auto_class):
@@ -133,7 +189,9 @@ def _load_with_fresh_head(auto_class, path, config, labels, seed, revision, opti
     encoder, info = _from_pretrained(AutoModel, path, revision=revision, **options)
     _check_encoder_keys(path, config, info)
     state = encoder.state_dict()
-    if any(key.startswith(POOLER) for key in info["missing_keys"]):  # AutoModel drew its own; keep the one drawn from our seed
+    if any(
+        key.startswith(POOLER) for key in info["missing_keys"]
+    ):  # AutoModel drew its own; keep the one drawn from our seed
         state = {key: value for key, value in state.items() if not key.startswith(POOLER)}
     loaded = getattr(model, model.base_model_prefix).load_state_dict(state, strict=False)
     lost = [key for key in (*loaded.missing_keys, *loaded.unexpected_keys) if not key.startswith(POOLER)]
@@ -142,7 +200,13 @@ def _load_with_fresh_head(auto_class, path, config, labels, seed, revision, opti
     dropped = sorted({key.rsplit(".", 1)[0] for key in (*info["unexpected_keys"], *loaded.unexpected_keys)})
     new = {key.split(".")[0] for key in model.state_dict() if not key.startswith(model.base_model_prefix + ".")}
     new |= {"pooler"} if loaded.missing_keys else set()
-    logger.info("encoder: %d tensors from %s; new: %s; left behind: %s", len(state), path, ", ".join(sorted(new)), ", ".join(dropped) or "nothing")
+    logger.info(
+        "encoder: %d tensors from %s; new: %s; left behind: %s",
+        len(state),
+        path,
+        ", ".join(sorted(new)),
+        ", ".join(dropped) or "nothing",
+    )
     return model, labels
 
 
@@ -152,7 +216,9 @@ def _load_with_head(auto_class, path, config, labels, seed, revision, options):
         problem = f"has no {auto_class.__name__.removeprefix('AutoModelFor')} head ({wrong[0]} does not fit)"
         stored = stored_heads(path, revision)[0]
         beside = f" or name one of {HEADS_FILE} with --keep_head: {', '.join(stored)}" if stored else ""
-        raise InputError(f"--model_name_or_path {path}: {problem}; train one with --do_train, without --keep_head{beside}")
+        raise InputError(
+            f"--model_name_or_path {path}: {problem}; train one with --do_train, without --keep_head{beside}"
+        )
     stored = [config.id2label[index] for index in sorted(config.id2label)]
     _check_labels(path, "its head", stored, labels)
     logger.info("encoder and head from %s", path)
@@ -162,7 +228,9 @@ def _load_with_head(auto_class, path, config, labels, seed, revision, options):
 def _check_labels(path, which, stored, labels):
     if labels and sorted(stored) != sorted(labels):
         problem = f"{which} knows the labels {', '.join(stored) or '(none)'}, the task has {', '.join(labels)}"
-        raise InputError(f"--model_name_or_path {path}: {problem}; train a new head with --do_train, without --keep_head")
+        raise InputError(
+            f"--model_name_or_path {path}: {problem}; train a new head with --do_train, without --keep_head"
+        )
 
 
 def _load_with_stored_head(auto_class, path, config, labels, seed, revision, options, name, kind):
@@ -170,21 +238,36 @@ def _load_with_stored_head(auto_class, path, config, labels, seed, revision, opt
     stored, tensors = stored_heads(path, revision)
     alike = [task for task, about in stored.items() if about["kind"] == kind]
     if name not in alike:
-        problem = f"its {HEADS_FILE} has the {kind} heads {', '.join(alike) or '(none)'}" if stored else f"has no {HEADS_FILE}"
-        raise InputError(f"--keep_head {name}: {path} {problem}; name one of these, or train a new head without --keep_head")
+        problem = (
+            f"its {HEADS_FILE} has the {kind} heads {', '.join(alike) or '(none)'}"
+            if stored
+            else f"has no {HEADS_FILE}"
+        )
+        raise InputError(
+            f"--keep_head {name}: {path} {problem}; name one of these, or train a new head without --keep_head"
+        )
     _check_labels(path, f"its head {name}", stored[name]["labels"], labels)
     model, _ = _load_with_fresh_head(auto_class, path, config, tuple(stored[name]["labels"]), seed, revision, options)
     head = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
-    expected = {key: value.shape for key, value in model.state_dict().items() if not key.startswith(model.base_model_prefix + ".")}
+    expected = {
+        key: value.shape
+        for key, value in model.state_dict().items()
+        if not key.startswith(model.base_model_prefix + ".")
+    }
     if {key: value.shape for key, value in head.items()} != expected:
-        raise InputError(f"--keep_head {name}: its weights in {path}/{HEADS_FILE} do not fit {auto_class.__name__}; train the phase again")
+        raise InputError(
+            f"--keep_head {name}: its weights in {path}/{HEADS_FILE} do not fit {auto_class.__name__}; train the "
+            "phase again"
+        )
     model.load_state_dict(head, strict=False)
     logger.info("head %s from %s", name, HEADS_FILE)
     return model, stored[name]["labels"] if labels else labels
 
 
 def stored_heads(path, revision="main"):
-    """heads.safetensors of a checkpoint: ({task: {"kind", "labels"}}, {"<task>.<name>": tensor}); both empty where there is none."""
+    """heads.safetensors of a checkpoint: ({task: {"kind", "labels"}}, {"<task>.<name>": tensor}); both empty where
+    there is none.
+    """
     try:
         file = cached_file(path, HEADS_FILE, revision=revision, _raise_exceptions_for_missing_entries=False)
         if file is None:
@@ -192,16 +275,23 @@ def stored_heads(path, revision="main"):
         with safe_open(file, "pt") as tensors:
             return json.loads(tensors.metadata()["heads"]), {name: tensors.get_tensor(name) for name in tensors.keys()}
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}/{HEADS_FILE}: cannot be read ({_first_line(error)}); copy it again or train the phase again") from None
+        raise InputError(
+            f"{path}/{HEADS_FILE}: cannot be read ({_first_line(error)}); copy it again or train the phase again"
+        ) from None
 
 
 def _from_pretrained(auto_class, path, **options):
     """(model, info about its keys); refuses weights that are not finite."""
     with _loading(path, auto_class):
-        model, info = auto_class.from_pretrained(path, trust_remote_code=False, use_safetensors=True, output_loading_info=True, **options)
+        model, info = auto_class.from_pretrained(
+            path, trust_remote_code=False, use_safetensors=True, output_loading_info=True, **options
+        )
     spoiled = next((name for name, weight in model.named_parameters() if not weight.isfinite().all()), None)
     if spoiled:
-        raise InputError(f"--model_name_or_path {path}: {spoiled} holds NaN or infinity; its training diverged, take an earlier checkpoint")
+        raise InputError(
+            f"--model_name_or_path {path}: {spoiled} holds NaN or infinity; its training diverged, take an earlier "
+            "checkpoint"
+        )
     return model, info
 
 
@@ -214,7 +304,10 @@ def _loading(path, auto_class):
         yield
     except Exception as error:
         problem = "shapes differ from config.json's" if "mismatched_sizes" in str(error) else _first_line(error)
-        raise InputError(f"--model_name_or_path {path}: cannot be loaded as {auto_class.__name__} ({problem}); check or copy it again") from None
+        raise InputError(
+            f"--model_name_or_path {path}: cannot be loaded as {auto_class.__name__} ({problem}); check or copy it "
+            "again"
+        ) from None
     finally:
         transformers.logging.set_verbosity(verbosity)
 

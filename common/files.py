@@ -47,7 +47,9 @@ def sha256(*parts):
                     while block := file.read(1 << 22):
                         digest.update(block)
             except OSError as error:
-                raise InputError(f"{part}: cannot be read ({error.strerror}); check the path and its permissions") from None
+                raise InputError(
+                    f"{part}: cannot be read ({error.strerror}); check the path and its permissions"
+                ) from None
         else:
             digest.update(json.dumps(part, sort_keys=True, default=str).encode())
         digest.update(b"\0")

@@ -1,5 +1,4 @@
-"""How a model is run on data: length-sorted batches sharded over processes, and predictions turned into scores.
-"""
+"""How a model is run on data: length-sorted batches sharded over processes, and predictions turned into scores."""
 
 from typing import NamedTuple
 
@@ -29,14 +28,17 @@ def length_batches(lengths, batch_size):
 
 
 def run_batches(function, features, collator, batch_size, device, bf16=False, desc=None, disable_tqdm=False):
-    """Apply `function(batch) -> {name: tensor [rows, ...]}` to all features, longest first; returns {name: list of one array per feature}.
+    """Apply `function(batch) -> {name: tensor [rows, ...]}` to all features, longest first; returns {name: list of one
+    array per feature}.
 
     Rows come back in the order of `features` whatever the batches were. Under torch.distributed each process computes
     every n-th batch and all get the whole result. `bf16` is autocast: weights and returned values stay float32.
     """
     rank, world = distributed()
     batches = length_batches(np.array(features["length"]), batch_size)
-    batches += batches[-1:] * (-len(batches) % world)  # under ZeRO-3 all processes take part in every forward pass, so all need as many
+    batches += batches[-1:] * (
+        -len(batches) % world
+    )  # under ZeRO-3 all processes take part in every forward pass, so all need as many
     inputs = features.select_columns([name for name in Collator.columns if name in features.column_names])
     found = []
     with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
@@ -56,13 +58,17 @@ def run_batches(function, features, collator, batch_size, device, bf16=False, de
 
 
 def prepare_to_predict(model, args):
-    """Move the model to the device; with HF's --bf16_full_eval or --fp16_full_eval also its weights (in memory) to that precision."""
+    """Move the model to the device; with HF's --bf16_full_eval or --fp16_full_eval also its weights (in memory) to
+    that precision.
+    """
     dtype = torch.bfloat16 if args.bf16_full_eval else torch.float16 if args.fp16_full_eval else torch.float32
     return model.to(args.device, dtype)
 
 
 def predict(model, head, features, collator, settings, batch_size, device, bf16=False, **progress):
-    """What the head's `decode` needs, one array row per feature, and the mean loss where the features have labels (else None)."""
+    """What the head's `decode` needs, one array row per feature, and the mean loss where the features have labels
+    (else None).
+    """
     model.eval()
 
     def step(batch):
@@ -107,8 +113,8 @@ class Predictor:
     def score(self, task, model, rows, features, language, desc=None):
         """Predict `features` of `rows` and score them by the task's metric: a Scored.
 
-        SQuAD 2.0 is scored as its official script does when given no-answer probabilities: F1 and exact match at the best threshold
-        of each; predictions and counts are those at F1's.
+        SQuAD 2.0 is scored as its official script does when given no-answer probabilities: F1 and exact match at the
+        best threshold of each; predictions and counts are those at F1's.
         """
         reduced, loss = predict(model, self.head, features, self.collator, self.settings, desc=desc, **self.options)
         predictions = self.head.decode(rows, features, reduced, self.labels, self.settings)
@@ -116,9 +122,13 @@ class Predictor:
         if references is not None and metrics.METRICS[scorer(task)] == "squad_v2":
             null = self.head.no_answer_scores(rows, features, reduced, self.settings)
             given = dict(zip(rows["id"], predictions)), dict(zip(rows["id"], null))
-            more["exact_match"] = metrics.best_no_answer_threshold(references, *given, metric="exact_match")[1]["exact_match"]
+            more["exact_match"] = metrics.best_no_answer_threshold(references, *given, metric="exact_match")[1][
+                "exact_match"
+            ]
             more["no_answer_threshold"] = metrics.best_no_answer_threshold(references, *given)[0]
-            predictions = ["" if score > more["no_answer_threshold"] else text for text, score in zip(predictions, null)]
+            predictions = [
+                "" if score > more["no_answer_threshold"] else text for text, score in zip(predictions, null)
+            ]
         counts = self.count(task, rows, predictions, language)
         return Scored(counts and {**metrics.aggregate(scorer(task), counts), **more}, counts, predictions, loss)
 
@@ -131,7 +141,9 @@ class Predictor:
             predictions = dict(zip(rows["id"], predictions))
         counts = metrics.count(scorer(task), references, predictions, language)
         about = [name for name in ("id", "paragraph") if name in rows.column_names]
-        return [{**{name: row[name] for name in about}, **count} for row, count in zip(rows.select_columns(about), counts)]
+        return [
+            {**{name: row[name] for name in about}, **count} for row, count in zip(rows.select_columns(about), counts)
+        ]
 
     def evaluator(self, task, model, rows):
         """A function () -> ({metric: fraction, "loss"}, number of rows) on English dev, for EncoderTrainer."""

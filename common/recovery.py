@@ -1,7 +1,8 @@
-"""How a run survives: whole checkpoints, signals, one run per folder, room on the disk, and one line for every failure.
+"""How a run survives: whole checkpoints, signals, one run per folder, room on the disk, and one line for every
+failure.
 
-A checkpoint is whole once its complete.json is there, written last, with the size and CRC of every file; what a killed run left
-half-written has none and is removed by the next run. Standard library only.
+A checkpoint is whole once its complete.json is there, written last, with the size and CRC of every file; what a killed
+run left half-written has none and is removed by the next run. Standard library only.
 """
 
 import contextlib
@@ -23,7 +24,8 @@ logger = logging.getLogger("xtreme")
 
 MARKER = "complete.json"
 AGAIN = "run the same command again to go on"
-LOST = r"(?i)timed? ?out|connection (closed|reset)|monitoredBarrier|DistBackendError|DistNetworkError"  # another process is gone or stuck
+# another process is gone or stuck
+LOST = r"(?i)timed? ?out|connection (closed|reset)|monitoredBarrier|DistBackendError|DistNetworkError"
 _signals, _locks = [], []  # received; held
 
 
@@ -42,7 +44,10 @@ def guarded(parser, kept):
     SIGTERM and SIGUSR1 (Slurm's pre-emption) only ask the run to stop: see `stop_requested`.
     """
     _signals.clear()
-    before = {number: signal.signal(number, lambda number, frame: _signals.append(number)) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    before = {
+        number: signal.signal(number, lambda number, frame: _signals.append(number))
+        for number in (signal.SIGTERM, signal.SIGUSR1)
+    }
     rank, several = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)) > 1
     named = f"{parser.prog}: error: " + (f"process {rank}: " if several else "")
     try:
@@ -59,7 +64,9 @@ def guarded(parser, kept):
     except (Exception, KeyboardInterrupt) as error:
         if interrupted(error):
             leave(parser, 130, "" if rank else f"{parser.prog}: interrupted; {kept}, {AGAIN}")
-        problem = str(error) if isinstance(error, OSError) else known_problem(error)  # a full disk, a lost network folder
+        problem = (
+            str(error) if isinstance(error, OSError) else known_problem(error)
+        )  # a full disk, a lost network folder
         if not problem:
             raise
         leave(parser, 1, f"{named}{problem}; {kept}, {AGAIN}")
@@ -71,7 +78,9 @@ def guarded(parser, kept):
 
 
 def leave(parser, code, message):
-    """Exit with one line. Beside other processes at once: the interpreter's own end may wait for them, and they fail when this one is gone."""
+    """Exit with one line. Beside other processes at once: the interpreter's own end may wait for them, and they fail
+    when this one is gone.
+    """
     message = f"{' '.join(message.split())}\n" if message else None
     if code and int(os.environ.get("WORLD_SIZE", 1)) > 1:
         sys.stderr.write(message or "")
@@ -90,9 +99,15 @@ def known_problem(error):
     """What libraries raise under general types, in words; None for the unknown, whose traceback is wanted."""
     text = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
     if type(error).__name__ == "OutOfMemoryError":  # in prediction; training says more
-        return f"out of GPU memory ({str(error).split('. ')[0]}); try half the --per_device_eval_batch_size, or --max_seq_length"
+        return (
+            f"out of GPU memory ({str(error).split('. ')[0]}); try half the --per_device_eval_batch_size, or "
+            "--max_seq_length"
+        )
     if re.search(LOST, text):
-        return f"waited for another process in vain ({text}); the log of the one that stopped first says why, one that says nothing is stuck"
+        return (
+            f"waited for another process in vain ({text}); the log of the one that stopped first says why, one "
+            "that says nothing is stuck"
+        )
     if re.search(r"SafetensorError|PytorchStreamWriter|inline_container|\(os error \d+\)", text):
         return f"a file could not be written or read ({text}); check the disk's free space"
     return None
@@ -104,14 +119,20 @@ def stop_requested():
 
 
 def stopped(kept):
-    return Stopped(f"stopped by {signal.Signals(_signals[-1]).name if _signals else 'a signal to another process'}; {kept}, {AGAIN}")
+    return Stopped(
+        f"stopped by {signal.Signals(_signals[-1]).name if _signals else 'a signal to another process'}; {kept}, "
+        f"{AGAIN}"
+    )
 
 
-# --- The folder -------------------------------------------------------------------------------------------------------
+# --- The folder
+# -------------------------------------------------------------------------------------------------------
 
 
 def lock(folder):
-    """Hold the folder until this process ends, however it ends; InputError where another run does. Removes a killed run's temporary files."""
+    """Hold the folder until this process ends, however it ends; InputError where another run does. Removes a killed
+    run's temporary files.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     file = open(folder / ".lock", "a+", encoding="utf-8")
@@ -122,7 +143,9 @@ def lock(folder):
         other = f"another run is at work in it (process {file.read().strip()})"
         raise InputError(f"--output_dir {folder}: {other}; wait for it or name a new folder") from None
     except OSError as error:
-        logger.warning("%s: this file system cannot lock (%s); do not start two runs in one folder", folder, error.strerror)
+        logger.warning(
+            "%s: this file system cannot lock (%s); do not start two runs in one folder", folder, error.strerror
+        )
     file.truncate(0)
     file.write(f"{os.getpid()} on {os.uname().nodename}\n")
     file.flush()
@@ -142,17 +165,23 @@ def check_room(folder, needed):
     """OSError where the disk has less free than `needed` bytes: better before a file is begun than in the middle."""
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise OSError(f"{folder}: {needed / 1e6:.0f} MB are to be saved and the disk has {free / 1e6:.0f} MB free; make room there")
+        raise OSError(
+            f"{folder}: {needed / 1e6:.0f} MB are to be saved and the disk has {free / 1e6:.0f} MB free; make room "
+            "there"
+        )
 
 
-# --- Checkpoints ------------------------------------------------------------------------------------------------------
+# --- Checkpoints
+# ------------------------------------------------------------------------------------------------------
 
 
 def seal(checkpoint):
     """Declare a checkpoint whole: the last file that is written into it."""
     checkpoint = Path(checkpoint)
     files = [path for path in sorted(checkpoint.rglob("*")) if path.is_file() and path.name != MARKER]
-    write_json(checkpoint / MARKER, {str(path.relative_to(checkpoint)): [path.stat().st_size, crc(path)] for path in files})
+    write_json(
+        checkpoint / MARKER, {str(path.relative_to(checkpoint)): [path.stat().st_size, crc(path)] for path in files}
+    )
 
 
 def damage(checkpoint):
@@ -194,7 +223,10 @@ def resume_point(folder, asked):
     if asked and str(asked).lower() not in ("true", "last"):
         problem = damage(asked)
         if problem:
-            raise InputError(f"--resume_from_checkpoint {asked}: {problem}; name another checkpoint, or 'last' for the newest whole one")
+            raise InputError(
+                f"--resume_from_checkpoint {asked}: {problem}; name another checkpoint, or 'last' for the newest "
+                "whole one"
+            )
         return str(asked)
     problems = {path: damage(path) for path in checkpoints(folder)}
     for path in [path for path, problem in problems.items() if problem]:

@@ -1,4 +1,5 @@
-"""Results of a run: results.jsonl, predictions, counts per example, HF's metrics files, and the tables that are printed.
+"""Results of a run: results.jsonl, predictions, counts per example, HF's metrics files, and the tables that are
+printed.
 
     <output_dir>/results.jsonl         one row per (task, language, condition, metric), value in percent
     <output_dir>/predictions/<condition>/<task>/test-<lang>.{tsv,json,jsonl}     XTREME's submission layout
@@ -13,7 +14,16 @@ from pathlib import Path
 from common.files import InputError, sha256, write_json, write_text
 
 SUFFIX = {"question_answering": "json", "multiple_choice": "jsonl"}  # of a prediction file; tsv for the others
-ROW = {"task", "language", "condition", "metric", "value", "n", "inputs", "predictions"}  # keys of results.jsonl that are read back
+ROW = {
+    "task",
+    "language",
+    "condition",
+    "metric",
+    "value",
+    "n",
+    "inputs",
+    "predictions",
+}  # keys of results.jsonl that are read back
 
 
 def save_metrics(folder, split, metrics):
@@ -28,9 +38,10 @@ def save_metrics(folder, split, metrics):
 class Results:
     """results.jsonl and the files behind its cells.
 
-    A row is {task, language, condition, metric, value (percent), n, seed, model, parent, data, inputs, predictions}; a cell
-    without gold labels has one row with metric and value None. `data` is the hash of the test files, `inputs` that of all that
-    the cell was computed from, `predictions` that of its prediction file: a cell counts as finished when the last two still hold.
+    A row is {task, language, condition, metric, value (percent), n, seed, model, parent, data, inputs, predictions}; a
+    cell without gold labels has one row with metric and value None. `data` is the hash of the test files, `inputs`
+    that of all that the cell was computed from, `predictions` that of its prediction file: a cell counts as finished
+    when the last two still hold.
     """
 
     def __init__(self, output_dir):
@@ -44,10 +55,18 @@ class Results:
                     if not ROW <= self.rows[-1].keys():
                         raise ValueError
                 except (AttributeError, ValueError):
-                    raise InputError(f"{self.path}, line {number}: broken; remove the file to predict everything again") from None
+                    raise InputError(
+                        f"{self.path}, line {number}: broken; remove the file to predict everything again"
+                    ) from None
 
     def prediction_path(self, task, language, condition):
-        return self.folder / "predictions" / condition / task.name / f"{self.split(condition)}-{language}.{SUFFIX.get(task.head, 'tsv')}"
+        return (
+            self.folder
+            / "predictions"
+            / condition
+            / task.name
+            / f"{self.split(condition)}-{language}.{SUFFIX.get(task.head, 'tsv')}"
+        )
 
     def score_path(self, task, language, condition):
         return self.folder / "scores" / condition / task.name / f"{self.split(condition)}-{language}.jsonl"
@@ -73,7 +92,9 @@ class Results:
         return rows[0]["metric"] is None or scores.exists()
 
     def add(self, task, language, condition, scores, counts, n, inputs, **about):
-        """Record one cell whose prediction file, if it has one, is already written; `counts` None means a file without labels."""
+        """Record one cell whose prediction file, if it has one, is already written; `counts` None means a file without
+        labels.
+        """
         if counts is not None:
             write_text(self.score_path(task, language, condition), "".join(json.dumps(row) + "\n" for row in counts))
         file = self.prediction_path(task, language, condition)
@@ -81,16 +102,28 @@ class Results:
         base = {"task": task.name, "language": language, "condition": condition}
         self.rows = [row for row in self.rows if {**row, **base} != row]
         for metric, value in (scores or {None: None}).items():
-            self.rows.append({**base, "metric": metric, "value": value, "n": n, **about, "inputs": inputs, "predictions": predictions})
-        self.rows.sort(key=lambda row: (row["task"], row["condition"], row["language"]))  # whatever order the cells came in
+            self.rows.append(
+                {
+                    **base,
+                    "metric": metric,
+                    "value": value,
+                    "n": n,
+                    **about,
+                    "inputs": inputs,
+                    "predictions": predictions,
+                }
+            )
+        self.rows.sort(
+            key=lambda row: (row["task"], row["condition"], row["language"])
+        )  # whatever order the cells came in
         write_text(self.path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.rows))
 
 
 def table(results, task, languages, conditions, metrics):
     """The per-language table as text: a line per language, a column per condition, averages below.
 
-    `metrics` are joined by " / ". A language without labels says so and never enters an average. Where an operation of perturb.py
-    leaves out some languages, averages are over those that all conditions have, and say how many.
+    `metrics` are joined by " / ". A language without labels says so and never enters an average. Where an operation of
+    perturb.py leaves out some languages, averages are over those that all conditions have, and say how many.
     """
     lines = [["language", "examples", *conditions]]
     values = {}
@@ -124,4 +157,9 @@ def table(results, task, languages, conditions, metrics):
 def aligned(lines):
     """Rows of a table as lines of text: the first column to the left, the others to the right."""
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return ["  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(line, widths))) for line in lines]
+    return [
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(line, widths))
+        )
+        for line in lines
+    ]

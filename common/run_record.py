@@ -9,7 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,21 +18,36 @@ from common.files import InputError, sha256, write_text
 logger = logging.getLogger("xtreme")
 
 PACKAGES = ("torch", "transformers", "datasets", "tokenizers", "accelerate", "deepspeed", "numpy", "safetensors")
-CHECKPOINT_FILES = ("config.json", "tokenizer.json", "sentencepiece.bpe.model", "tokenizer_config.json", "*.safetensors", "*.bin")
+CHECKPOINT_FILES = (
+    "config.json",
+    "tokenizer.json",
+    "sentencepiece.bpe.model",
+    "tokenizer_config.json",
+    "*.safetensors",
+    "*.bin",
+)
 
 
 def checkpoint_hash(folder, revision="main"):
-    """Content hash of a local checkpoint (weights, configuration, tokenizer); a Hub model hashes as its name and revision.
+    """Content hash of a local checkpoint (weights, configuration, tokenizer); a Hub model hashes as its name and
+    revision.
 
-    Warns where the folder's run.json says that its run saved other content: people may have changed it, a disk may have spoiled it.
+    Warns where the folder's run.json says that its run saved other content: people may have changed it, a disk may
+    have spoiled it.
     """
     folder = Path(folder)
     if not folder.is_dir():
         return sha256(str(folder), revision)
-    files = sorted({file for pattern in CHECKPOINT_FILES for file in folder.glob(pattern) if file.name != "training_args.bin"})
+    files = sorted(
+        {file for pattern in CHECKPOINT_FILES for file in folder.glob(pattern) if file.name != "training_args.bin"}
+    )
     found = sha256(*[part for file in files for part in (file.name, file)])
     if read_run(folder).get("checkpoint") not in (None, found):
-        logger.warning("%s: its weights, configuration or tokenizer are no longer those that its run saved; copy or train it again if unsure", folder)
+        logger.warning(
+            "%s: its weights, configuration or tokenizer are no longer those that its run saved; copy or train it "
+            "again if unsure",
+            folder,
+        )
     return found
 
 
@@ -48,22 +63,32 @@ def environment():
     if "torch" in sys.modules and sys.modules["torch"].cuda.is_available():
         cuda = sys.modules["torch"].cuda
         hardware["gpus"] = [cuda.get_device_name(index) for index in range(cuda.device_count())]
-    return {"python": platform.python_version(), "packages": versions, "hardware": hardware, "hostname": platform.node(), "git": git_state()}
+    return {
+        "python": platform.python_version(),
+        "packages": versions,
+        "hardware": hardware,
+        "hostname": platform.node(),
+        "git": git_state(),
+    }
 
 
 def git_state():
     """{"commit", "dirty"} of the folder this file lies in, or None outside a checkout."""
     here = Path(__file__).resolve().parent
     try:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
-        status = subprocess.run(["git", "status", "--porcelain", "-uno"], cwd=here, capture_output=True, text=True, check=True).stdout
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        status = subprocess.run(
+            ["git", "status", "--porcelain", "-uno"], cwd=here, capture_output=True, text=True, check=True
+        ).stdout
     except (OSError, subprocess.CalledProcessError):
         return None
     return {"commit": commit, "dirty": bool(status.strip())}
 
 
 def now():
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def read_run(output_dir):
@@ -89,19 +114,33 @@ def check_folder(output_dir, task, training):
     if not os.access(folder if folder.exists() else above, os.W_OK) or not above.is_dir():
         raise InputError(f"--output_dir {folder}: cannot be written below {above}; name another folder")
     previous = read_run(folder)
-    if not previous and folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):  # .lock of a run killed at once
-        raise InputError(f"--output_dir {folder}: not empty and without a run.json, so not ours to write into; name a new folder")
+    if (
+        not previous and folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
+    ):  # .lock of a run killed at once
+        raise InputError(
+            f"--output_dir {folder}: not empty and without a run.json, so not ours to write into; name a new folder"
+        )
     if previous and not {"task", "command", "started_at"} <= previous.keys():
-        raise InputError(f"{folder / 'run.json'}: broken (no task, command or started_at); remove it or choose a new --output_dir")
+        raise InputError(
+            f"{folder / 'run.json'}: broken (no task, command or started_at); remove it or choose a new --output_dir"
+        )
     if previous and previous["task"] != task.name:
-        raise InputError(f"--output_dir {folder}: holds a run of {previous['task']}, this is {task.name}; name a new folder")
+        raise InputError(
+            f"--output_dir {folder}: holds a run of {previous['task']}, this is {task.name}; name a new folder"
+        )
     if previous and training:
         if not previous.get("training"):
             raise InputError(f"--output_dir {folder}: holds a run that only predicts; name a new folder to train in")
         found = differences({k: v for k, v in previous["training"].items() if k != "finished"}, training)
         if found:
-            checkpoints = "; ZeRO's checkpoints need its stage and number of processes" if previous["training"].get("zero_stage") else ""
-            raise InputError(f"--output_dir {folder}: holds another run ({'; '.join(found[:4])}{checkpoints}); name a new folder")
+            checkpoints = (
+                "; ZeRO's checkpoints need its stage and number of processes"
+                if previous["training"].get("zero_stage")
+                else ""
+            )
+            raise InputError(
+                f"--output_dir {folder}: holds another run ({'; '.join(found[:4])}{checkpoints}); name a new folder"
+            )
     return previous
 
 
@@ -124,12 +163,20 @@ def describe_run(script, argv, name, args, training_args, origins, previous, par
     """run.json: what is needed to repeat the run. Tokens are masked by to_sanitized_dict."""
     source = args.model_name_or_path or args.config_name
     before = read_run(source)
-    parent = {"path": source, "checkpoint": parent_hash, **{name: before.get(name) for name in ("command", "task", "seed", "parent")}}
+    parent = {
+        "path": source,
+        "checkpoint": parent_hash,
+        **{name: before.get(name) for name in ("command", "task", "seed", "parent")},
+    }
     if Path(source).resolve() == Path(training_args.output_dir).resolve():
         parent = previous.get("parent", parent)  # predicting with the folder's own model
     data = Path(args.data_dir or ".")  # download_data.py writes one manifest.json beside xtreme/ and intermediate/
-    manifest = next((folder / "manifest.json" for folder in (data, data.parent) if (folder / "manifest.json").exists()), None)
-    history = previous.get("history", []) + ([{key: previous[key] for key in ("command", "started_at")}] if previous else [])
+    manifest = next(
+        (folder / "manifest.json" for folder in (data, data.parent) if (folder / "manifest.json").exists()), None
+    )
+    history = previous.get("history", []) + (
+        [{key: previous[key] for key in ("command", "started_at")}] if previous else []
+    )
     return {
         "command": f"python {script} {shlex.join(mask_tokens(argv))}",
         "task": name,
@@ -149,16 +196,24 @@ def describe_run(script, argv, name, args, training_args, origins, previous, par
 
 
 def noise_record(task, folder):
-    """What perturb.py's manifest says about an evaluation folder and a task; {} for a folder that perturb.py did not write.
+    """What perturb.py's manifest says about an evaluation folder and a task; {} for a folder that perturb.py did not
+    write.
 
-    {"op", "level", "realised": {language: error rate}, "not_applicable": {language: reason}}: with it, results speak for themselves.
+    {"op", "level", "realised": {language: error rate}, "not_applicable": {language: reason}}: with it, results speak
+    for themselves.
     """
     folder = Path(folder).resolve()
     try:
         manifest = _manifest(folder.parent / "manifest.json")
-        found = [row for name in ("files", "not_applicable") for row in manifest[name] if row["condition"] == folder.name]
+        found = [
+            row for name in ("files", "not_applicable") for row in manifest[name] if row["condition"] == folder.name
+        ]
         rows = [row for row in found if (row["task"], row["split"]) == (task.name, "test")]
-        edited = {row["language"]: [one for one in rows if one["language"] == row["language"]] for row in rows if "size" in row}
+        edited = {
+            row["language"]: [one for one in rows if one["language"] == row["language"]]
+            for row in rows
+            if "size" in row
+        }
         return rows and {
             "op": rows[0]["op"],
             "level": next((row["level"] if row["level"] is not None else row["rate"] for row in rows if "size" in row), None),
@@ -176,12 +231,17 @@ def _manifest(path):
 
 def mask_tokens(argv):
     """The command line without secrets."""
-    return ["***" if index and argv[index - 1].endswith("_token") else re.sub(r"(_token=).*", r"\1***", token) for index, token in enumerate(argv)]
+    return [
+        "***" if index and argv[index - 1].endswith("_token") else re.sub(r"(_token=).*", r"\1***", token)
+        for index, token in enumerate(argv)
+    ]
 
 
 def write_card(output_dir, name, description, run, text_table):
     """README.md of the run: a model card with the command and the table."""
-    front = f"---\nlibrary_name: transformers\nbase_model: {run['model_name_or_path']}\ntags:\n- cross-lingual\n- xtreme\n"
+    front = (
+        f"---\nlibrary_name: transformers\nbase_model: {run['model_name_or_path']}\ntags:\n- cross-lingual\n- xtreme\n"
+    )
     tags = "".join(f"- {task}\n" for task in name.split("+"))
     body = f"""---
 

@@ -20,7 +20,9 @@ logger = logging.getLogger("xtreme")
 
 
 class Collapse(recovery.Failure):
-    """Training that has degenerated: a loss that is not finite (examples are counted from 0), or dev scores that constant predictions reach too."""
+    """Training that has degenerated: a loss that is not finite (examples are counted from 0), or dev scores that
+    constant predictions reach too.
+    """
 
 
 def cross_entropy(logits, labels, label_smoothing=0.0):
@@ -40,22 +42,28 @@ def cross_entropy(logits, labels, label_smoothing=0.0):
 
 
 def number_of_weights(model):
-    return sum(getattr(weight, "ds_numel", weight.numel()) for weight in model.parameters())  # under ZeRO-3 a process holds a share
+    return sum(
+        getattr(weight, "ds_numel", weight.numel()) for weight in model.parameters()
+    )  # under ZeRO-3 a process holds a share
 
 
 class EncoderTrainer(Trainer):
     """HF's Trainer with a loss that does not depend on how a batch is split, and evaluation by the task's own metric.
 
     transformers 5.23 multiplies XLM-R's loss and gradients by processes x accumulation steps: the model's signature
-    promises to normalize by `num_items_in_batch`, and it does not. Here the model only gives logits; the loss is the sum
-    over the labels of the whole batch divided by their number, so 8x1, 2x4 and 2 processes x 4 give the same gradients.
+    promises to normalize by `num_items_in_batch`, and it does not. Here the model only gives logits; the loss is the
+    sum over the labels of the whole batch divided by their number, so 8x1, 2x4 and 2 processes x 4 give the same
+    gradients.
     """
 
     def __init__(self, *args, head, evaluate_dev=None, **kwargs):
         super().__init__(*args, **kwargs)
         self.head, self.evaluate_dev = head, evaluate_dev
         self.model_accepts_loss_kwargs = True  # makes the Trainer count the labels of the whole accumulated batch
-        self.stopping, self.suspects = False, []  # (the loss is not finite, rows) of this optimizer step's micro-batches so far
+        self.stopping, self.suspects = (
+            False,
+            [],
+        )  # (the loss is not finite, rows) of this optimizer step's micro-batches so far
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         labels, source = inputs.pop("labels"), inputs.pop("source", None)
@@ -66,7 +74,11 @@ class EncoderTrainer(Trainer):
         if num_items_in_batch is None:
             loss = loss.sum() / count.sum()
         else:  # DDP averages gradients over processes, so the sum needs their number back
-            loss = loss.sum() / num_items_in_batch * (self.accelerator.num_processes if self.args.average_tokens_across_devices else 1)
+            loss = (
+                loss.sum()
+                / num_items_in_batch
+                * (self.accelerator.num_processes if self.args.average_tokens_across_devices else 1)
+            )
         return (loss, {"logits": logits}) if return_outputs else loss
 
     def forward(self, model, inputs, source):
@@ -82,7 +94,9 @@ class EncoderTrainer(Trainer):
         return loss
 
     def watch(self, loss, rows, what):
-        """Once per optimizer step, all processes alike: Collapse where a loss was not finite, the end of training where a signal asked for it."""
+        """Once per optimizer step, all processes alike: Collapse where a loss was not finite, the end of training
+        where a signal asked for it.
+        """
         unsound = ~loss.detach().isfinite().all()
         self.suspects.append((unsound, rows))
         if not self.accelerator.sync_gradients:
@@ -97,17 +111,33 @@ class EncoderTrainer(Trainer):
             if len(found) > 1:
                 torch.distributed.all_gather_object(found, rows)
             named = ", ".join(str(row) for row in sorted({row for rows in found for row in rows})[:20])
-            raise Collapse(f"the loss of {what} is not finite at step {self.state.global_step + 1}, on the training examples {named}")
+            raise Collapse(
+                f"the loss of {what} is not finite at step {self.state.global_step + 1}, on the training examples "
+                f"{named}"
+            )
 
     def memory_advice(self, shape, error):
         args, size = self.args, self.args.per_device_train_batch_size
-        smaller = f"--per_device_train_batch_size {size // 2} --gradient_accumulation_steps {2 * args.gradient_accumulation_steps}"
+        smaller = (
+            f"--per_device_train_batch_size {size // 2} --gradient_accumulation_steps "
+            f"{2 * args.gradient_accumulation_steps}"
+        )
         tries = [f"{smaller} (the same effective batch)"] if size > 1 else []
         tries += ["--bf16"] if not (args.bf16 or args.deepspeed) else []
         tries += [] if args.activation_checkpointing else ["--activation_checkpointing true"]
-        tries += ["--deepspeed ds_configs/zero2.json on several GPUs", "ds_configs/zero3_offload.json", f"--max_seq_length below {shape[-1]}"]
-        what = f"{' x '.join(map(str, shape))} sub-tokens in a batch, {number_of_weights(self.model) / 1e6:.0f} million weights"
-        return f"out of GPU memory ({what}; {str(error).split('. ')[0]}); try, in this order and in a new --output_dir: {', then '.join(tries)}"
+        tries += [
+            "--deepspeed ds_configs/zero2.json on several GPUs",
+            "ds_configs/zero3_offload.json",
+            f"--max_seq_length below {shape[-1]}",
+        ]
+        what = (
+            f"{' x '.join(map(str, shape))} sub-tokens in a batch, {number_of_weights(self.model) / 1e6:.0f} "
+            "million weights"
+        )
+        return (
+            f"out of GPU memory ({what}; {str(error).split('. ')[0]}); try, in this order and in a new "
+            f"--output_dir: {', then '.join(tries)}"
+        )
 
     def _get_train_sampler(self, train_dataset=None):
         if self.args.train_sampling_strategy != "group_by_length":
@@ -131,13 +161,16 @@ class EncoderTrainer(Trainer):
     def _run_epoch(self, **options):
         if self.state.global_step < self.state.max_steps:
             super()._run_epoch(**options)
-        else:  # resumed from the last step's checkpoint: HF would take one step more where that is not the end of an epoch
+        # resumed from the last step's checkpoint: HF would take one step more where that is not the end of an epoch
+        else:
             self.control.should_training_stop = True
 
     def _save_checkpoint(self, model, trial):
         folder, limit = Path(self.args.output_dir), self.args.save_total_limit
         checkpoint = folder / f"checkpoint-{self.state.global_step}"
-        needed = number_of_weights(self.model) * (24 if self.is_deepspeed_enabled else 12)  # float32: weights and Adam's moments; ZeRO's masters
+        needed = number_of_weights(self.model) * (
+            24 if self.is_deepspeed_enabled else 12
+        )  # float32: weights and Adam's moments; ZeRO's masters
         on_main(lambda: (recovery.check_room(folder, needed), (checkpoint / recovery.MARKER).unlink(missing_ok=True)))
         self.args.save_total_limit = None
         super()._save_checkpoint(model, trial)
@@ -149,7 +182,9 @@ class EncoderTrainer(Trainer):
 
     def _maybe_log_save_evaluate(self, tr_loss, grad_norm, model, trial, *args, **kwargs):
         super()._maybe_log_save_evaluate(tr_loss, grad_norm, model, trial, *args, **kwargs)
-        due = self.state.epoch % 1 == 0 or self.state.global_step >= self.state.max_steps  # an evaluation, perhaps: stop later
+        due = (
+            self.state.epoch % 1 == 0 or self.state.global_step >= self.state.max_steps
+        )  # an evaluation, perhaps: stop later
         if self.stopping and not due:
             checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
             if not on_main(lambda: (checkpoint / recovery.MARKER).exists()):

@@ -11,8 +11,9 @@
     references(rows)                                 gold labels in the form that metrics.py scores, None when the file has none
     write_predictions(path, rows, predictions)       XTREME's submission format
 
-`retrieval` has no training and its own, shorter list. Adding a kind of task is adding a file here and a record in tasks.py.
-This module holds what all readers share: files -> checked lines and JSON, with errors that name file, line, value and next step.
+`retrieval` has no training and its own, shorter list. Adding a kind of task is adding a file here and a record in
+tasks.py. This module holds what all readers share: files -> checked lines and JSON, with errors that name file, line,
+value and next step.
 """
 
 import json
@@ -37,14 +38,19 @@ class Settings:
 def path_of(task, data_dir, split, language):
     """The files of one split, e.g. [data/xtreme/xnli/test-de.tsv].
 
-    An intermediate task's translation lies beside the English file: mnli/train.de.jsonl; English may also be mnli/train.en.jsonl.
+    An intermediate task's translation lies beside the English file: mnli/train.de.jsonl; English may also be
+    mnli/train.en.jsonl.
     """
     templates = task.files[split]
     templates = (templates,) if isinstance(templates, str) else templates
     paths = [Path(data_dir) / template.format(lang=language) for template in templates]
     for index, template in enumerate(templates):
         translated = paths[index].with_suffix(f".{language}.jsonl")
-        if template.endswith(".jsonl") and "{lang" not in template and (language != "en" or (translated.exists() and not paths[index].exists())):
+        if (
+            template.endswith(".jsonl")
+            and "{lang" not in template
+            and (language != "en" or (translated.exists() and not paths[index].exists()))
+        ):
             paths[index] = translated
     return paths
 
@@ -74,11 +80,15 @@ def decode(path, content, encoding="utf-8"):
         return content.decode(encoding)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{path}, line {line}: byte 0x{content[error.start]:02x} is not UTF-8; convert the file to UTF-8") from None
+        raise InputError(
+            f"{path}, line {line}: byte 0x{content[error.start]:02x} is not UTF-8; convert the file to UTF-8"
+        ) from None
 
 
 def read_lines(path):
-    """Lines without their line ends and without blank lines at the end. Only \\n and \\r\\n end a line: text may hold U+2028 and its like."""
+    """Lines without their line ends and without blank lines at the end. Only \\n and \\r\\n end a line: text may hold
+    U+2028 and its like.
+    """
     lines = [line.removesuffix("\r") for line in read_text(path).split("\n")]
     while not lines[-1]:
         lines.pop()
@@ -96,7 +106,9 @@ def read_jsonl(path, columns):
         row = _parse(line, path, number)
         missing = [column for column in columns if not isinstance(row, dict) or column not in row]
         if missing:
-            raise InputError(f"{path}, line {number}: no column {missing[0]!r}; this task's rows have {', '.join(columns)}")
+            raise InputError(
+                f"{path}, line {number}: no column {missing[0]!r}; this task's rows have {', '.join(columns)}"
+            )
         yield number, row
 
 
@@ -107,9 +119,13 @@ def _parse(text, path, number=1):
         if "\\ud" in text.lower():
             json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
-        raise InputError(f"{path}, line {number + error.lineno - 1}: not valid JSON ({error.msg}); is the file truncated?") from None
+        raise InputError(
+            f"{path}, line {number + error.lineno - 1}: not valid JSON ({error.msg}); is the file truncated?"
+        ) from None
     except UnicodeEncodeError:
-        raise InputError(f"{path}, line {number}: a \\ud... escape without its other half is no character; remove it") from None
+        raise InputError(
+            f"{path}, line {number}: a \\ud... escape without its other half is no character; remove it"
+        ) from None
     except (RecursionError, ValueError) as error:  # brackets too deep, integers too long
         raise InputError(f"{path}, line {number}: unusable JSON ({error}); write the file again") from None
     return value
@@ -131,9 +147,13 @@ def check_label(path, number, label, labels):
 
 
 def check_unique(path, ids):
-    """Refuse a file that uses an id twice: predictions are keyed by id. Files other than JSON have one example per line."""
+    """Refuse a file that uses an id twice: predictions are keyed by id. Files other than JSON have one example per
+    line.
+    """
     seen, unit = set(), "example" if path.suffix == ".json" else "line"
     for number, example_id in enumerate(ids, start=1):
         if example_id in seen:
-            raise InputError(f"{path}, {unit} {number}: repeats the id {example_id!r}; ids must be unique, remove one of the two")
+            raise InputError(
+                f"{path}, {unit} {number}: repeats the id {example_id!r}; ids must be unique, remove one of the two"
+            )
         seen.add(example_id)

@@ -10,7 +10,8 @@ READS_FIRST_TOKEN_ONLY = True
 
 
 def read(task, data_dir, split, language):
-    """Rows {id, text_a, text_b, label}; `label` is a name, or None where the file has no labels (XTREME's stripped test files).
+    """Rows {id, text_a, text_b, label}; `label` is a name, or None where the file has no labels (XTREME's stripped
+    test files).
 
     The tsv is read raw, as XTREME's processors do (no quoting): `"` is a character of the text.
     Raises InputError for a wrong number of columns, an unknown label, or a file with labels on some lines only.
@@ -27,8 +28,12 @@ def _read_tsv(path, task, labeled):
     rows = []
     for number, fields in enumerate(lines, start=1):
         if len(fields) != 2 + labeled:
-            expected = "sentence1, sentence2, label" if labeled else "sentence1, sentence2 (as line 1: a file without labels)"
-            raise InputError(f"{path}, line {number}: {len(fields)} tab-separated columns instead of {2 + labeled}: {expected}")
+            expected = (
+                "sentence1, sentence2, label" if labeled else "sentence1, sentence2 (as line 1: a file without labels)"
+            )
+            raise InputError(
+                f"{path}, line {number}: {len(fields)} tab-separated columns instead of {2 + labeled}: {expected}"
+            )
         label = check_label(path, number, fields[2].strip(), task.labels) if labeled else None
         rows.append({"text_a": fields[0], "text_b": fields[1], "label": label})
     return rows
@@ -41,7 +46,9 @@ def _read_jsonl(path, task):
         if row[label] == -1:  # SNLI: annotators did not agree; every user of the data set drops these
             continue
         check_texts(path, number, {text_a: row[text_a], text_b: row[text_b]})
-        name = check_label(path, number, row[label], task.labels) if task.labels else str(row[label])  # an extra task's labels come from its data
+        name = (
+            check_label(path, number, row[label], task.labels) if task.labels else str(row[label])
+        )  # an extra task's labels come from its data
         rows.append({"text_a": row[text_a], "text_b": row[text_b], "label": name})
     if not rows:
         raise InputError(f"{path}: no examples with a label; download it again")
@@ -49,11 +56,15 @@ def _read_jsonl(path, task):
 
 
 def encode(rows, tokenizer, labels, settings):
-    """`<s> A </s></s> B </s>`, the longer text cut first; labels by name. A label that training never saw cannot be predicted: -100."""
+    """`<s> A </s></s> B </s>`, the longer text cut first; labels by name. A label that training never saw cannot be
+    predicted: -100.
+    """
     ids = {name: index for index, name in enumerate(labels)}
 
     def encode_batch(batch):
-        inputs = tokenizer(batch["text_a"], batch["text_b"], truncation=True, max_length=settings.max_seq_length)["input_ids"]
+        inputs = tokenizer(batch["text_a"], batch["text_b"], truncation=True, max_length=settings.max_seq_length)[
+            "input_ids"
+        ]
         features = {"input_ids": inputs, "length": [len(row) for row in inputs]}
         if batch["label"][0] is not None:
             features["labels"] = [ids.get(label, -100) for label in batch["label"]]

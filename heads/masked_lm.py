@@ -1,6 +1,8 @@
-"""Masked language modeling on plain text, as in XLM-R's pretraining: a task of phase 2, or the whole of a small phase 1.
+"""Masked language modeling on plain text, as in XLM-R's pretraining: a task of phase 2, or the whole of a small phase
+1.
 
-A text file is one language, named before the first dot (de.txt), one sentence per line. The last lines of every file are its dev set.
+A text file is one language, named before the first dot (de.txt), one sentence per line. The last lines of every file
+are its dev set.
 """
 
 import glob
@@ -28,12 +30,18 @@ def read(patterns, split, limit=None):
     """
     files = sorted({Path(name) for pattern in patterns for name in glob.glob(pattern)})
     if not files:
-        raise InputError(f"--mlm_files {' '.join(patterns)}: no such file; give text files, one per language, e.g. 'data/text/*.txt'")
+        raise InputError(
+            f"--mlm_files {' '.join(patterns)}: no such file; give text files, one per language, e.g. "
+            "'data/text/*.txt'"
+        )
     columns = {"text": [], "language": []}
     for path in files:
         lines = [line for line in read_lines(path) if line.strip()]
         if len(lines) < 2:
-            raise InputError(f"--mlm_files: {path} has a single line of text; give at least two, one is held out to measure perplexity")
+            raise InputError(
+                f"--mlm_files: {path} has a single line of text; give at least two, one is held out to measure "
+                "perplexity"
+            )
         held_out = min(DEV_LINES, max(1, round(DEV_SHARE * len(lines))))
         lines = (lines[:-held_out] if split == "train" else lines[-held_out:])[:limit]
         columns["text"] += lines
@@ -42,7 +50,8 @@ def read(patterns, split, limit=None):
 
 
 def encode(rows, tokenizer, labels, settings):
-    """Blocks `<s> line </s> line </s> …` of at most `max_seq_length` sub-tokens of one language: {input_ids, length, language}.
+    """Blocks `<s> line </s> line </s> …` of at most `max_seq_length` sub-tokens of one language: {input_ids, length,
+    language}.
 
     A block may end inside a line; the last block of each 1,000 lines is shorter, so that no text is lost.
     """
@@ -65,10 +74,11 @@ def encode(rows, tokenizer, labels, settings):
 
 
 def masking(tokenizer):
-    """A function (feature, numpy generator) -> feature with 15 % of its tokens hidden: `input_ids`, `labels`, `masked`.
+    """A function (feature, numpy generator) -> feature with 15 % of its tokens hidden: `input_ids`, `labels`,
+    `masked`.
 
-    80 % of the hidden tokens are replaced by <mask>, 10 % by a random token, 10 % stay (Devlin et al., 2019); special tokens are never
-    predicted, and at least one token is.
+    80 % of the hidden tokens are replaced by <mask>, 10 % by a random token, 10 % stay (Devlin et al., 2019); special
+    tokens are never predicted, and at least one token is.
     """
     special = np.array(sorted(set(tokenizer.all_special_ids)))
     ordinary = np.setdiff1d(np.arange(len(tokenizer)), special)
@@ -82,7 +92,12 @@ def masking(tokenizer):
         tokens[chosen[fate < 0.8]] = tokenizer.mask_token_id
         replaced = chosen[(fate >= 0.8) & (fate < 0.9)]
         tokens[replaced] = random.choice(ordinary, len(replaced))
-        return {**feature, "input_ids": tokens.tolist(), "labels": labels.tolist(), "masked": (labels != -100).astype(int).tolist()}
+        return {
+            **feature,
+            "input_ids": tokens.tolist(),
+            "labels": labels.tolist(),
+            "masked": (labels != -100).astype(int).tolist(),
+        }
 
     return mask
 
@@ -90,11 +105,15 @@ def masking(tokenizer):
 def masked_once(features, tokenizer):
     """Dev features under one fixed mask."""
     mask = masking(tokenizer)
-    return features.map(lambda feature, index: mask(feature, np.random.default_rng((SEED, index))), with_indices=True, desc="mask")
+    return features.map(
+        lambda feature, index: mask(feature, np.random.default_rng((SEED, index))), with_indices=True, desc="mask"
+    )
 
 
 def prepare(model):
-    """Let the output layer see the masked positions alone: 15 % of its work and memory, with 250,000 classes most of a step's."""
+    """Let the output layer see the masked positions alone: 15 % of its work and memory, with 250,000 classes most of a
+    step's.
+    """
 
     def keep_mask(module, args, kwargs):
         module.lm_head.masked = kwargs.pop("masked") == 1
@@ -124,7 +143,10 @@ def perplexities(model, predictor, features):
     model.eval()
     found = run_batches(step, features, predictor.collator, desc="mlm", **predictor.options)
     losses, counts, languages = np.array(found["loss"]), np.array(found["count"]), np.array(features["language"])
-    of = {code: losses[languages == code].sum() / counts[languages == code].sum() for code in sorted(set(languages.tolist()))}
+    of = {
+        code: losses[languages == code].sum() / counts[languages == code].sum()
+        for code in sorted(set(languages.tolist()))
+    }
     of = {f"perplexity_{code}": math.exp(min(loss, 700.0)) for code, loss in of.items()}
     return {"loss": float(losses.sum() / counts.sum()), "perplexity": float(np.mean(list(of.values()))), **of}
 

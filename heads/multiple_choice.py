@@ -10,18 +10,32 @@ from heads import check_texts, check_unique, path_of, read_jsonl
 MODEL = "AutoModelForMultipleChoice"
 READS_FIRST_TOKEN_ONLY = True
 
-# How each data set's row becomes (prompt, choices, index of the right choice or None): jiant's formats (X-STILTs), XTREME-R's for XCOPA;
+# How each data set's row becomes (prompt, choices, index of the right choice or None): jiant's formats (X-STILTs),
+# XTREME-R's for XCOPA;
 # other data sets have question, choices (a list of texts) and label.
 FORMATS = {
-    "xcopa": lambda row: (f"{row['premise']} What was the {row['question']}?", [row["choice1"], row["choice2"]], row.get("label")),
-    "hellaswag": lambda row: (row["ctx_a"], [f"{row['ctx_b']} {ending}" for ending in row["endings"]], _index(row["label"])),
-    "cosmos_qa": lambda row: (f"{row['context']} {row['question']}", [row[f"answer{i}"] for i in range(4)], row["label"]),
+    "xcopa": lambda row: (
+        f"{row['premise']} What was the {row['question']}?",
+        [row["choice1"], row["choice2"]],
+        row.get("label"),
+    ),
+    "hellaswag": lambda row: (
+        row["ctx_a"],
+        [f"{row['ctx_b']} {ending}" for ending in row["endings"]],
+        _index(row["label"]),
+    ),
+    "cosmos_qa": lambda row: (
+        f"{row['context']} {row['question']}",
+        [row[f"answer{i}"] for i in range(4)],
+        row["label"],
+    ),
     "commonsense_qa": lambda row: (
         row["question"],
         row["choices"]["text"],
         row["choices"]["label"].index(row["answerKey"]) if row["answerKey"] else None,
     ),
 }
+
 
 def _plain(row):
     if not isinstance(row["choices"], list):
@@ -46,27 +60,50 @@ def read(task, data_dir, split, language):
             try:
                 prompt, choices, label = FORMATS.get(task.name, _plain)(row)
             except (AttributeError, KeyError, ValueError, TypeError) as error:
-                raise InputError(f"{path}, line {number}: row does not have {task.name}'s form ({error}); see tasks.py") from None
+                raise InputError(
+                    f"{path}, line {number}: row does not have {task.name}'s form ({error}); see tasks.py"
+                ) from None
             check_texts(path, number, {f"choice {index}": choice for index, choice in enumerate(choices)})
             if label is not None and (type(label) is not int or label not in range(len(choices))):
-                raise InputError(f"{path}, line {number}: unknown label {label!r}; it must be the index of one of {len(choices)} choices")
+                raise InputError(
+                    f"{path}, line {number}: unknown label {label!r}; it must be the index of one of {len(choices)} "
+                    "choices"
+                )
             if len(choices) != len(rows[first]["choices"] if len(rows) > first else choices) or len(choices) < 2:
-                raise InputError(f"{path}, line {number}: {len(choices)} choices; all lines of a file must have the same number, at least 2")
-            rows.append({"id": str(row.get("idx", row.get("id", row.get("ind", number - 1)))), "prompt": prompt, "choices": choices, "label": label})
+                raise InputError(
+                    f"{path}, line {number}: {len(choices)} choices; all lines of a file must have the same number, "
+                    "at least 2"
+                )
+            rows.append(
+                {
+                    "id": str(row.get("idx", row.get("id", row.get("ind", number - 1)))),
+                    "prompt": prompt,
+                    "choices": choices,
+                    "label": label,
+                }
+            )
         check_unique(path, [row["id"] for row in rows[first:]])
-        odd = [number for number, row in enumerate(rows[first:], start=1) if (row["label"] is None) != (rows[0]["label"] is None)]
+        odd = [
+            number
+            for number, row in enumerate(rows[first:], start=1)
+            if (row["label"] is None) != (rows[0]["label"] is None)
+        ]
         if odd:
             raise InputError(f"{path}, line {odd[0]}: labels on some lines only; give every line a label or none")
     return Dataset.from_list(rows)
 
 
 def encode(rows, tokenizer, labels, settings):
-    """`input_ids` [choices, tokens] per example: `<s> prompt </s></s> choice </s>`; too long prompts lose their front, as in jiant."""
+    """`input_ids` [choices, tokens] per example: `<s> prompt </s></s> choice </s>`; too long prompts lose their front,
+    as in jiant.
+    """
     side, tokenizer.truncation_side = tokenizer.truncation_side, "left"
 
     def encode_batch(batch):
         pairs = [(prompt, choice) for prompt, choices in zip(batch["prompt"], batch["choices"]) for choice in choices]
-        flat = iter(tokenizer(*map(list, zip(*pairs)), truncation=True, max_length=settings.max_seq_length)["input_ids"])
+        flat = iter(
+            tokenizer(*map(list, zip(*pairs)), truncation=True, max_length=settings.max_seq_length)["input_ids"]
+        )
         inputs = [[next(flat) for _ in choices] for choices in batch["choices"]]
         features = {"input_ids": inputs, "length": [max(map(len, choices)) for choices in inputs]}
         if batch["label"][0] is not None:
@@ -79,7 +116,9 @@ def encode(rows, tokenizer, labels, settings):
 
 
 def forward(model, batch):
-    """Choices that only fill up the batch (their attention mask is all 0 but one) get -inf: examples may differ in their number of choices."""
+    """Choices that only fill up the batch (their attention mask is all 0 but one) get -inf: examples may differ in
+    their number of choices.
+    """
     real = batch.pop("choice_mask")  # [examples, choices]
     return model(**batch).logits.float().masked_fill(~real, float("-inf"))  # [examples, choices]
 

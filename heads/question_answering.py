@@ -15,10 +15,11 @@ MAX_QUERY_LENGTH = 64  # sub-tokens of the question that are kept, as in SQuAD's
 
 
 def read(task, data_dir, split, language):
-    """Rows {id, context, question, answers, paragraph}; `answers` is None where XTREME stripped them (one empty text each).
+    """Rows {id, context, question, answers, paragraph}; `answers` is None where XTREME stripped them (one empty text
+    each).
 
-    Reads SQuAD JSON and the Hub's flat jsonl. Raises InputError for broken JSON, missing keys, repeated ids, and for an
-    answer that is not the slice of its context that `answer_start` says.
+    Reads SQuAD JSON and the Hub's flat jsonl. Raises InputError for broken JSON, missing keys, repeated ids, and for
+    an answer that is not the slice of its context that `answer_start` says.
     """
     rows = []
     for path in path_of(task, data_dir, split, language):
@@ -33,7 +34,10 @@ def read(task, data_dir, split, language):
         if len(stripped) == len(found):
             found = [{**row, "answers": None} for row in found]
         elif stripped:
-            raise InputError(f"{path}: question {stripped[0]}: empty answer, unlike others; give all an answer ([] if unanswerable) or none")
+            raise InputError(
+                f"{path}: question {stripped[0]}: empty answer, unlike others; give all an answer ([] if "
+                "unanswerable) or none"
+            )
         rows += found
     return Dataset.from_list(rows)
 
@@ -48,12 +52,20 @@ def _nested(path):
                     "id": str(question["id"]),
                     "context": paragraph["context"],
                     "question": question["question"],
-                    "answers": {"text": [a["text"] for a in answers], "answer_start": [a["answer_start"] for a in answers]},
+                    "answers": {
+                        "text": [a["text"] for a in answers],
+                        "answer_start": [a["answer_start"] for a in answers],
+                    },
                     "paragraph": paragraph_index,
                 }
     except (KeyError, TypeError) as error:
-        problem = f"no {error}" if isinstance(error, KeyError) else "a list, object or text stands where another belongs"
-        form = '{"data": [{"paragraphs": [{"context", "qas": [{"id", "question", "answers": [{"text", "answer_start"}]}]}]}]}'
+        problem = (
+            f"no {error}" if isinstance(error, KeyError) else "a list, object or text stands where another belongs"
+        )
+        form = (
+            '{"data": [{"paragraphs": [{"context", "qas": [{"id", "question", "answers": [{"text", '
+            '"answer_start"}]}]}]}]}'
+        )
         raise InputError(f"{path}: not SQuAD JSON: {problem}; its form is {form}") from None
 
 
@@ -72,14 +84,19 @@ def _check(path, row):
     try:
         answers = list(zip(row["answers"]["text"], row["answers"]["answer_start"], strict=True))
     except (KeyError, TypeError, ValueError):
-        raise InputError(f'{where}: answers must be {{"text": [...], "answer_start": [...]}} of equal length') from None
+        raise InputError(
+            f'{where}: answers must be {{"text": [...], "answer_start": [...]}} of equal length'
+        ) from None
     for text, start in answers:
         if not isinstance(text, str) or type(start) is not int or start < 0:
-            raise InputError(f"{where}: answer {text!r} at answer_start {start!r}: must be a text and a character offset from 0")
+            raise InputError(
+                f"{where}: answer {text!r} at answer_start {start!r}: must be a text and a character offset from 0"
+            )
         found = row["context"][start : start + len(text)]
         if found != text:
             raise InputError(
-                f"{where}: answer {text!r} does not match its context, which has {found!r} at answer_start {start}; offsets count characters from 0"
+                f"{where}: answer {text!r} does not match its context, which has {found!r} at answer_start {start}; "
+                "offsets count characters from 0"
             )
 
 
@@ -94,7 +111,9 @@ def encode(rows, tokenizer, labels, settings):
 
     def encode_batch(batch, indices):
         features = {name: [] for name in ("input_ids", "context", "offsets", "example", "length", "labels")}
-        questions = tokenizer(batch["question"], add_special_tokens=False, truncation=True, max_length=_query_room(settings))["input_ids"]
+        questions = tokenizer(
+            batch["question"], add_special_tokens=False, truncation=True, max_length=_query_room(settings)
+        )["input_ids"]
         contexts = tokenizer(batch["context"], add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         for row, index in enumerate(indices):
             pieces, offsets = contexts["input_ids"][row], contexts["offset_mapping"][row]
@@ -143,7 +162,9 @@ def _answer_tokens(answers, offsets):
     start = answers["answer_start"][0]
     end = start + len(answers["text"][0])
     first = bisect_right(offsets, start, key=itemgetter(0)) - 1
-    return first, max(first, bisect_left(offsets, end, key=itemgetter(1)))  # a lone "▁" has the offsets of the letter after it
+    return first, max(
+        first, bisect_left(offsets, end, key=itemgetter(1))
+    )  # a lone "▁" has the offsets of the letter after it
 
 
 def forward(model, batch):
@@ -157,13 +178,17 @@ def forward(model, batch):
 
 
 def reduce(logits, batch, settings):
-    """The `n_best_size` best context positions of both ends: `scores`, `positions` [windows, 2, n_best]; `null` [windows]."""
+    """The `n_best_size` best context positions of both ends: `scores`, `positions` [windows, 2, n_best]; `null`
+    [windows].
+    """
     import torch
 
     position = torch.arange(logits.shape[-1], device=logits.device)
     begin, end = batch["context"][:, None, :1], batch["context"][:, None, 1:]
     inside = (position >= begin) & (position < end)  # [windows, 1, tokens]
-    scores = torch.nn.functional.pad(logits.float().masked_fill(~inside, -torch.inf), (0, settings.n_best_size), value=-torch.inf)
+    scores = torch.nn.functional.pad(
+        logits.float().masked_fill(~inside, -torch.inf), (0, settings.n_best_size), value=-torch.inf
+    )
     best = scores.topk(settings.n_best_size, dim=-1)
     return {"scores": best.values, "positions": best.indices, "null": logits[:, :, 0].float().sum(-1)}
 
@@ -193,14 +218,22 @@ def decode(rows, features, reduced, labels, settings):
 
 
 def _best_spans(reduced, settings):
-    """Best (start, end) token positions [windows, 2] with start <= end < start + max_answer_length, and their scores [windows]."""
+    """Best (start, end) token positions [windows, 2] with start <= end < start + max_answer_length, and their scores
+    [windows].
+    """
     scores, positions = np.stack(reduced["scores"]), np.stack(reduced["positions"])
     start, end = positions[:, 0, :, None], positions[:, 1, None, :]  # [windows, n_best, 1], [windows, 1, n_best]
     pair = scores[:, 0, :, None] + scores[:, 1, None, :]
     pair = np.where((start <= end) & (end < start + settings.max_answer_length), pair, -np.inf)
     flat = pair.reshape(len(pair), -1)
     best = flat.argmax(-1)
-    spans = np.stack((positions[np.arange(len(best)), 0, best // pair.shape[2]], positions[np.arange(len(best)), 1, best % pair.shape[2]]), axis=-1)
+    spans = np.stack(
+        (
+            positions[np.arange(len(best)), 0, best // pair.shape[2]],
+            positions[np.arange(len(best)), 1, best % pair.shape[2]],
+        ),
+        axis=-1,
+    )
     score = flat.max(-1)
     impossible = ~np.isfinite(score)  # no end behind any of the best starts: answer with the best start alone
     spans[impossible] = positions[impossible, 0, :1]
@@ -223,7 +256,9 @@ def references(rows):
 
 
 def constants(rows):
-    """The guess of a degenerate model: no answer where some questions have none, else the context's first words, as many as answers have."""
+    """The guess of a degenerate model: no answer where some questions have none, else the context's first words, as
+    many as answers have.
+    """
     lengths = sorted(len(answers["text"][0].split()) if answers["text"] else 0 for answers in rows["answers"])
     number = lengths[len(lengths) // 2] if lengths[0] else 0
     return [[" ".join(context.split()[:number]) for context in rows["context"]]]

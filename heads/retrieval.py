@@ -16,22 +16,36 @@ BLOCK = 8192  # rows and columns of one block of similarities
 
 
 def read(task, data_dir, split, language):
-    """{"source": rows {id, text}, "english": rows {id, text}, "gold": [(source id, English id)] or None, "lines": is Tatoeba}.
+    """{"source": rows {id, text}, "english": rows {id, text}, "gold": [(source id, English id)] or None, "lines": is
+    Tatoeba}.
 
     Tatoeba files hold one sentence per line, line i of both sides being translations (ids are line numbers from 0);
     BUCC files hold `id<TAB>sentence` and a gold file of `source id<TAB>English id`, absent when labels are withheld.
     """
-    (source_path,), (english_path,) = path_of(task, data_dir, split, language), path_of(task, data_dir, f"{split}_english", language)
+    (source_path,), (english_path,) = (
+        path_of(task, data_dir, split, language),
+        path_of(task, data_dir, f"{split}_english", language),
+    )
     with_ids = f"{split}_gold" in task.files
     source, english = _sentences(source_path, with_ids), _sentences(english_path, with_ids)
     if with_ids:
         (gold_path,) = path_of(task, data_dir, f"{split}_gold", language)
-        gold = _gold(gold_path, source, english) if gold_path.exists() or split == "dev" else None  # the threshold needs dev
+        gold = (
+            _gold(gold_path, source, english) if gold_path.exists() or split == "dev" else None
+        )  # the threshold needs dev
     else:
         if len(source) != len(english):
-            raise InputError(f"{source_path}: {len(source)} lines but {english_path.name} has {len(english)}; line i of both must be translations")
+            raise InputError(
+                f"{source_path}: {len(source)} lines but {english_path.name} has {len(english)}; line i of both must "
+                "be translations"
+            )
         gold = [(row["id"], row["id"]) for row in source]
-    return {"source": Dataset.from_list(source), "english": Dataset.from_list(english), "gold": gold, "lines": not with_ids}
+    return {
+        "source": Dataset.from_list(source),
+        "english": Dataset.from_list(english),
+        "gold": gold,
+        "lines": not with_ids,
+    }
 
 
 def _sentences(path, with_ids):
@@ -54,13 +68,18 @@ def _gold(path, source, english):
     for number, line in enumerate(read_lines(path), start=1):
         pair = tuple(line.split("\t"))
         if len(pair) != 2 or pair[0] not in sides[0] or pair[1] not in sides[1]:
-            raise InputError(f"{path}, line {number}: {line!r} is no pair of a source id and an English id of the text files; correct or remove it")
+            raise InputError(
+                f"{path}, line {number}: {line!r} is no pair of a source id and an English id of the text files; "
+                "correct or remove it"
+            )
         pairs.append(pair)
     return pairs
 
 
 def default_layer(task, num_layers):
-    """hidden_states index of the protocol: 14 of XLM-R Large's 24, in proportion for other depths (7 of 12, as XTREME's mBERT scripts)."""
+    """hidden_states index of the protocol: 14 of XLM-R Large's 24, in proportion for other depths (7 of 12, as
+    XTREME's mBERT scripts).
+    """
     return max(1, round(task.layer * num_layers / 24))
 
 
@@ -131,18 +150,25 @@ class _Best:
 
 
 def _margins(values, indices, other_values):
-    """Ratio margin of each candidate: cosine over the mean of both sides' k nearest neighbors (Artetxe and Schwenk, 2019)."""
+    """Ratio margin of each candidate: cosine over the mean of both sides' k nearest neighbors (Artetxe and Schwenk,
+    2019).
+    """
     return values / ((values.mean(1)[:, None] + other_values.mean(1)[indices]) / 2)
 
 
 def nearest(source, english):
     """Tatoeba. Index of the source sentence for every English one (XTREME's direction), and two further predictions:
-    {"": cosine, "_reverse": source -> English by cosine, "_margin": English -> source by ratio margin}, each [sentences].
+    {"": cosine, "_reverse": source -> English by cosine, "_margin": English -> source by ratio margin}, each
+    [sentences].
     """
     (forward, forward_index), (backward, backward_index) = neighbors(english, source, NEIGHBORS)
     margin = _margins(forward, forward_index, backward)
     best = margin.argmax(1)
-    return {"": forward_index[:, 0], "_reverse": backward_index[:, 0], "_margin": forward_index[np.arange(len(best)), best]}
+    return {
+        "": forward_index[:, 0],
+        "_reverse": backward_index[:, 0],
+        "_margin": forward_index[np.arange(len(best)), best],
+    }
 
 
 def mine(source, english):
@@ -151,7 +177,10 @@ def mine(source, english):
     Ratio margin over k=4 neighbors, the union of both directions' best candidates, matched greedily; scores > 0.
     """
     (forward, forward_index), (backward, backward_index) = neighbors(source, english, NEIGHBORS)
-    forward_margin, backward_margin = _margins(forward, forward_index, backward), _margins(backward, backward_index, forward)
+    forward_margin, backward_margin = (
+        _margins(forward, forward_index, backward),
+        _margins(backward, backward_index, forward),
+    )
     rows = np.arange(len(source)), np.arange(len(english))
     pairs = np.concatenate(
         (
@@ -189,7 +218,9 @@ def named_pairs(candidates, source_ids, english_ids):
 
 
 def best_threshold(scored, gold):
-    """The margin that maximizes F1 of {pair: margin} against gold pairs: midway between the last pair kept and the next."""
+    """The margin that maximizes F1 of {pair: margin} against gold pairs: midway between the last pair kept and the
+    next.
+    """
     items, gold = sorted(scored.items(), key=lambda item: -item[1]), set(gold)
     correct = np.cumsum([pair in gold for pair, _ in items]) if items else np.zeros(0)
     f1 = 2 * correct / (np.arange(1, len(items) + 1) + len(gold))
@@ -201,14 +232,22 @@ def best_threshold(scored, gold):
 
 
 def embed(rows, model, predictor, layers):
-    """Both sides' distinct texts: {side: (ids, vectors [texts, layers, width])}; Tatoeba keeps repeated lines, BUCC does not."""
+    """Both sides' distinct texts: {side: (ids, vectors [texts, layers, width])}; Tatoeba keeps repeated lines, BUCC
+    does not.
+    """
     from common.prediction import run_batches
 
     sides = {}
     for side in ("source", "english"):
         texts, ids = (rows[side], list(rows[side]["id"])) if rows["lines"] else distinct(rows[side])
         features = encode(texts, predictor.tokenizer, predictor.settings)
-        found = run_batches(lambda batch: {"vector": pooled(model, batch, layers)}, features, predictor.collator, desc=side, **predictor.options)
+        found = run_batches(
+            lambda batch: {"vector": pooled(model, batch, layers)},
+            features,
+            predictor.collator,
+            desc=side,
+            **predictor.options,
+        )
         sides[side] = ids, np.stack(found["vector"])
     return sides
 
@@ -229,7 +268,9 @@ def count(task, rows, predictions):
     if rows["gold"] is None:
         return None
     if rows["lines"]:
-        return metrics.count(task.name, [str(index) for index in range(len(predictions))], [str(index) for index in predictions])
+        return metrics.count(
+            task.name, [str(index) for index in range(len(predictions))], [str(index) for index in predictions]
+        )
     return metrics.count(task.name, rows["gold"], predictions)
 
 

@@ -36,9 +36,13 @@ def _read_tsv(path, task, labeled):
             words, tags = [], []
         elif len(fields) != 1 + labeled:
             expected = "word, tag" if labeled else "word (as the first: a file without labels)"
-            raise InputError(f"{path}, line {number}: {len(fields)} tab-separated columns instead of {1 + labeled}: {expected}")
+            raise InputError(
+                f"{path}, line {number}: {len(fields)} tab-separated columns instead of {1 + labeled}: {expected}"
+            )
         elif labeled and task.labels and fields[1].strip() not in task.labels:
-            raise InputError(f"{path}, line {number}: unknown label {fields[1]!r}; the task's labels are {', '.join(task.labels)}")
+            raise InputError(
+                f"{path}, line {number}: unknown label {fields[1]!r}; the task's labels are {', '.join(task.labels)}"
+            )
         else:
             words.append(fields[0])
             tags += [fields[1].strip()] if labeled else []
@@ -50,7 +54,9 @@ def _read_jsonl(path, task):
     rows = []
     for number, row in read_jsonl(path, task.columns):
         if len(row[words]) != len(row[tags]):
-            raise InputError(f"{path}, line {number}: {len(row[words])} {words} but {len(row[tags])} {tags}; one tag per token")
+            raise InputError(
+                f"{path}, line {number}: {len(row[words])} {words} but {len(row[tags])} {tags}; one tag per token"
+            )
         rows.append({"words": row[words], "tags": row[tags]})
     return rows
 
@@ -59,7 +65,8 @@ def encode(rows, tokenizer, labels, settings):
     """One feature per window of whole words; windows do not overlap and nothing is truncated (XTREME's rule).
 
     The first sub-token carries the word's label, the others -100. A word that tokenizes to nothing (a lone
-    zero-width character) or to more than a window becomes `<unk>`, as in XTREME and jiant. `words` counts a window's words.
+    zero-width character) or to more than a window becomes `<unk>`, as in XTREME and jiant. `words` counts a window's
+    words.
     """
     ids = {name: index for index, name in enumerate(labels)}
     room = settings.max_seq_length - tokenizer.num_special_tokens_to_add()
@@ -72,7 +79,11 @@ def encode(rows, tokenizer, labels, settings):
                 first = [1]  # position of each word's first sub-token; 0 is <s>
                 for word in words[begin:end]:
                     first.append(first[-1] + len(word))
-                window = [tokenizer.cls_token_id, *(piece for word in words[begin:end] for piece in word), tokenizer.sep_token_id]
+                window = [
+                    tokenizer.cls_token_id,
+                    *(piece for word in words[begin:end] for piece in word),
+                    tokenizer.sep_token_id,
+                ]
                 target = [-100] * len(window)
                 for position, tag in zip(first, tags[begin:end] if tags else []):
                     target[position] = ids.get(tag, -100)  # a tag unseen in training (CCG) cannot be predicted

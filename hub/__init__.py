@@ -1,1 +1,3 @@
-"""download_data.py's parts: repositories as streams of rows, rows as files in XTREME's layout with the repairs, known numbers and licenses."""
+"""download_data.py's parts: repositories as streams of rows, rows as files in XTREME's layout with the repairs, known
+numbers and licenses.
+"""

@@ -1,4 +1,5 @@
-"""Rows of the Hub -> the text of a file of XTREME's layout: one function per kind of file, with what has to be repaired on the way.
+"""Rows of the Hub -> the text of a file of XTREME's layout: one function per kind of file, with what has to be
+repaired on the way.
 
     text = CONVERTERS["tagging"](files, job, tally)        yields pieces of text; counts rows and repairs in `tally`
 
@@ -45,14 +46,19 @@ def label_of(value, names, job):
     """A label's name. A number is a place in the repository's own list of names, which need not be in our order."""
     name = names[value] if type(value) is int and 0 <= value < len(names) else str(value)
     if name not in job.labels:
-        raise InputError(f"{job.path}: unknown label {value!r} in the source; the task's labels are {', '.join(job.labels)}")
+        raise InputError(
+            f"{job.path}: unknown label {value!r} in the source; the task's labels are {', '.join(job.labels)}"
+        )
     return name
 
 
 def labeled(row_has, tally, job):
     """Whether the file has labels: its first row says so; only test files may lack them, and then on every row."""
     if tally.setdefault("labels", bool(row_has)) != bool(row_has) or not (row_has or job.split == "test"):
-        raise InputError(f"{job.path}: row {tally['rows']} of the source has {'a' if row_has else 'no'} label; all rows must, or none of a test set")
+        raise InputError(
+            f"{job.path}: row {tally['rows']} of the source has {'a' if row_has else 'no'} label; all rows must, or "
+            "none of a test set"
+        )
     return row_has
 
 
@@ -80,11 +86,20 @@ def words(files, job, tally):
     sentences = read_conllu(files, job.language) if files[0].suffix == ".conllu" else tagged_rows(files, job)
     for tokens, tags in sentences:
         tally["rows"] += 1
-        if tags is not None and tags.count("_") and tags.count("_") >= len(tags) - 1:  # XTREME's rule: text that may not be shared
+        if (
+            tags is not None and tags.count("_") and tags.count("_") >= len(tags) - 1
+        ):  # XTREME's rule: text that may not be shared
             tally["dropped: without text"] += 1
             continue
         if labeled(tags is not None, tally, job):
-            yield "".join(f"{one_line(token)}\t{label_of(tag, job.labels, job)}\n" for token, tag in zip(tokens, tags) if tag != "_") + "\n"
+            yield (
+                "".join(
+                    f"{one_line(token)}\t{label_of(tag, job.labels, job)}\n"
+                    for token, tag in zip(tokens, tags)
+                    if tag != "_"
+                )
+                + "\n"
+            )
         else:
             yield "".join(f"{one_line(token)}\n" for token in tokens) + "\n"
 
@@ -131,8 +146,14 @@ def read_conllu(files, language):
 
 
 def squad(files, job, tally):
-    """SQuAD JSON, an article per title and a paragraph per context. TyDiQA's rows of other languages are left out: its ids begin with theirs."""
-    rows = (row for row in read_rows(files) if job.task != "tydiqa" or row["id"].startswith(f"{LANGUAGES[job.language].name.lower()}-"))
+    """SQuAD JSON, an article per title and a paragraph per context. TyDiQA's rows of other languages are left out: its
+    ids begin with theirs.
+    """
+    rows = (
+        row
+        for row in read_rows(files)
+        if job.task != "tydiqa" or row["id"].startswith(f"{LANGUAGES[job.language].name.lower()}-")
+    )
     yield '{"version": "1.1", "data": ['
     comma = ""
     for title, article in groupby(rows, lambda row: row.get("title") or ""):
@@ -154,7 +175,9 @@ def question(row, job, tally):
     if len(answers) < len(given):
         tally["dropped: answers not in their context"] += len(given) - len(answers)
         if not answers and job.split != "train":
-            raise InputError(f"{job.path}: question {row['id']}: answer {given[0][0]!r} is not in its context; download it again")
+            raise InputError(
+                f"{job.path}: question {row['id']}: answer {given[0][0]!r} is not in its context; download it again"
+            )
         if not answers:
             return None
     if not labeled(answers or tally.get("labels"), tally, job):  # in a file with answers, [] means unanswerable
@@ -207,12 +230,19 @@ def sentences(files, job, tally):
 
 
 def bucc(files, job, tally):
-    """BUCC with its distractors: `id<TAB>sentence`, or the gold file's `source id<TAB>English id`; ids count the sentences from 1."""
+    """BUCC with its distractors: `id<TAB>sentence`, or the gold file's `source id<TAB>English id`; ids count the
+    sentences from 1.
+    """
     columns = columns_of(files)
     if not (columns.get("gold") and columns.get("sentence1") and columns.get("sentence2")):
-        raise InputError(f"{files[0]}: only gold pairs, no lists sentence1, sentence2 and gold; mining needs the whole corpus, use mteb/BUCC")
+        raise InputError(
+            f"{files[0]}: only gold pairs, no lists sentence1, sentence2 and gold; mining needs the whole corpus, "
+            "use mteb/BUCC"
+        )
     if job.split == "test_gold":
-        base = min((min(pair) for pair in read_list(files, "gold")), default=1)  # mteb/BUCC counts from 1; another copy may count from 0
+        base = min(
+            (min(pair) for pair in read_list(files, "gold")), default=1
+        )  # mteb/BUCC counts from 1; another copy may count from 0
         for source, english in read_list(files, "gold"):
             tally["rows"] += 1
             yield f"{sentence_id(job.language, source + (base == 0))}\t{sentence_id('en', english + (base == 0))}\n"

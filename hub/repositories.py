@@ -3,7 +3,8 @@
     folder = open_repository("facebook/xnli", revision, ["de/test*"], hub_root=None)
     for row in read_rows(find_files(folder, "de", "test")): ...
 
-A mirror (`hub_root`) holds a folder <owner>/<name> per repository, as huggingface_hub's snapshots lay them out. Copy with download_data.py.
+A mirror (`hub_root`) holds a folder <owner>/<name> per repository, as huggingface_hub's snapshots lay them out. Copy
+with download_data.py.
 """
 
 import gzip
@@ -22,7 +23,9 @@ class DownloadError(RuntimeError):
 
 
 def patterns_of(config, split):
-    """Where repositories keep one split: `de/test-00000-of-00001.parquet`, `test/de-en.jsonl.gz`, `default/train/0000.parquet`, `data/train-…`."""
+    """Where repositories keep one split: `de/test-00000-of-00001.parquet`, `test/de-en.jsonl.gz`,
+    `default/train/0000.parquet`, `data/train-…`.
+    """
     stems = [f"{config}/{split}-*", f"{config}/{split}", f"{config}/{split}/*", f"{split}/{config}"]
     if config == "default":
         stems += [f"data/{split}-*", f"data/{split}", f"{split}-*", split]
@@ -30,7 +33,9 @@ def patterns_of(config, split):
 
 
 def open_repository(id, revision, patterns, hub_root=None):
-    """The local folder of a repository at a revision: in the mirror, or downloaded (files of `patterns` only). None if the mirror lacks it."""
+    """The local folder of a repository at a revision: in the mirror, or downloaded (files of `patterns` only). None if
+    the mirror lacks it.
+    """
     if hub_root:
         folder = Path(hub_root) / id
         return folder if folder.is_dir() else None
@@ -40,7 +45,9 @@ def open_repository(id, revision, patterns, hub_root=None):
         return Path(snapshot_download(id, repo_type="dataset", revision=revision, allow_patterns=patterns))
     except Exception as error:  # huggingface_hub, httpx and the disk each have their own
         reason = " ".join(str(error).split())[:160]
-        raise DownloadError(f"{id} at {revision}: not downloaded ({reason}); check the network, or give a mirror with --hub_root DIR") from None
+        raise DownloadError(
+            f"{id} at {revision}: not downloaded ({reason}); check the network, or give a mirror with --hub_root DIR"
+        ) from None
 
 
 def commit_of(file):
@@ -70,7 +77,9 @@ def reading(file):
 
 
 def read_rows(files):
-    """Yield the rows of parquet and JSON files as dicts, at most a batch in memory; labels of a ClassLabel stay numbers."""
+    """Yield the rows of parquet and JSON files as dicts, at most a batch in memory; labels of a ClassLabel stay
+    numbers.
+    """
     for file in files:
         with reading(file):
             if file.suffix == ".parquet":
@@ -99,8 +108,9 @@ def _json_rows(file):
 
 
 def read_list(files, column):
-    """Yield the elements of a column of lists, over all rows: BUCC's one row is 400,000 sentences. Python holds a batch; Arrow holds the column,
-    or with JSON the row (1 GB for Russian)."""
+    """Yield the elements of a column of lists, over all rows: BUCC's one row is 400,000 sentences. Python holds a
+    batch; Arrow holds the column, or with JSON the row (1 GB for Russian).
+    """
     import pyarrow.json
 
     for file in files:
@@ -108,7 +118,9 @@ def read_list(files, column):
             if file.suffix == ".parquet":
                 values = _parquet(file).read(columns=[column]).column(column)
             else:
-                options = pyarrow.json.ReadOptions(block_size=min(_size(file) + 2**16, 2**31 - 1))  # a line must fit into one block
+                options = pyarrow.json.ReadOptions(
+                    block_size=min(_size(file) + 2**16, 2**31 - 1)
+                )  # a line must fit into one block
                 values = pyarrow.json.read_json(file, options).column(column)
         for chunk in values.chunks:
             elements = chunk.flatten()
@@ -130,16 +142,23 @@ def columns_of(files):
     if files[0].suffix == ".parquet":
         import pyarrow
 
-        return {field.name: pyarrow.types.is_list(field.type) or pyarrow.types.is_large_list(field.type) for field in _parquet(files[0]).schema_arrow}
+        return {
+            field.name: pyarrow.types.is_list(field.type) or pyarrow.types.is_large_list(field.type)
+            for field in _parquet(files[0]).schema_arrow
+        }
     first = next(read_rows(files[:1]), {})
     return {name: isinstance(value, list) for name, value in first.items()}
 
 
 def label_names(files, column):
-    """Names of a ClassLabel column (also inside a list), in the order of its numbers, from the metadata that `datasets` writes; () without any."""
+    """Names of a ClassLabel column (also inside a list), in the order of its numbers, from the metadata that
+    `datasets` writes; () without any.
+    """
     if files[0].suffix != ".parquet":
         return ()
     metadata = _parquet(files[0]).schema_arrow.metadata or {}
     feature = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {}).get(column, {})
-    feature = feature[0] if isinstance(feature, list) else feature.get("feature", feature)  # datasets 1 to 3: a list; later: List or Sequence
+    feature = (
+        feature[0] if isinstance(feature, list) else feature.get("feature", feature)
+    )  # datasets 1 to 3: a list; later: List or Sequence
     return tuple(feature.get("names", ()))

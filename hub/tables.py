@@ -1,4 +1,5 @@
-"""What download_data.py knows of the Hub's data sets: how many rows a file must have, licenses, what cannot be had. No I/O.
+"""What download_data.py knows of the Hub's data sets: how many rows a file must have, licenses, what cannot be had. No
+I/O.
 
     from hub.tables import expected_rows, LICENSES
     expected_rows("xnli/dev-de.tsv")       (2490, True)
@@ -33,7 +34,8 @@ ROWS = {
     "cosmos_qa/train.jsonl": 25_262, "cosmos_qa/validation.jsonl": 2_985,
     "commonsense_qa/train.jsonl": 9_741, "commonsense_qa/validation.jsonl": 1_221,
 }  # fmt: skip
-# Remembered, seen nowhere: a difference is noted in the manifest, not refused. UD-POS: google/xtreme's English; other treebanks are not listed.
+# Remembered, seen nowhere: a difference is noted in the manifest, not refused. UD-POS: google/xtreme's English; other
+# treebanks are not listed.
 REMEMBERED_ROWS = {
     "bucc2018/de-*.test.de": 413_869, "bucc2018/de-*.test.en": 399_337, "bucc2018/fr-*.test.fr": 271_874, "bucc2018/fr-*.test.en": 369_810,
     "bucc2018/ru-*.test.ru": 460_853, "bucc2018/ru-*.test.en": 558_401, "bucc2018/zh-*.test.zh": 94_637, "bucc2018/zh-*.test.en": 88_860,
@@ -45,7 +47,9 @@ REMEMBERED_ROWS = {
 
 
 def expected_rows(path):
-    """(number of source rows or None, whether another number is an error) of a file of the layout, e.g. xnli/dev-de.tsv."""
+    """(number of source rows or None, whether another number is an error) of a file of the layout, e.g.
+    xnli/dev-de.tsv.
+    """
     for table, firm in ((ROWS, True), (REMEMBERED_ROWS, False)):
         for pattern, rows in table.items():
             if fnmatch(path, pattern):
@@ -77,17 +81,23 @@ LICENSES = {  # by folder of the layout
 
 # Not on the Hub -> how to supply it.
 BY_HAND = {
-    "ccg": "CCGbank is licensed: order LDC2005T13 from the LDC (catalog.ldc.upenn.edu), then write intermediate/ccg/train.jsonl (sections 2-21) "
+    "ccg": "CCGbank is licensed: order LDC2005T13 from the LDC (catalog.ldc.upenn.edu), then write "
+    "intermediate/ccg/train.jsonl (sections 2-21) "
     'and validation.jsonl (section 0), a line {"tokens": [...], "tags": [...]} per sentence',
-    "lareqa": "XQuAD-R is not on the Hub: copy dataset/xquad-r/*.json of the repository google-research-datasets/lareqa to xtreme/lareqa/xquad-r",
+    "lareqa": "XQuAD-R is not on the Hub: copy dataset/xquad-r/*.json of the repository "
+    "google-research-datasets/lareqa to xtreme/lareqa/xquad-r",
     "mewslix": "Mewsli-X is built by XTREME-R's scripts/download_data.sh; no script here reads it yet",
 }
 # What the Hub's copies cannot give back, by task; goes to the manifest.
 NOTES = {
-    "bucc2018": "dev (BUCC's sample, on which the threshold is tuned) is not on the Hub: copy bucc2018-sample's files, "
+    "bucc2018": "dev (BUCC's sample, on which the threshold is tuned) is not on the Hub: copy bucc2018-sample's "
+    "files, "
     "e.g. de-en.sample.de to bucc2018/de-en.dev.de; ids are line numbers, as BUCC's are",
-    "udpos": "google/xtreme's rows hold syntactic words: multi-word tokens and their spelling are gone and nothing brings them back, so ar es he it "
-    "pt ta tr and others differ from XTREME's test sets; de el fr ru zh come from UD 2.7 (izhx/xtreme-r-udpos), because google/xtreme mixes Swiss "
-    "German, Ancient Greek, Old French, Old Russian and Classical Chinese into them; to rebuild XTREME's own files, clone the UD repositories at tag "
+    "udpos": "google/xtreme's rows hold syntactic words: multi-word tokens and their spelling are gone and nothing "
+    "brings them back, so ar es he it "
+    "pt ta tr and others differ from XTREME's test sets; de el fr ru zh come from UD 2.7 (izhx/xtreme-r-udpos), "
+    "because google/xtreme mixes Swiss "
+    "German, Ancient Greek, Old French, Old Russian and Classical Chinese into them; to rebuild XTREME's own files, "
+    "clone the UD repositories at tag "
     "r2.5 into HUB_ROOT/UniversalDependencies/UD_*: they are preferred, and fused by XTREME's rule",
 }

@@ -1,6 +1,8 @@
-"""What phase 2 trains on, row by row: rows of every data set, label names, and which rows stand in which optimizer step.
+"""What phase 2 trains on, row by row: rows of every data set, label names, and which rows stand in which optimizer
+step.
 
-Everything random is a pure function of the seed and a count, so that runs resume exactly and do not depend on the number of processes.
+Everything random is a pure function of the seed and a count, so that runs resume exactly and do not depend on the
+number of processes.
 """
 
 import functools
@@ -20,13 +22,19 @@ logger = logging.getLogger("xtreme")
 
 
 def read_rows(plan, args, training_args, trained):
-    """{"train": {data set: rows}, "dev": {(data set, language): rows}}: everything is read, and so checked, before a model loads."""
+    """{"train": {data set: rows}, "dev": {(data set, language): rows}}: everything is read, and so checked, before a
+    model loads.
+    """
     rows = {"train": {}, "dev": {}}
     for name, (_, record) in plan.sources.items():
         head, train = import_module(f"heads.{record.head}"), training_args.do_train and not trained
         if record.head == "masked_lm":
             rows["train"].update({name: head.read(args.mlm_files, "train", args.max_train_samples)} if train else {})
-            rows["dev"].update({(name, "all"): head.read(args.mlm_files, "dev", args.max_eval_samples)} if training_args.do_eval else {})
+            rows["dev"].update(
+                {(name, "all"): head.read(args.mlm_files, "dev", args.max_eval_samples)}
+                if training_args.do_eval
+                else {}
+            )
             continue
         if train:
             found = {code: head.read(record, args.data_dir or ".", "train", code) for code in plan.languages}
@@ -34,20 +42,30 @@ def read_rows(plan, args, training_args, trained):
         for code in plan.languages if training_args.do_eval else ():
             path = path_of(record, args.data_dir or ".", "dev", code)[0]
             if path.exists():
-                rows["dev"][name, code] = limit(head.read(record, args.data_dir or ".", "dev", code), args.max_eval_samples)
-                if record.name == "squad" and not all(answers["text"] for answers in rows["dev"][name, code]["answers"] or []):
+                rows["dev"][name, code] = limit(
+                    head.read(record, args.data_dir or ".", "dev", code), args.max_eval_samples
+                )
+                if record.name == "squad" and not all(
+                    answers["text"] for answers in rows["dev"][name, code]["answers"] or []
+                ):
                     raise InputError(f"{path}: some questions have no answer; that is the task squad_v2, name it so")
             else:
                 logger.info("%s has no dev set in %s: its score is that of the other languages", name, code)
-        unlabeled = [key for part in rows.values() for key, one in part.items() if name in (key, key[0]) and head.references(one.select([0])) is None]
+        unlabeled = [
+            key
+            for part in rows.values()
+            for key, one in part.items()
+            if name in (key, key[0]) and head.references(one.select([0])) is None
+        ]
         if unlabeled:
             raise InputError(f"{name}: its files have no labels to train or select on; use the labeled ones")
     return rows
 
 
 def join_languages(rows, sizes):
-    """One data set from {language: rows}. matched: as many examples as the smallest language has, the i-th in language i mod n, so that
-    translations of one data set give each of its examples once; all: everything."""
+    """One data set from {language: rows}. matched: as many examples as the smallest language has, the i-th in language
+    i mod n, so that translations of one data set give each of its examples once; all: everything.
+    """
     from datasets import concatenate_datasets
 
     if len(rows) == 1:
@@ -60,12 +78,17 @@ def join_languages(rows, sizes):
 
 
 def label_names(plan, rows, stored, source):
-    """{task: label names}: the table's; those in the training data (CCG, extra tasks); or, without training, those of the stored heads."""
+    """{task: label names}: the table's; those in the training data (CCG, extra tasks); or, without training, those of
+    the stored heads.
+    """
     labels = {}
     for task, record in plan.tasks.items():
         if not rows["train"] or task in stored:
             if task not in stored:
-                raise InputError(f"--model_name_or_path {source}: has no head for {task} in heads.safetensors; train it with --do_train")
+                raise InputError(
+                    f"--model_name_or_path {source}: has no head for {task} in heads.safetensors; train it with "
+                    "--do_train"
+                )
             labels[task] = tuple(stored[task]["labels"])
         elif record.labels or record.head not in ("classification", "tagging"):
             labels[task] = record.labels
@@ -77,28 +100,39 @@ def label_names(plan, rows, stored, source):
             found = f"its head {task} knows the labels {', '.join(labels[task])}, not {', '.join(record.labels)}"
             raise InputError(f"--model_name_or_path {source}: {found}; train it again with --do_train")
         if record.head in ("classification", "tagging") and len(labels[task]) < 2:
-            raise InputError(f"{task}: all training examples have the label {labels[task][0]!r}; a task needs at least two labels")
+            raise InputError(
+                f"{task}: all training examples have the label {labels[task][0]!r}; a task needs at least two labels"
+            )
     return labels
 
 
-# --- Mixing: every optimizer step draws one data set ------------------------------------------------------------------
+# --- Mixing: every optimizer step draws one data set
+# ------------------------------------------------------------------
 
 
 def mixing_weights(sizes, mixing="proportional", cap=None, temperature=1.0, given=None):
-    """{task: share of the steps}, from {task: {data set: number of training examples}} (ANLI+ has three sets on one head).
+    """{task: share of the steps}, from {task: {data set: number of training examples}} (ANLI+ has three sets on one
+    head).
 
-    proportional: to min(n, cap) of a task's sets; temperature: to its 1/temperature-th power; uniform; or `given` {task: weight}.
-    Within a task, sets share in proportion to min(n, cap). Returns {data set: probability}. As jiant's task_sampler.py.
+    proportional: to min(n, cap) of a task's sets; temperature: to its 1/temperature-th power; uniform; or `given`
+    {task: weight}. Within a task, sets share in proportion to min(n, cap). Returns {data set: probability}. As jiant's
+    task_sampler.py.
     """
     capped = {task: {name: min(n, cap or n) for name, n in parts.items()} for task, parts in sizes.items()}
     power = {"proportional": 1.0, "temperature": 1 / temperature, "uniform": 0.0}[mixing]
     raw = given or {task: sum(parts.values()) ** power for task, parts in capped.items()}
     whole = sum(raw.values())
-    return {name: raw[task] / whole * n / sum(parts.values()) for task, parts in capped.items() for name, n in parts.items()}
+    return {
+        name: raw[task] / whole * n / sum(parts.values())
+        for task, parts in capped.items()
+        for name, n in parts.items()
+    }
 
 
 def mixture_steps(sizes, epochs, batch_size, cap=None):
-    """Optimizer steps of a mixture: the sum over data sets of ceil(min(n, cap) * epochs / effective batch), as jiant's configurator.py."""
+    """Optimizer steps of a mixture: the sum over data sets of ceil(min(n, cap) * epochs / effective batch), as jiant's
+    configurator.py.
+    """
     return sum(math.ceil(min(n, cap or n) * epochs / batch_size) for n in sizes)
 
 
@@ -119,9 +153,9 @@ def task_sequence(weights, seed, steps):
 class TaskStream:
     """Endless batches of one data set, each a pure function of (seed, name, number of the batch).
 
-    A pass over the data is cut into ceil(n / batch_size) batches, the last one filled up with the pass's first examples.
-    With `languages` [examples], a pass samples languages in proportion to (their examples) ** alpha: small ones repeat
-    examples, of large ones every pass takes another part.
+    A pass over the data is cut into ceil(n / batch_size) batches, the last one filled up with the pass's first
+    examples. With `languages` [examples], a pass samples languages in proportion to (their examples) ** alpha: small
+    ones repeat examples, of large ones every pass takes another part.
     """
 
     def __init__(self, name, lengths, batch_size, seed, group_by_length=True, languages=None, alpha=1.0):
@@ -153,11 +187,18 @@ class TaskStream:
 class MixtureSampler(torch.utils.data.Sampler):
     """Keys (data set, row, pass) of a mixture, `batch_size` (the effective batch) of one data set after the other.
 
-    An epoch is `epoch_steps` optimizer steps. Processes and accumulation steps share out a step's keys, so all work on the same task.
+    An epoch is `epoch_steps` optimizer steps. Processes and accumulation steps share out a step's keys, so all work on
+    the same task.
     """
 
     def __init__(self, streams, weights, seed, batch_size, epoch_steps):
-        self.streams, self.weights, self.seed, self.batch_size, self.epoch_steps = streams, weights, seed, batch_size, epoch_steps
+        self.streams, self.weights, self.seed, self.batch_size, self.epoch_steps = (
+            streams,
+            weights,
+            seed,
+            batch_size,
+            epoch_steps,
+        )
         self.epoch = 0
 
     def set_epoch(self, epoch):
@@ -193,7 +234,10 @@ class Mixture(torch.utils.data.Dataset):
         name = self.names[number]
         features = self.features[number].__getitems__([row for _, row, _ in keys])
         if name in self.corrupt:
-            features = [self.corrupt[name](item, np.random.default_rng((self.seed, visit, row))) for item, (_, row, visit) in zip(features, keys)]
+            features = [
+                self.corrupt[name](item, np.random.default_rng((self.seed, visit, row)))
+                for item, (_, row, visit) in zip(features, keys)
+            ]
         features[0]["source"] = name
         for feature, (_, row, _) in zip(features, keys):
             feature["row"] = feature.get("example", row)  # a window's example

@@ -1,4 +1,6 @@
-"""Dev scores of a mixture: a cell per data set and language, their mean over tasks, what a constant guess would score, the printed table."""
+"""Dev scores of a mixture: a cell per data set and language, their mean over tasks, what a constant guess would score,
+the printed table.
+"""
 
 import dataclasses
 import logging
@@ -18,10 +20,19 @@ logger = logging.getLogger("xtreme")
 
 
 class DevCell:
-    """One data set of a mixture in one language: its dev rows, how they are scored, and what a constant guess would score."""
+    """One data set of a mixture in one language: its dev rows, how they are scored, and what a constant guess would
+    score.
+    """
 
     def __init__(self, name, task, language, predictor, model, rows):
-        self.name, self.task, self.language, self.predictor, self.model, self.rows = name, task, language, predictor, model, rows
+        self.name, self.task, self.language, self.predictor, self.model, self.rows = (
+            name,
+            task,
+            language,
+            predictor,
+            model,
+            rows,
+        )
         self.title = name if language in ("en", "all") else f"{name}_{language}"
         self.features = predictor.encode(rows)
         if hasattr(predictor.head, "masked_once"):
@@ -29,7 +40,9 @@ class DevCell:
         self.majority = None
         if hasattr(predictor.head, "constants"):
             guesses = [predictor.count(task, rows, guess, language) for guess in predictor.head.constants(rows)]
-            self.majority = max(metrics.main_score(scorer(task), metrics.aggregate(scorer(task), counts)) for counts in guesses)
+            self.majority = max(
+                metrics.main_score(scorer(task), metrics.aggregate(scorer(task), counts)) for counts in guesses
+            )
 
     def evaluate(self):
         """A Scored whose scores include the loss; masked LM has perplexities for scores."""
@@ -43,7 +56,9 @@ class DevCell:
     def main(self, scores):
         """The cell's one number, in percent: for masked LM 100 (1 - perplexity / 250)."""
         head = self.predictor.head
-        return head.main_score(scores) if hasattr(head, "perplexities") else metrics.main_score(scorer(self.task), scores)
+        return (
+            head.main_score(scores) if hasattr(head, "perplexities") else metrics.main_score(scorer(self.task), scores)
+        )
 
 
 def mixture_mean(found):
@@ -55,7 +70,9 @@ def mixture_mean(found):
 
 
 def as_metrics(found):
-    """{cell: scores} in HF's form: {"mean", <data set>_score, <data set>_<metric>}, fractions but for losses and perplexities."""
+    """{cell: scores} in HF's form: {"mean", <data set>_score, <data set>_<metric>}, fractions but for losses and
+    perplexities.
+    """
     values, absolute = {"mean": mixture_mean(found) / 100}, ("loss", "perplexity", "no_answer_threshold")
     for cell, scores in found.items():
         values[f"{cell.title}_score"] = cell.main(scores) / 100
@@ -66,7 +83,10 @@ def as_metrics(found):
 
 def mixture_evaluator(cells):
     """A function () -> (dev scores, number of rows), for MixtureTrainer."""
-    return lambda: (as_metrics({cell: cell.evaluate().scores for cell in cells}), sum(len(cell.rows) for cell in cells))
+    return lambda: (
+        as_metrics({cell: cell.evaluate().scores for cell in cells}),
+        sum(len(cell.rows) for cell in cells),
+    )
 
 
 def collapse_guard(cells):
@@ -79,19 +99,24 @@ def collapse_guard(cells):
     def guard(scores):
         level = {cell.title: (100 * scores[f"eval_{cell.title}_score"], cell.majority) for cell in known}
         if known and all(main <= majority + 1e-9 for main, majority in level.values()):
-            found = ", ".join(f"{title} {main:.1f} (a constant guess: {majority:.1f})" for title, (main, majority) in level.items())
+            found = ", ".join(
+                f"{title} {main:.1f} (a constant guess: {majority:.1f})" for title, (main, majority) in level.items()
+            )
             raise Collapse(f"dev scores are not above those of a constant guess: {found}")
 
     return guard
 
 
 def score_cells(job, cells, results, about, checkpoint):
-    """{cell: scores}, on the first process; predictions, per-example counts and rows of results.jsonl, whose condition is "dev".
+    """{cell: scores}, on the first process; predictions, per-example counts and rows of results.jsonl, whose condition
+    is "dev".
 
     A cell that was finished from the same inputs is skipped.
     """
     args, found = job.training_args, {}
-    files = [path for code in job.plan.languages for path in source_files(job.plan, job.args, "dev", code) if path.exists()]
+    files = [
+        path for code in job.plan.languages for path in source_files(job.plan, job.args, "dev", code) if path.exists()
+    ]
     shared_inputs = checkpoint, job.args.tokenizer_name, job.args.max_eval_samples, precision(args)
     for cell in cells:
         named = dataclasses.replace(cell.task, name=cell.name)
@@ -99,14 +124,20 @@ def score_cells(job, cells, results, about, checkpoint):
         if results.finished(named, cell.language, "dev", inputs):
             logger.info("%s: finished before, skipped", cell.title)
         elif any_process(stop_requested()):
-            raise stopped(f"{results.folder}: {'training is finished; it and ' * args.do_train}finished dev scores are kept")
+            raise stopped(
+                f"{results.folder}: {'training is finished; it and ' * args.do_train}finished dev scores are kept"
+            )
         else:
             scored = cell.evaluate()
             if args.process_index == 0:
                 if scored.predictions:
-                    cell.predictor.head.write_predictions(results.prediction_path(named, cell.language, "dev"), cell.rows, scored.predictions)
+                    cell.predictor.head.write_predictions(
+                        results.prediction_path(named, cell.language, "dev"), cell.rows, scored.predictions
+                    )
                 shared = {"seed": about["seed"], "model": str(results.folder), "parent": about["parent"]["path"]}
-                results.add(named, cell.language, "dev", scored.scores, scored.counts, len(cell.rows), inputs, **shared)
+                results.add(
+                    named, cell.language, "dev", scored.scores, scored.counts, len(cell.rows), inputs, **shared
+                )
         found[cell] = {row["metric"]: row["value"] for row in results.cell(named, cell.language, "dev")}
     return found
 
@@ -115,7 +146,11 @@ def dev_table(found, mean):
     """The dev table as text: a line per data set and language, its score and that of a constant guess, all in percent."""
     lines = [["dev", "examples", "score", "constant guess", "metrics"]]
     for cell, scores in found.items():
-        shown = ", ".join(f"{name} {value:.1f}" for name, value in scores.items() if name != "loss" and not name.startswith("perplexity_"))
+        shown = ", ".join(
+            f"{name} {value:.1f}"
+            for name, value in scores.items()
+            if name != "loss" and not name.startswith("perplexity_")
+        )
         majority = "-" if cell.majority is None else f"{cell.majority:.1f}"
         lines.append([cell.title, str(len(cell.rows)), f"{cell.main(scores):.1f}", majority, shown])
     lines.append(["mean over tasks", "", f"{mean:.1f}", "", ""])

@@ -23,33 +23,68 @@ class Job:
     """What a training attempt and the evaluation are made from."""
 
     def __init__(self, plan, args, training_args, settings, labels, tokenizer, config, rows):
-        self.plan, self.args, self.training_args, self.labels, self.tokenizer, self.config = plan, args, training_args, labels, tokenizer, config
+        self.plan, self.args, self.training_args, self.labels, self.tokenizer, self.config = (
+            plan,
+            args,
+            training_args,
+            labels,
+            tokenizer,
+            config,
+        )
         self.dev = rows["dev"] if training_args.do_eval else {}
         self.heads = {name: import_module(f"heads.{record.head}") for name, (_, record) in plan.sources.items()}
         self.predictors = {
-            name: Predictor(self.heads[name], labels[task], settings[name], training_args, tokenizer) for name, (task, _) in plan.sources.items()
+            name: Predictor(self.heads[name], labels[task], settings[name], training_args, tokenizer)
+            for name, (task, _) in plan.sources.items()
         }
         self.features = {name: self.predictors[name].encode(found) for name, found in rows["train"].items()}
-        self.batch_size = training_args.per_device_train_batch_size * training_args.gradient_accumulation_steps * training_args.world_size
+        self.batch_size = (
+            training_args.per_device_train_batch_size
+            * training_args.gradient_accumulation_steps
+            * training_args.world_size
+        )
         self.weights, self.epoch_steps = {}, 0
 
     def plan_steps(self, origins):
         """Set the share of every data set and the number of steps; returns what run.json says of them."""
         args, cap = self.args, self.args.examples_cap
         counts = {name: len(features) for name, features in self.features.items()}
-        sizes = {task: {name: counts[name] for name, (owner, _) in self.plan.sources.items() if owner == task} for task in self.plan.tasks}
+        sizes = {
+            task: {name: counts[name] for name, (owner, _) in self.plan.sources.items() if owner == task}
+            for task in self.plan.tasks
+        }
         self.weights = data.mixing_weights(sizes, args.mixing, cap, args.temperature, self.plan.weights)
         self.epoch_steps = data.mixture_steps(counts.values(), 1, self.batch_size, cap)
         if self.training_args.max_steps <= 0:
-            self.training_args.max_steps = data.mixture_steps(counts.values(), self.training_args.num_train_epochs, self.batch_size, cap)
-            origins.append(("max_steps", self.training_args.max_steps, "sum over data sets of ceil(min(n, cap) x epochs / effective batch)"))
+            self.training_args.max_steps = data.mixture_steps(
+                counts.values(), self.training_args.num_train_epochs, self.batch_size, cap
+            )
+            origins.append(
+                (
+                    "max_steps",
+                    self.training_args.max_steps,
+                    "sum over data sets of ceil(min(n, cap) x epochs / effective batch)",
+                )
+            )
         how = "given" if self.plan.weights else args.mixing
-        origins += [(f"share of {name}", f"{weight:.4f}", f"{how}, {counts[name]} training features") for name, weight in self.weights.items()]
-        return {"features": counts, "weights": self.weights, "steps": self.training_args.max_steps, "batch_size": self.batch_size}
+        origins += [
+            (f"share of {name}", f"{weight:.4f}", f"{how}, {counts[name]} training features")
+            for name, weight in self.weights.items()
+        ]
+        return {
+            "features": counts,
+            "weights": self.weights,
+            "steps": self.training_args.max_steps,
+            "batch_size": self.batch_size,
+        }
 
     def model(self, source, seed, trained=False):
         heads = {task: import_module(f"heads.{record.head}") for task, record in self.plan.tasks.items()}
-        options = {"revision": self.args.model_revision, "attn_implementation": self.args.attn_implementation, "trained": trained}
+        options = {
+            "revision": self.args.model_revision,
+            "attn_implementation": self.args.attn_implementation,
+            "trained": trained,
+        }
         return load_multitask(heads, self.labels, source, self.config, seed, **options)
 
     def cells(self, model, first=None):
@@ -57,7 +92,9 @@ class Job:
         found = []
         for (name, code), rows in self.dev.items():
             task, record = self.plan.sources[name]
-            found.append(dev.DevCell(name, record, code, self.predictors[name], model.models[task], limit(rows, first)))
+            found.append(
+                dev.DevCell(name, record, code, self.predictors[name], model.models[task], limit(rows, first))
+            )
         return found
 
     def log_examples(self):
@@ -67,7 +104,12 @@ class Job:
             for feature in features.select(range(min(3, len(features)))):
                 inputs = feature["input_ids"]
                 texts = [self.tokenizer.decode(row) for row in (inputs if isinstance(inputs[0], list) else [inputs])]
-                logger.info("%s example: %s -> %s", name, "\n    ".join(texts), describe_target(feature, self.tokenizer, labels))
+                logger.info(
+                    "%s example: %s -> %s",
+                    name,
+                    "\n    ".join(texts),
+                    describe_target(feature, self.tokenizer, labels),
+                )
 
     def trainer(self, model):
         group = self.training_args.train_sampling_strategy == "group_by_length"
@@ -75,9 +117,17 @@ class Job:
         streams = []
         for name, features in self.features.items():
             languages = features["language"] if "language" in features.column_names else None
-            streams.append(data.TaskStream(name, features["length"], self.batch_size, data_seed, group, languages, self.args.mlm_alpha))
+            streams.append(
+                data.TaskStream(
+                    name, features["length"], self.batch_size, data_seed, group, languages, self.args.mlm_alpha
+                )
+            )
         corrupt = {name: head.masking(self.tokenizer) for name, head in self.heads.items() if hasattr(head, "masking")}
-        cells = self.cells(model, self.args.selection_samples) if self.dev and self.training_args.eval_strategy != "no" else []
+        cells = (
+            self.cells(model, self.args.selection_samples)
+            if self.dev and self.training_args.eval_strategy != "no"
+            else []
+        )
         return MixtureTrainer(
             model=model,
             args=self.training_args,
@@ -86,7 +136,9 @@ class Job:
             data_collator=next(iter(self.predictors.values())).collator,
             processing_class=self.tokenizer,
             heads={name: (task, self.heads[name]) for name, (task, _) in self.plan.sources.items()},
-            sampler=data.MixtureSampler(streams, [self.weights[name] for name in self.features], data_seed, self.batch_size, self.epoch_steps),
+            sampler=data.MixtureSampler(
+                streams, [self.weights[name] for name in self.features], data_seed, self.batch_size, self.epoch_steps
+            ),
             guard=dev.collapse_guard(cells) if self.args.collapse_guard == "on" else None,
             evaluate_dev=dev.mixture_evaluator(cells) if cells else None,
         )
@@ -105,7 +157,9 @@ def describe_target(feature, tokenizer, labels):
 
 
 def train(job, model, source, about):
-    """Train, from the next seed again where training collapses and --restart_on_collapse allows it; returns the selected model."""
+    """Train, from the next seed again where training collapses and --restart_on_collapse allows it; returns the
+    selected model.
+    """
     args, folder = job.training_args, Path(job.training_args.output_dir)
     requested = args.seed
     while True:
@@ -131,7 +185,9 @@ def train(job, model, source, about):
 
 
 def forget_attempt(folder, about, args):
-    """Remove a collapse's checkpoints, or the next attempt would go on from them, and then record it: a kill between only repeats it."""
+    """Remove a collapse's checkpoints, or the next attempt would go on from them, and then record it: a kill between
+    only repeats it.
+    """
     launching.barrier()
     if args.process_index == 0:
         for checkpoint in folder.glob("checkpoint-*"):
@@ -144,5 +200,8 @@ def collapse_message(collapses, training_args):
     """One line: what happened, and which seed and learning rate to try."""
     rate, tried = training_args.learning_rate, ", ".join(str(one["seed"]) for one in collapses)
     advice = f"try --seed {collapses[-1]['seed'] + 1} or --learning_rate {rate / 2:g} in a new --output_dir"
-    advice += f", or add --restart_on_collapse {len(collapses)}, or --collapse_guard off in a new --output_dir to go on regardless"
+    advice += (
+        f", or add --restart_on_collapse {len(collapses)}, or --collapse_guard off in a new --output_dir to go "
+        "on regardless"
+    )
     return f"training collapsed ({collapses[-1]['reason']}) with seed {tried} and learning rate {rate:g}; {advice}"

@@ -24,10 +24,12 @@ logger = logging.getLogger("xtreme")
 
 
 class MultiTaskModel(torch.nn.Module):
-    """`model(task, **batch)` is the forward pass of HF's model class for the task's kind of head, on the shared encoder.
+    """`model(task, **batch)` is the forward pass of HF's model class for the task's kind of head, on the shared
+    encoder.
 
-    `heads` {task: head module}, `labels` {task: label names}. Registered modules are the encoder and the heads' own layers;
-    HF's models, which bring both together, are kept in `models`, so no weight is counted, saved or wrapped twice.
+    `heads` {task: head module}, `labels` {task: label names}. Registered modules are the encoder and the heads' own
+    layers; HF's models, which bring both together, are kept in `models`, so no weight is counted, saved or wrapped
+    twice.
     """
 
     def __init__(self, encoder, heads, labels, seed):
@@ -36,10 +38,16 @@ class MultiTaskModel(torch.nn.Module):
         self.kinds = {task: checkpoints.kind_of(head) for task, head in heads.items()}
         self.models, self.heads, self.first_token_only = {}, torch.nn.ModuleDict(), False
         for task, head in heads.items():
-            self.models[task] = model = fresh_head(head, encoder.config, labels[task], zlib.crc32(f"{seed} {task}".encode()))
-            self.needs_pooler = getattr(self, "needs_pooler", False) or getattr(model.base_model, "pooler", None) is not None
+            self.models[task] = model = fresh_head(
+                head, encoder.config, labels[task], zlib.crc32(f"{seed} {task}".encode())
+            )
+            self.needs_pooler = (
+                getattr(self, "needs_pooler", False) or getattr(model.base_model, "pooler", None) is not None
+            )
             setattr(model, model.base_model_prefix, encoder)
-            model.register_forward_pre_hook(lambda *_, only=head.READS_FIRST_TOKEN_ONLY: setattr(self, "first_token_only", only))
+            model.register_forward_pre_hook(
+                lambda *_, only=head.READS_FIRST_TOKEN_ONLY: setattr(self, "first_token_only", only)
+            )
             if hasattr(head, "prepare"):
                 head.prepare(model)
             own = {name: module for name, module in model.named_children() if name != model.base_model_prefix}
@@ -61,13 +69,19 @@ class MultiTaskModel(torch.nn.Module):
         self.encoder.activation_checkpointing_enable(**options)
 
     def save(self, folder, state=None):
-        """Write config.json, model.safetensors (the encoder) and heads.safetensors; `state` is a gathered state_dict (ZeRO-3)."""
+        """Write config.json, model.safetensors (the encoder) and heads.safetensors; `state` is a gathered state_dict
+        (ZeRO-3).
+        """
         state = self.state_dict() if state is None else state
         encoder = {key.removeprefix("encoder."): value for key, value in state.items() if key.startswith("encoder.")}
         self.encoder.save_pretrained(folder, state_dict=encoder)
         about = {task: {"kind": kind, "labels": list(self.labels[task])} for task, kind in self.kinds.items()}
         temporary = Path(folder) / f".{HEADS_FILE}.tmp"
-        save_file({key: value.contiguous() for key, value in self._head_tensors(state)}, temporary, {"heads": json.dumps(about)})
+        save_file(
+            {key: value.contiguous() for key, value in self._head_tensors(state)},
+            temporary,
+            {"heads": json.dumps(about)},
+        )
         os.replace(temporary, Path(folder) / HEADS_FILE)
 
     def _head_tensors(self, state):
@@ -88,10 +102,17 @@ class MultiTaskModel(torch.nn.Module):
         known = dict(self._head_tensors(self.state_dict()))
         for task in tasks:
             if task not in stored or stored[task]["kind"] != self.kinds[task]:
-                raise InputError(f"--model_name_or_path {folder}: {HEADS_FILE} has no {self.kinds[task]} head {task}; train it with --do_train")
+                raise InputError(
+                    f"--model_name_or_path {folder}: {HEADS_FILE} has no {self.kinds[task]} head {task}; train it "
+                    "with --do_train"
+                )
             own = {key: value for key, value in tensors.items() if key.startswith(f"{task}.")}
-            if {key: value.shape for key, value in own.items()} != {key: known[key].shape for key in known if key.startswith(f"{task}.")}:
-                raise InputError(f"{folder}/{HEADS_FILE}: the weights of {task} do not fit the model; train the phase again")
+            if {key: value.shape for key, value in own.items()} != {
+                key: known[key].shape for key in known if key.startswith(f"{task}.")
+            }:
+                raise InputError(
+                    f"{folder}/{HEADS_FILE}: the weights of {task} do not fit the model; train the phase again"
+                )
             head = self.heads[f"{task}_head"]
             head.load_state_dict({key.removeprefix(f"{task}."): value for key, value in own.items()}, strict=False)
 
@@ -112,8 +133,8 @@ def fresh_head(head, config, labels, seed):
 def load_multitask(heads, labels, path, config, seed, revision="main", attn_implementation=None, trained=False):
     """A MultiTaskModel on the encoder of `path`, or on random weights where `path` is None.
 
-    Heads are fresh (drawn from `seed` and the task's name); with `trained` all come from heads.safetensors. Masked LM goes
-    on with the checkpoint's own head where it has one, as XLM-R does.
+    Heads are fresh (drawn from `seed` and the task's name); with `trained` all come from heads.safetensors. Masked LM
+    goes on with the checkpoint's own head where it has one, as XLM-R does.
     """
     set_seed(seed)
     options = {"attn_implementation": attn_implementation, "dtype": torch.float32}
@@ -137,5 +158,7 @@ def load_multitask(heads, labels, path, config, seed, revision="main", attn_impl
 
 def _finish(model, seed, source):
     set_seed(seed)  # dropout must not depend on how many heads were drawn
-    logger.info("encoder: %d tensors from %s; heads: %s", len(model.encoder.state_dict()), source, ", ".join(model.kinds))
+    logger.info(
+        "encoder: %d tensors from %s; heads: %s", len(model.encoder.state_dict()), source, ", ".join(model.kinds)
+    )
     return model

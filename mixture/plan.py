@@ -22,7 +22,11 @@ MIXTURE_EPOCHS, MIXTURE_BATCH, FROM_SCRATCH_RATE = 3, 24, 1e-4
 EXTRA_KINDS = {
     "classification": (("sentence1", "sentence2", "label"), "mnli", "accuracy"),
     "tagging": (("tokens", "tags"), "ccg", "accuracy"),
-    "question_answering": (("id", "context", "question", "answers"), "squad_v2", "f1"),  # which also scores data where all have answers
+    "question_answering": (
+        ("id", "context", "question", "answers"),
+        "squad_v2",
+        "f1",
+    ),  # which also scores data where all have answers
     "multiple_choice": (("question", "choices", "label"), "hellaswag", "accuracy"),
 }
 
@@ -45,7 +49,10 @@ def make_plan(args):
     names = [name for token in args.tasks for name in (all_tasks(args.data_dir) if token == "all" else [token])]
     for name in names:
         if name not in known:
-            raise InputError(f"--tasks {name}: unknown task{nearest(name, known)}; choose from all {' '.join(known)}, or define it by --extra_task")
+            raise InputError(
+                f"--tasks {name}: unknown task{nearest(name, known)}; choose from all {' '.join(known)}, or define "
+                "it by --extra_task"
+            )
         if name in tasks:
             raise InputError(f"--tasks: {name} stands twice; name each task once")
         tasks[name] = known[name]
@@ -54,10 +61,14 @@ def make_plan(args):
             raise InputError(f"--extra_task {name}: is the name of a task already; choose another")
         tasks[name] = task
     if len(set(args.task_languages)) < len(args.task_languages) or "en" not in args.task_languages:
-        raise InputError(f"--task_languages {' '.join(args.task_languages)}: name each language once, and en among them")
+        raise InputError(
+            f"--task_languages {' '.join(args.task_languages)}: name each language once, and en among them"
+        )
     for code in args.task_languages:
         if code not in LANGUAGES:
-            raise InputError(f"--task_languages {code}: unknown language{nearest(code, LANGUAGES)}; give ISO codes as in tasks.py")
+            raise InputError(
+                f"--task_languages {code}: unknown language{nearest(code, LANGUAGES)}; give ISO codes as in tasks.py"
+            )
     sources = {}
     for name, task in tasks.items():
         sources.update({f"{name}.{part}": (name, INTERMEDIATE[part]) for part in task.parts} or {name: (name, task)})
@@ -67,7 +78,11 @@ def make_plan(args):
 
 def all_tasks(data_dir):
     """The paper's nine; CCGbank has to be brought along, so ccg counts where its file is."""
-    return [name for name in NINE if name != "ccg" or path_of(INTERMEDIATE[name], data_dir or ".", "train", "en")[0].exists()]
+    return [
+        name
+        for name in NINE
+        if name != "ccg" or path_of(INTERMEDIATE[name], data_dir or ".", "train", "en")[0].exists()
+    ]
 
 
 def extra_task(token):
@@ -75,9 +90,14 @@ def extra_task(token):
     name, separator, rest = token.partition("=")
     kind, _, folder = rest.partition(":")
     if not separator or not folder or not re.fullmatch(r"\w[\w-]*", name):
-        raise InputError(f"--extra_task {token}: write NAME=KIND:DIR, NAME of letters, digits, _ and -, e.g. sick=classification:data/sick")
+        raise InputError(
+            f"--extra_task {token}: write NAME=KIND:DIR, NAME of letters, digits, _ and -, e.g. "
+            "sick=classification:data/sick"
+        )
     if kind not in EXTRA_KINDS:
-        raise InputError(f"--extra_task {token}: unknown kind{nearest(kind, EXTRA_KINDS)}; choose from {', '.join(EXTRA_KINDS)}")
+        raise InputError(
+            f"--extra_task {token}: unknown kind{nearest(kind, EXTRA_KINDS)}; choose from {', '.join(EXTRA_KINDS)}"
+        )
     columns, like, metric = EXTRA_KINDS[kind]
     folder = os.path.abspath(folder)  # absolute: not below --data_dir
     files = {"train": f"{folder}/train.jsonl", "dev": f"{folder}/validation.jsonl"}
@@ -93,10 +113,16 @@ def given_weights(tokens, tasks):
     for token in tokens:
         name, _, value = token.partition("=")
         if name not in tasks or name in weights or not re.fullmatch(r"[\d.]+(e-\d+)?", value) or value.count(".") > 1:
-            raise InputError(f"--mixing_weights {token}: write TASK=SHARE once for each of {', '.join(tasks)}, e.g. {next(iter(tasks))}=0.5")
+            raise InputError(
+                f"--mixing_weights {token}: write TASK=SHARE once for each of {', '.join(tasks)}, e.g. "
+                f"{next(iter(tasks))}=0.5"
+            )
         weights[name] = float(value)
     if set(weights) != set(tasks) or abs(sum(weights.values()) - 1) > 1e-6 or min(weights.values()) <= 0:
-        raise InputError(f"--mixing_weights {' '.join(tokens)}: {', '.join(tasks)} each need a share above 0, and the shares must sum to 1")
+        raise InputError(
+            f"--mixing_weights {' '.join(tokens)}: {', '.join(tasks)} each need a share above 0, and the shares must "
+            "sum to 1"
+        )
     return weights
 
 
@@ -123,20 +149,28 @@ def check_files(plan, args, given):
     if args.data_dir is None and set(plan.tasks) & set(INTERMEDIATE):
         raise InputError(f"--data_dir is missing: name the folder with {next(iter(plan.tasks))}/")
     if args.data_dir and not os.path.isdir(args.data_dir):
-        raise InputError(f"--data_dir {args.data_dir}: no such folder; download the intermediate tasks first or correct the path")
+        raise InputError(
+            f"--data_dir {args.data_dir}: no such folder; download the intermediate tasks first or correct the path"
+        )
     for code in plan.languages:
         stages = {"train": "do_train", "dev": "do_eval"} if code == "en" else {"train": "do_train"}
         wanted = [split for split, stage in stages.items() if truthy(given.get(stage))]
         missing = [path for split in wanted for path in source_files(plan, args, split, code) if not path.exists()]
         if missing:
             flag = f"--task_languages {code}" if code != "en" else f"--tasks {' '.join(plan.tasks)}"
-            raise InputError(f"{flag}: {', '.join(map(str, missing[:6]))} {'does' if len(missing) == 1 else 'do'} not exist; "
+            raise InputError(f"{flag}: {', '.join(map(str, missing[:6]))} {'does' if len(missing) == 1 else 'do'} "
+                             "not exist; "
                              "write the files, correct --data_dir or leave it out")  # fmt: skip
 
 
 def source_files(plan, args, split, language):
     """Files of all data sets in one language; mlm's text counts as English."""
-    files = [path for _, record in plan.sources.values() if record.files for path in path_of(record, args.data_dir or ".", split, language)]
+    files = [
+        path
+        for _, record in plan.sources.values()
+        if record.files
+        for path in path_of(record, args.data_dir or ".", split, language)
+    ]
     if language == "en" and args.mlm_files:
         files += sorted({Path(name) for pattern in args.mlm_files for name in glob.glob(pattern)})
     return list(dict.fromkeys(files))

@@ -11,7 +11,9 @@ logger = logging.getLogger("xtreme")
 
 
 def forget_gradients(optimizer):
-    """Zero the gradients that ZeRO-3 (and any stage with offload) keeps of weights unused since an earlier step, and would move them by again."""
+    """Zero the gradients that ZeRO-3 (and any stage with offload) keeps of weights unused since an earlier step, and
+    would move them by again.
+    """
     kept = [getattr(optimizer, "grad_partitions_flat_buffer", None)]
     kept += [weight.grad for weight in getattr(optimizer, "fp32_partitioned_groups_flat", ())]
     kept += [weight.grad for weight in getattr(optimizer, "single_partition_of_fp32_groups", ())]
@@ -24,8 +26,8 @@ class MixtureTrainer(EncoderTrainer):
     """An EncoderTrainer for one encoder under several heads, one data set per optimizer step.
 
     model: checkpoints.MultiTaskModel; train_dataset: Mixture; `heads` {data set: (task, head module)}. `guard(scores)`
-    raises Collapse for dev scores of a degenerate model and is asked at every evaluation from the end of the first epoch on.
-    Logs add `loss_<data set>` (mean over its labels) and `steps_<data set>` since the last line.
+    raises Collapse for dev scores of a degenerate model and is asked at every evaluation from the end of the first
+    epoch on. Logs add `loss_<data set>` (mean over its labels) and `steps_<data set>` since the last line.
     """
 
     def __init__(self, *args, heads, sampler, guard=None, **kwargs):
@@ -48,7 +50,9 @@ class MixtureTrainer(EncoderTrainer):
             forget_gradients(self.deepspeed.optimizer)
         loss = super().training_step(model, inputs, num_items_in_batch)
         if self.accelerator.sync_gradients and not self.is_deepspeed_enabled:
-            for parameter in self.model.parameters():  # the other heads: the optimizer moves all in every step, as in jiant and under ZeRO
+            for parameter in (
+                self.model.parameters()
+            ):  # the other heads: the optimizer moves all in every step, as in jiant and under ZeRO
                 if parameter.requires_grad and parameter.grad is None:
                     parameter.grad = torch.zeros_like(parameter)
         return loss
@@ -80,7 +84,12 @@ class MixtureTrainer(EncoderTrainer):
         self.model.load(resume_from_checkpoint)
 
     def _load_best_model(self):
-        logger.info("best on dev: %s (%s %.4f)", self.state.best_model_checkpoint, self.args.metric_for_best_model, self.state.best_metric)
+        logger.info(
+            "best on dev: %s (%s %.4f)",
+            self.state.best_model_checkpoint,
+            self.args.metric_for_best_model,
+            self.state.best_metric,
+        )
         if self.is_deepspeed_enabled:
             super()._load_best_model()
         else:

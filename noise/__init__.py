@@ -1,4 +1,6 @@
-"""Noise on text in any script: `from noise import Noiser`. This folder alone is enough to reuse it; the only package needed is `regex`."""
+"""Noise on text in any script: `from noise import Noiser`. This folder alone is enough to reuse it; the only package
+needed is `regex`.
+"""
 
 from noise.noiser import VERSION, Edit, NoiseError, Noiser, Offsets
 

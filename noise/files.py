@@ -1,8 +1,9 @@
 """The files of XTREME's layout and what noise may touch in them, so that labels hold by construction.
 
-A file is read as chunks of text (a line, a tagged sentence, a row, a paragraph of SQuAD JSON); each chunk comes back with its noised
-fields replaced in place and every other character as it was: column order, JSON spelling, line ends and byte order marks.
-`put` is the function that noises one field: put(id, field, text, spans, protect, language) -> (text, spans); spans are [(start, end)].
+A file is read as chunks of text (a line, a tagged sentence, a row, a paragraph of SQuAD JSON); each chunk comes back
+with its noised fields replaced in place and every other character as it was: column order, JSON spelling, line ends
+and byte order marks. `put` is the function that noises one field: put(id, field, text, spans, protect, language) ->
+(text, spans); spans are [(start, end)].
 """
 
 import re
@@ -17,7 +18,9 @@ SPLIT = r"(?P<split>train|dev|val|validation|test)"
 
 
 class Task(NamedTuple):
-    """`patterns` match the task's files below the data folder; `fields`: role -> columns; `kind` names the function that noises a chunk."""
+    """`patterns` match the task's files below the data folder; `fields`: role -> columns; `kind` names the function
+    that noises a chunk.
+    """
 
     patterns: tuple
     kind: str
@@ -45,7 +48,9 @@ TASKS = {
     "squad": Task((rf"squad/{SPLIT}-v[12]\.[01]\.json", _rows("squad")), "squad"),
     "bucc2018": Task((rf"bucc2018/(?P<lang>{CODE})-en\.{SPLIT}\.(?P<side>{CODE}|gold)",), "sentence", _SIDES, id=0),
     "tatoeba": Task((rf"tatoeba/(?P<lang>{CODE})-en\.(?P<side>{CODE})",), "sentence", _SIDES),
-    "xcopa": Task((rf"xcopa/{_FILE}jsonl",), "row", {"premise": ("premise",), "choices": ("choice1", "choice2")}, id="idx"),
+    "xcopa": Task(
+        (rf"xcopa/{_FILE}jsonl",), "row", {"premise": ("premise",), "choices": ("choice1", "choice2")}, id="idx"
+    ),
     "lareqa": Task((rf"lareqa/xquad-r/(?P<lang>{CODE})\.json",), "squad"),
     "mewslix": Task((rf"mewslix/wikinews_mentions-{SPLIT}\.jsonl", rf"mewslix/{_FILE}jsonl"), "mention"),
     "mnli": Task((_rows("mnli"),), "row", _NLI, id="idx"),
@@ -53,18 +58,34 @@ TASKS = {
     "anli": Task((_rows("anli"),), "row", _NLI, id="uid"),
     "qqp": Task((_rows("qqp"),), "row", {"premise": ("question1",), "hypothesis": ("question2",)}, id="idx"),
     "squad_v2": Task((_rows("squad_v2"),), "squad"),
-    "hellaswag": Task((_rows("hellaswag"),), "row", {"premise": ("ctx_a", "ctx_b"), "choices": ("endings",)}, id="ind"),
-    "cosmos_qa": Task((_rows("cosmos_qa"),), "row", {"premise": ("context", "question"), "choices": tuple(f"answer{i}" for i in range(4))}, id="id"),
-    "commonsense_qa": Task((_rows("commonsense_qa"),), "row", {"premise": ("question",), "choices": ("choices",)}, id="id"),
+    "hellaswag": Task(
+        (_rows("hellaswag"),), "row", {"premise": ("ctx_a", "ctx_b"), "choices": ("endings",)}, id="ind"
+    ),
+    "cosmos_qa": Task(
+        (_rows("cosmos_qa"),),
+        "row",
+        {"premise": ("context", "question"), "choices": tuple(f"answer{i}" for i in range(4))},
+        id="id",
+    ),
+    "commonsense_qa": Task(
+        (_rows("commonsense_qa"),), "row", {"premise": ("question",), "choices": ("choices",)}, id="id"
+    ),
     "ccg": Task((_rows("ccg"),), "row", {"tokens": ("tokens",)}, id="id"),
 }
 ROLES = ("premise", "hypothesis", "choices", "queries", "candidates")
-DEFAULT_ROLES = ("premise", "hypothesis", "choices", "queries")  # tokens and questions are always noised where they are what a task has
+DEFAULT_ROLES = (
+    "premise",
+    "hypothesis",
+    "choices",
+    "queries",
+)  # tokens and questions are always noised where they are what a task has
 QA_MODES = ("question", "context-protect", "context-all")
 
 
 def match(path):
-    """(task, split, language, side, context language) of a path below the data folder; None where it belongs to no task."""
+    """(task, split, language, side, context language) of a path below the data folder; None where it belongs to no
+    task.
+    """
     for name, task in TASKS.items():
         for pattern in task.patterns:
             if found := re.fullmatch(pattern, path):
@@ -72,7 +93,13 @@ def match(path):
                 split = {"val": "dev", "validation": "dev"}.get(parts.get("split"), parts.get("split") or "test")
                 if name == "tydiqa" and split == "dev":  # TyDiQA's dev file is what XTREME tests on
                     split = "test"
-                return name, split, parts.get("lang") or ("mul" if name == "mewslix" else "en"), parts.get("side"), parts.get("context")
+                return (
+                    name,
+                    split,
+                    parts.get("lang") or ("mul" if name == "mewslix" else "en"),
+                    parts.get("side"),
+                    parts.get("context"),
+                )
     return None
 
 
@@ -84,7 +111,9 @@ def decode(raw, path, number):
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise NoiseError(f"{path}, line {number}: byte 0x{raw[error.start]:02x} is not UTF-8; convert the file to UTF-8") from None
+        raise NoiseError(
+            f"{path}, line {number}: byte 0x{raw[error.start]:02x} is not UTF-8; convert the file to UTF-8"
+        ) from None
 
 
 def line_chunks(file, path, stop=None):
@@ -112,7 +141,9 @@ PARAGRAPH_DEPTH = 4  # brackets around a paragraph of {"data": [{"paragraphs": [
 
 
 def paragraph_chunks(file, path, stop=None):
-    """SQuAD JSON as what lies between the paragraphs and the paragraphs themselves, one at a time: memory holds one block and one paragraph."""
+    """SQuAD JSON as what lies between the paragraphs and the paragraphs themselves, one at a time: memory holds one
+    block and one paragraph.
+    """
     text, depth, begin, position, ended = "", 0, 0, 0, False
     decoder = getincrementaldecoder("utf-8")()
     while not ended:
@@ -121,7 +152,9 @@ def paragraph_chunks(file, path, stop=None):
         try:
             text, begin, position = text[begin:] + decoder.decode(block, ended), 0, position - begin
         except UnicodeDecodeError as error:
-            raise NoiseError(f"{path}: byte 0x{error.object[error.start]:02x} is not UTF-8; convert the file to UTF-8") from None
+            raise NoiseError(
+                f"{path}: byte 0x{error.object[error.start]:02x} is not UTF-8; convert the file to UTF-8"
+            ) from None
         while found := _STRUCTURE.search(text, position):
             sign = found[0][0]
             if sign == '"' and not found[1]:
@@ -139,7 +172,8 @@ def paragraph_chunks(file, path, stop=None):
             position = len(text)
     if depth or position < len(text):
         raise NoiseError(
-            f"{path}: not valid JSON: it ends within {'a string' if position < len(text) else 'an object or list'}; is the file truncated?"
+            f"{path}: not valid JSON: it ends within {'a string' if position < len(text) else 'an object or list'}; "
+            "is the file truncated?"
         )
     yield text[begin:]
 
@@ -168,7 +202,10 @@ def noise_pair(text, number, job, put):
     mark = "\ufeff" if body.startswith("\ufeff") else ""
     columns = body[len(mark) :].split("\t")
     if len(columns) not in (2, 3):
-        raise NoiseError(f"{job.path}, line {number + 1}: {len(columns)} tab-separated columns instead of 3: sentence1, sentence2, label")
+        raise NoiseError(
+            f"{job.path}, line {number + 1}: {len(columns)} tab-separated columns instead of 3: sentence1, "
+            "sentence2, label"
+        )
     for role, column in TASKS[job.task].fields.items():
         if role in job.roles:
             columns[column] = put(str(number), role, columns[column])[0]
@@ -187,7 +224,9 @@ def noise_sentence(text, number, job, put):
 
 
 def noise_tagging(text, number, job, put):
-    """Words are noised as one text, a line each: one word out for every word in, because no operation touches a line break."""
+    """Words are noised as one text, a line each: one word out for every word in, because no operation touches a line
+    break.
+    """
     lines = re.findall(r"[^\n]*\n|[^\n]+", text)
     mark = "\ufeff" if text.startswith("\ufeff") else ""
     words = [line[len(mark) * (i == 0) :].rstrip("\r\n").split("\t")[0] for i, line in enumerate(lines)]
@@ -196,7 +235,10 @@ def noise_tagging(text, number, job, put):
         return text
     for i in used:
         if lines[i].count("\t") > 1:
-            raise NoiseError(f"{job.path}, sentence {number + 1}: {lines[i].count(chr(9)) + 1} tab-separated columns instead of 2: word, tag")
+            raise NoiseError(
+                f"{job.path}, sentence {number + 1}: {lines[i].count(chr(9)) + 1} tab-separated columns instead of "
+                "2: word, tag"
+            )
     new = put(str(number), "tokens", "\n".join(words[i] for i in used))[0].split("\n")
     for i, word in zip(used, new, strict=True):
         start = len(mark) * (i == 0)
@@ -214,11 +256,21 @@ def noise_row(text, number, job, put):
     columns = [column for role, columns in task.fields.items() if role in job.roles for column in columns]
     for column in columns:
         if column not in row:
-            raise NoiseError(f"{job.path}, line {number + 1}: no column {column!r}; this task's rows have {', '.join(columns)}")
-        path, value = ((column, "text"), row[column].get("text")) if isinstance(row[column], dict) else ((column,), row[column])
-        texts = {path: value} if isinstance(value, str) else {(*path, i): item for i, item in enumerate(value if isinstance(value, list) else [None])}
+            raise NoiseError(
+                f"{job.path}, line {number + 1}: no column {column!r}; this task's rows have {', '.join(columns)}"
+            )
+        path, value = (
+            ((column, "text"), row[column].get("text")) if isinstance(row[column], dict) else ((column,), row[column])
+        )
+        texts = (
+            {path: value}
+            if isinstance(value, str)
+            else {(*path, i): item for i, item in enumerate(value if isinstance(value, list) else [None])}
+        )
         if not all(isinstance(item, str) for item in texts.values()):
-            raise NoiseError(f"{job.path}, line {number + 1}: {column} {str(value)[:40]!r} is not a text; write it as a JSON string")
+            raise NoiseError(
+                f"{job.path}, line {number + 1}: {column} {str(value)[:40]!r} is not a text; write it as a JSON string"
+            )
         if column == "tokens":
             if any("\n" in word or not word for word in value):
                 raise NoiseError(f"{job.path}, line {number + 1}: an empty token or one with a line break; correct it")
@@ -231,18 +283,23 @@ def noise_row(text, number, job, put):
 
 
 def _spans(answers, context, where):
-    """[(start, end)] of {"text", "answer_start"} objects, checked against their context; [] where XTREME stripped the labels."""
+    """[(start, end)] of {"text", "answer_start"} objects, checked against their context; [] where XTREME stripped the
+    labels.
+    """
     spans = []
     for answer in answers:
         try:
             start, text = answer["answer_start"], answer["text"]
             ok = type(start) is int and 0 <= start and context[start : start + len(text)] == text
         except (KeyError, TypeError):
-            raise NoiseError(f'{where}: an answer is not {{"text": ..., "answer_start": ...}}; write the file as SQuAD does') from None
+            raise NoiseError(
+                f'{where}: an answer is not {{"text": ..., "answer_start": ...}}; write the file as SQuAD does'
+            ) from None
         if not ok:
             found = context[start : start + len(text)] if type(start) is int and start >= 0 else "nothing"
             raise NoiseError(
-                f"{where}: answer {text[:60]!r} does not match its context, which has {found[:60]!r} at answer_start {start!r}; correct it"
+                f"{where}: answer {text[:60]!r} does not match its context, which has {found[:60]!r} at answer_start "
+                f"{start!r}; correct it"
             )
         spans.append((start, start + len(text)))
     return spans
@@ -256,7 +313,11 @@ def noise_squad(text, number, job, put):
         return text
     place = f"line {number + 1}" if flat else f"paragraph {number // 2 + 1}"
     paragraph, where = parse(body, job.path, place), f"{job.path}, {place}"
-    questions = {(): paragraph} if flat else {("qas", i): question for i, question in enumerate(_list(paragraph, "qas", where))}
+    questions = (
+        {(): paragraph}
+        if flat
+        else {("qas", i): question for i, question in enumerate(_list(paragraph, "qas", where))}
+    )
     context, answers, values = _text(paragraph, "context", where), {}, {}
     for path, question in questions.items():
         where_question = f"{job.path}: question {_text(question, 'id', where, any_type=True)}"
@@ -266,7 +327,9 @@ def noise_squad(text, number, job, put):
                 answers |= _answers(question, column, path, flat, where_question)
     spans = _spans([answer for answer, _, _ in answers.values()], context, where)
     if job.qa == "question":
-        values = {(*path, "question"): put(str(q["id"]), "question", q["question"])[0] for path, q in questions.items()}
+        values = {
+            (*path, "question"): put(str(q["id"]), "question", q["question"])[0] for path, q in questions.items()
+        }
         return text.replace(body, replaced(body, values), 1)
     breaks = [tuple(pair) for pair in paragraph.get("sentence_breaks", [])]  # LAReQA's candidates
     name = min((str(question["id"]) for question in questions.values()), default=str(number))
@@ -295,8 +358,13 @@ def _answers(question, column, path, flat, where):
     try:
         pairs = list(zip(answers["text"], answers["answer_start"], strict=True))
     except (KeyError, TypeError, ValueError):
-        raise NoiseError(f'{where}: answers must be {{"text": [...], "answer_start": [...]}} of equal length') from None
-    return {(column, i): ({"text": t, "answer_start": s}, (column, "text", i), (column, "answer_start", i)) for i, (t, s) in enumerate(pairs)}
+        raise NoiseError(
+            f'{where}: answers must be {{"text": [...], "answer_start": [...]}} of equal length'
+        ) from None
+    return {
+        (column, i): ({"text": t, "answer_start": s}, (column, "text", i), (column, "answer_start", i))
+        for i, (t, s) in enumerate(pairs)
+    }
 
 
 def _text(value, column, where, any_type=False):
@@ -321,14 +389,20 @@ def noise_mention(text, number, job, put):
     row, where = parse(body, job.path, f"line {number + 1}"), f"{job.path}, line {number + 1}"
     try:
         context, single = row["context"], "mention" in row
-        mentions = [(("mention",), row["mention"])] if single else [(("mentions", i), mention) for i, mention in enumerate(row["mentions"])]
+        mentions = (
+            [(("mention",), row["mention"])]
+            if single
+            else [(("mentions", i), mention) for i, mention in enumerate(row["mentions"])]
+        )
         ranges = [(("context", "sentence_spans", i), span) for i, span in enumerate(context.get("sentence_spans", []))]
         kept = [((*path, "mention_span"), mention["mention_span"]) for path, mention in mentions]
         spans = [(span["start"], span["end"]) for _, span in [*kept, *ranges]]
         sizes = [0 <= start <= end <= len(context["text"]) for start, end in spans]
         name = str(mentions[0][1]["example_id"])
     except (KeyError, TypeError, IndexError) as error:
-        raise NoiseError(f"{where}: not a row of Mewsli-X ({error}); it has context.text and mention.mention_span") from None
+        raise NoiseError(
+            f"{where}: not a row of Mewsli-X ({error}); it has context.text and mention.mention_span"
+        ) from None
     if not all(sizes):
         raise NoiseError(f"{where}: a span is not within the text of {len(context['text'])} characters; correct it")
     language = context.get("language", job.language)
@@ -339,4 +413,11 @@ def noise_mention(text, number, job, put):
     return text.replace(body, replaced(body, values), 1)
 
 
-NOISE = {"pair": noise_pair, "sentence": noise_sentence, "tagging": noise_tagging, "row": noise_row, "squad": noise_squad, "mention": noise_mention}
+NOISE = {
+    "pair": noise_pair,
+    "sentence": noise_sentence,
+    "tagging": noise_tagging,
+    "row": noise_row,
+    "squad": noise_squad,
+    "mention": noise_mention,
+}

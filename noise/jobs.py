@@ -56,13 +56,28 @@ class Job(NamedTuple):
     def settings(self):
         """What the content of the output depends on beside the input."""
         kept = {name: value for name, value in self._asdict().items() if name not in ("source", "output_dir", "table")}
-        return {**kept, "roles": list(self.roles), "table": digest(json.dumps(self.table, sort_keys=True).encode()), "version": VERSION}
+        return {
+            **kept,
+            "roles": list(self.roles),
+            "table": digest(json.dumps(self.table, sort_keys=True).encode()),
+            "version": VERSION,
+        }
 
     def noiser(self, language, scale):
         script = None if language in SCRIPT_OF else self.script or "Latn"
         one_token = TASKS[self.task].kind == "tagging" or self.task == "ccg"
         level = None if self.rate is not None else self.level
-        return Noiser(self.op, level, language, self.seed, rate=self.rate, script=script, table=self.table, one_token=one_token, scale=scale)
+        return Noiser(
+            self.op,
+            level,
+            language,
+            self.seed,
+            rate=self.rate,
+            script=script,
+            table=self.table,
+            one_token=one_token,
+            scale=scale,
+        )
 
     def target(self):
         return OPERATIONS[self.op].rates[self.level] if self.rate is None else self.rate
@@ -140,7 +155,9 @@ class Recorder:
         counts["changed"] += not self.changed
         self.changed = True
         counts["edits"] += len(noised.edits)
-        within = all(old.split() == [old] and new.split() == [new] for _, old, new in noised.edits)  # words, as most are: no need to count them
+        within = all(
+            old.split() == [old] and new.split() == [new] for _, old, new in noised.edits
+        )  # words, as most are: no need to count them
         counts["tokens_kept"] += within or len(text.split()) == len(noised.text.split())
         if self.survives:
             counts["survived"] += sum(self.survives(text, edit) for edit in noised.edits)
@@ -161,7 +178,11 @@ def noise_shard(shard):
     """Noise one piece of a file into a part file; returns its counts and samples."""
     job = shard.job
     noise_chunk, read = NOISE[TASKS[job.task].kind], chunks_of(TASKS[job.task], job.path)
-    with open(job.source, "rb") as source, open(shard.part, "wb") as target, gzip.GzipFile(shard.part + ".edits", "wb", 1, mtime=0) as log:
+    with (
+        open(job.source, "rb") as source,
+        open(shard.part, "wb") as target,
+        gzip.GzipFile(shard.part + ".edits", "wb", 1, mtime=0) as log,
+    ):
         put = Recorder(job, shard.scale, log)
         source.seek(shard.begin)
         for number, chunk in enumerate(read(source, job.source, shard.end), start=shard.number):
@@ -185,7 +206,9 @@ def survival(path):
 
 
 def shards_of(job, scale, pieces, folder):
-    """Cut a file at chunk borders into `pieces` byte ranges, each with the number of its first chunk. SQuAD JSON stays whole."""
+    """Cut a file at chunk borders into `pieces` byte ranges, each with the number of its first chunk. SQuAD JSON stays
+    whole.
+    """
     size, read = os.path.getsize(job.source), chunks_of(TASKS[job.task], job.path)
     borders = [(0, 0)]
     if pieces > 1 and read is not paragraph_chunks:
@@ -205,14 +228,18 @@ def shards_of(job, scale, pieces, folder):
                         borders.append((end, number))
     borders = [border for border in borders if border[0] < size or border == (0, 0)]
     ends = [begin for begin, _ in borders[1:]] + [size]
-    return [Shard(job, scale, begin, end, number, str(folder / f"{index}")) for index, ((begin, number), end) in enumerate(zip(borders, ends))]
+    return [
+        Shard(job, scale, begin, end, number, str(folder / f"{index}"))
+        for index, ((begin, number), end) in enumerate(zip(borders, ends))
+    ]
 
 
 def noise_file(job, run=map, pieces=1):
     """Noise one file; writes it, its edits and its record, and returns the record. `run` maps noise_shard over shards.
 
-    A short file may miss its target because edits are whole: then the rate is scaled and the file drawn again, which changes few of its
-    examples. The result depends on the file alone, not on its order, shards or processes, and the record names the scale.
+    A short file may miss its target because edits are whole: then the rate is scaled and the file drawn again, which
+    changes few of its examples. The result depends on the file alone, not on its order, shards or processes, and the
+    record names the scale.
     """
     folder = Path(job.output_dir, ".perturb", "tmp", digest(f"{job.condition}/{job.path}".encode())[:16])
     shutil.rmtree(folder, ignore_errors=True)
@@ -229,7 +256,11 @@ def noise_file(job, run=map, pieces=1):
         if not counts["examples"]:
             raise NoiseError(f"{job.source}: the file is empty: no paragraph, row or line to noise; download it again")
         errors[scale] = abs(realised - target)
-        if errors[scale] <= TOLERANCE * target or counts["size"] < WORTH_SCALING or (scale > 1.5 and counts["spent"] <= most):
+        if (
+            errors[scale] <= TOLERANCE * target
+            or counts["size"] < WORTH_SCALING
+            or (scale > 1.5 and counts["spent"] <= most)
+        ):
             break  # close enough, too short, or more cannot be had
         low, high = (scale, high) if realised < target else (low, scale)
         most = counts["spent"]
@@ -273,6 +304,10 @@ def finished(job):
     try:
         record = json.loads(job.record(".json").read_bytes())
         same = all(record.get(name) == value for name, value in job.settings().items())
-        return record if same and ("not_applicable" in record or file_digest(job.output()) == record["output_sha256"]) else None
+        return (
+            record
+            if same and ("not_applicable" in record or file_digest(job.output()) == record["output_sha256"])
+            else None
+        )
     except (OSError, ValueError, KeyError, AttributeError):
         return None

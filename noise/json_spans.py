@@ -15,11 +15,15 @@ def parse(text, path, number):
     except json.JSONDecodeError as error:
         raise NoiseError(f"{path}, {number}: not valid JSON ({error.msg}); is the file truncated?") from None
     except UnicodeEncodeError:
-        raise NoiseError(f"{path}, {number}: a \\ud... escape without its other half is no character; remove it") from None
+        raise NoiseError(
+            f"{path}, {number}: a \\ud... escape without its other half is no character; remove it"
+        ) from None
     except (RecursionError, ValueError) as error:
         raise NoiseError(f"{path}, {number}: unusable JSON ({error}); write the file again") from None
     if not isinstance(value, dict):
-        raise NoiseError(f"{path}, {number}: not a JSON object but {str(value)[:40]!r}; write one object with the task's columns")
+        raise NoiseError(
+            f"{path}, {number}: not a JSON object but {str(value)[:40]!r}; write one object with the task's columns"
+        )
     return value
 
 

@@ -1,13 +1,14 @@
-"""What noise is: operations on grapheme clusters, script rules, calibrated rates, one offset map. No files but keyboards.json.
+"""What noise is: operations on grapheme clusters, script rules, calibrated rates, one offset map. No files but
+keyboards.json.
 
     from noise import Noiser
     noiser = Noiser("keyboard", level=2, lang="th", seed=0)
     text, spans, edits = noiser("สวัสดีครับ", key="example 7", spans=[(0, 6)])
 
-The same (seed, op, level, lang, key) and text give the same noise on every machine, in any order and any process; there is no
-global state. Edits never overlap and are recorded as (start, old, new) in characters of the clean text, so that one map moves
-every offset. `OPERATIONS` is the table of all operations. To reuse it copy noise/; the only package needed is
-`regex`. perturb.py noises files with it.
+The same (seed, op, level, lang, key) and text give the same noise on every machine, in any order and any process;
+there is no global state. Edits never overlap and are recorded as (start, old, new) in characters of the clean text, so
+that one map moves every offset. `OPERATIONS` is the table of all operations. To reuse it copy noise/; the only package
+needed is `regex`. perturb.py noises files with it.
 """
 
 import difflib
@@ -31,7 +32,9 @@ PROTECTED_SIGNS = ("@", "#", "://", "www.", ".com", ".org", ".net")
 
 
 class NoiseError(ValueError):
-    """An operation, level, language or table that cannot be used: one line with the thing, the value and the next step."""
+    """An operation, level, language or table that cannot be used: one line with the thing, the value and the next
+    step.
+    """
 
 
 class Edit(NamedTuple):
@@ -63,7 +66,9 @@ def distance(old, new):
 
 
 def stream(key):
-    """A function random(n) -> integer in [0, n), from a key: BLAKE2b seeds a 64-bit linear congruential generator, whose high bits are used."""
+    """A function random(n) -> integer in [0, n), from a key: BLAKE2b seeds a 64-bit linear congruential generator,
+    whose high bits are used.
+    """
     state = int.from_bytes(blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
     def random(n):
@@ -75,7 +80,9 @@ def stream(key):
 
 
 class Offsets:
-    """Where characters of the clean text went. Both ends of a span move; one that lies inside an edit widens to hold all of it."""
+    """Where characters of the clean text went. Both ends of a span move; one that lies inside an edit widens to hold
+    all of it.
+    """
 
     def __init__(self, edits):
         self.starts = [edit.start for edit in edits]
@@ -102,16 +109,22 @@ class Offsets:
 class Noiser:
     """noiser(text, key, spans, protect) -> (noised text, moved spans, edits).
 
-    op, level (0 to 5) or rate (0 to 1); lang: ISO code as in XTREME's files; script: for a language that noise/tables.py does not know;
-    table: {word: [replacements]} of codeswitch, profile, and ime in Chinese; one_token: replacements hold no white space.
-    `scale` multiplies the rate without changing the draws: perturb.py uses it where a short file misses its target.
-    Raises NoiseError for unknown values and where the operation does not apply to the language.
+    op, level (0 to 5) or rate (0 to 1); lang: ISO code as in XTREME's files; script: for a language that
+    noise/tables.py does not know; table: {word: [replacements]} of codeswitch, profile, and ime in Chinese; one_token:
+    replacements hold no white space. `scale` multiplies the rate without changing the draws: perturb.py uses it where
+    a short file misses its target. Raises NoiseError for unknown values and where the operation does not apply to the
+    language.
     """
 
-    def __init__(self, op, level=None, lang="en", seed=0, *, rate=None, script=None, table=None, one_token=False, scale=1.0):
+    def __init__(
+        self, op, level=None, lang="en", seed=0, *, rate=None, script=None, table=None, one_token=False, scale=1.0
+    ):
         if op not in OPERATIONS:
             near = difflib.get_close_matches(str(op), OPERATIONS, n=1, cutoff=0.5)
-            raise NoiseError(f"unknown operation {op!r}; {f'did you mean {near[0]!r}' if near else 'they are ' + ', '.join(OPERATIONS)}")
+            raise NoiseError(
+                f"unknown operation {op!r}; "
+                f"{f'did you mean {near[0]!r}' if near else 'they are ' + ', '.join(OPERATIONS)}"
+            )
         if rate is None and (type(level) is not int or not 0 <= level < len(EDIT)):
             raise NoiseError(f"level {level!r}: must be an integer from 0 to {len(EDIT) - 1}, or give a rate")
         if rate is not None and not 0 <= rate <= 1:
@@ -131,16 +144,23 @@ class Noiser:
         self.prefix = f"{VERSION}|{seed}|{op}|{level if rate is None else rate}|{lang}|"
 
     def __call__(self, text, key="", spans=(), protect=()):
-        """spans, protect: [(start, end)] in characters. Spans move with the text and never become empty; protected ones are not touched."""
+        """spans, protect: [(start, end)] in characters. Spans move with the text and never become empty; protected
+        ones are not touched.
+        """
         return self.noise(text, key, spans, protect)[:3]
 
     def noise(self, text, key="", spans=(), protect=()):
         """The same as a Noised, with the counts that a realised rate is computed from."""
         for start, end in (*spans, *protect):
             if not 0 <= start <= end <= len(text):
-                raise NoiseError(f"span ({start}, {end}): not within a text of {len(text)} characters; spans are (start, end) with start <= end")
+                raise NoiseError(
+                    f"span ({start}, {end}): not within a text of {len(text)} characters; spans are (start, end) "
+                    "with start <= end"
+                )
         units, starts, size = segment(text)
-        chosen, size, spent = self._select(text, units, starts, size, self._blocked(text, spans, protect), stream(f"{self.prefix}{key}"))
+        chosen, size, spent = self._select(
+            text, units, starts, size, self._blocked(text, spans, protect), stream(f"{self.prefix}{key}")
+        )
         if not chosen:
             return Noised(text, list(spans), [], size, 0)
         edits, parts, done = [], [], 0
@@ -153,8 +173,9 @@ class Noiser:
         return Noised("".join(parts) + text[done:], moved, edits, size, spent)
 
     def _blocked(self, text, spans, protect):
-        """Character ranges that no edit may touch: what the caller protects, spans that one edit could empty, and URLs, e-mails, @, # with the
-        spaces around them. As (sorted starts, ends), disjoint; None where there are none."""
+        """Character ranges that no edit may touch: what the caller protects, spans that one edit could empty, and
+        URLs, e-mails, @, # with the spaces around them. As (sorted starts, ends), disjoint; None where there are none.
+        """
         blocked = [*protect, *(span for span in spans if span[1] - span[0] <= 2)] if spans or protect else []
         for sign in PROTECTED_SIGNS:
             if sign in text:
@@ -174,12 +195,17 @@ class Noiser:
     def _select(self, text, units, starts, size, blocked, random):
         """([(first, last, new)], size, spent): edits at places in random order until the rate is spent.
 
-        The last edit is drawn with the probability that its remainder of the budget has, so the expected rate is exact however short the
-        text is. An edit leaves its neighbors alone where clusters are counted: distances of separate edits add up.
+        The last edit is drawn with the probability that its remainder of the budget has, so the expected rate is exact
+        however short the text is. An edit leaves its neighbors alone where clusters are counted: distances of separate
+        edits add up.
         """
         propose, margin, places = self.propose, 1, None
         if self.places:
-            free = (place for place in self.places(units, self) if (edit := propose(units, place, random)) and not _hit(blocked, edit, starts))
+            free = (
+                place
+                for place in self.places(units, self)
+                if (edit := propose(units, place, random)) and not _hit(blocked, edit, starts)
+            )
             places, margin = list(free), 0
             size = len(places)
         budget, spent = size * self.rate * self.scale, 0
@@ -193,7 +219,9 @@ class Noiser:
             if not edit:
                 continue
             first, last, new = edit
-            if (taken and not taken.isdisjoint(range(first - margin, last + margin))) or (blocked and _hit(blocked, edit, starts)):
+            if (taken and not taken.isdisjoint(range(first - margin, last + margin))) or (
+                blocked and _hit(blocked, edit, starts)
+            ):
                 continue
             cost = 1 if places is not None else distance("".join(units[first:last]), new)
             if cost > budget - spent and random(1 << 32) * cost >= (budget - spent) * (1 << 32):

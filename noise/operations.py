@@ -1,14 +1,17 @@
-"""The operations of noise: what each does to the units of a text, to which scripts it applies, and how often at each level.
+"""The operations of noise: what each does to the units of a text, to which scripts it applies, and how often at each
+level.
 
-An operation is a function of a Noiser that returns `propose(units, place, random) -> (first, last, new)`: put `new` for
-units[first:last], or None where nothing can be done at this place. `units` is a list of strings (or the text itself where every
-character is a unit), `random(n)` draws an integer below n. A proposal leaves no mark without its letter: units begin with letters,
-marks are only exchanged for marks of the same kind, and a letter without a neighbor is never taken away.
+An operation is a function of a Noiser that returns `propose(units, place, random) -> (first, last, new)`: put `new`
+for units[first:last], or None where nothing can be done at this place. `units` is a list of strings (or the text
+itself where every character is a unit), `random(n)` draws an integer below n. A proposal leaves no mark without its
+letter: units begin with letters, marks are only exchanged for marks of the same kind, and a letter without a neighbor
+is never taken away.
 """
 
 import unicodedata
+from collections.abc import Callable
 from functools import cache, lru_cache
-from typing import Callable, NamedTuple
+from typing import NamedTuple
 
 import regex
 
@@ -32,15 +35,22 @@ WORD = (0, 0.05, 0.10, 0.20, 0.50, 0.80)  # share of the words, or of the rare p
 
 
 class Operation(NamedTuple):
-    """`make(noiser)` returns propose(units, place, random) -> (first, last, new): put `new` for units[first:last]; None where it cannot."""
+    """`make(noiser)` returns propose(units, place, random) -> (first, last, new): put `new` for units[first:last];
+    None where it cannot.
+    """
 
     make: Callable
     rates: tuple
     what: str
     source: str
-    places: Callable | None = None  # units, noiser -> candidate places, of which the rate is a share; None: all units, and clusters are counted
+    places: Callable | None = (
+        # units, noiser -> candidate places, of which the rate is a share; None: all units, and clusters are counted
+        None
+    )
     scripts: Callable = lambda script: True
-    flips: bool = False  # removes or reorders what may carry the meaning: refused for PAWS-X, whose labels turn on word order
+    flips: bool = (
+        False  # removes or reorders what may carry the meaning: refused for PAWS-X, whose labels turn on word order
+    )
     splits: bool = False  # changes the number of tokens: not for tagging
     table: str = ""  # the user table without which it does not apply
 
@@ -139,7 +149,11 @@ def vowels(noiser):
 
     def propose(units, place, random):
         word = units[place[0] : place[1]]
-        kept = [unit for unit in word if unicodedata.normalize("NFD", unit)[0].lower() not in spelled and unit.lower() not in spelled]
+        kept = [
+            unit
+            for unit in word
+            if unicodedata.normalize("NFD", unit)[0].lower() not in spelled and unit.lower() not in spelled
+        ]
         return (*place, "".join(kept)) if len(word) >= 3 and 0 < len(kept) < len(word) else None
 
     return propose
@@ -166,7 +180,9 @@ def case(noiser):
     def propose(units, i, random):
         unit = units[i]
         other = turkic.get(unit[0]) or unit[0].swapcase()
-        if other != unit[0] and len(other) == 1 and not "\u10a0" <= unit[0] <= "\u10ff":  # Georgian has capitals that nobody types
+        if (
+            other != unit[0] and len(other) == 1 and not "\u10a0" <= unit[0] <= "\u10ff"
+        ):  # Georgian has capitals that nobody types
             return i, i + 1, other + unit[1:]
 
     return propose
@@ -223,12 +239,22 @@ def substitute(table):
         unit = units[i]
         pair = unit + units[i + 1] if i + 1 < len(units) else ""
         if pair in table:
-            spots = [(2, "", new, "") for new, final in table[pair] if not final or not (i + 2 < len(units) and is_letter(units[i + 2]))]
+            spots = [
+                (2, "", new, "")
+                for new, final in table[pair]
+                if not final or not (i + 2 < len(units) and is_letter(units[i + 2]))
+            ]
         elif len(unit) == 1 and unit not in table:
             return None
         else:
             last = i + 1 == len(units) or not is_letter(units[i + 1])
-            spots = [(1, unit[:j], new, unit[j + 1 :]) for j, c in enumerate(unit) if c in table for new, final in table[c] if last or not final]
+            spots = [
+                (1, unit[:j], new, unit[j + 1 :])
+                for j, c in enumerate(unit)
+                if c in table
+                for new, final in table[c]
+                if last or not final
+            ]
         if not spots:
             return None
         width, before, new, after = spots[random(len(spots))]
@@ -282,9 +308,15 @@ def jamo_neighbors():
     for y, row in enumerate(tables.JAMO_ROWS):
         for x, char in enumerate(row):
             near = [
-                other for r in (y - 1, y, y + 1) if 0 <= r < 3 for c, other in enumerate(tables.JAMO_ROWS[r]) if abs(c - x) <= 1 and other != char
+                other
+                for r in (y - 1, y, y + 1)
+                if 0 <= r < 3
+                for c, other in enumerate(tables.JAMO_ROWS[r])
+                if abs(c - x) <= 1 and other != char
             ]
-            found[char] = "".join(other for other in near if (other in tables.JAMO_VOWEL) == (char in tables.JAMO_VOWEL))
+            found[char] = "".join(
+                other for other in near if (other in tables.JAMO_VOWEL) == (char in tables.JAMO_VOWEL)
+            )
     for plain, shifted in tables.JAMO_SHIFT.split():
         found[shifted] = plain
         found[plain] += shifted
@@ -327,7 +359,9 @@ def look_up(noiser):
 
     def propose(units, place, random):
         word = "".join(units[place[0] : place[1]])
-        found = noiser.table.get(word) or [new.capitalize() if word[:1].isupper() else new for new in noiser.table.get(word.lower(), ())]
+        found = noiser.table.get(word) or [
+            new.capitalize() if word[:1].isupper() else new for new in noiser.table.get(word.lower(), ())
+        ]
         found = [new for new in found if new != word and not (noiser.one_token and any(map(str.isspace, new)))]
         return (*place, found[random(len(found))]) if found else None
 
@@ -337,7 +371,9 @@ def look_up(noiser):
 def mixed(noiser):
     weights = tables.MIXED.get(noiser.script, tables.MIXED[""])
     usable = [
-        (OPERATIONS[op].make(noiser), weight) for op, weight in weights.items() if not not_applicable(op, noiser.lang, noiser.script, noiser.table)
+        (OPERATIONS[op].make(noiser), weight)
+        for op, weight in weights.items()
+        if not not_applicable(op, noiser.lang, noiser.script, noiser.table)
     ]
     chosen = [propose for propose, weight in usable for _ in range(weight)]
     return lambda units, i, random: chosen[random(len(chosen))](units, i, random)
@@ -347,32 +383,101 @@ def _written(column):
     return lambda script: script in column
 
 
-_BB, _ZEROE, _UTS39 = "Belinkov & Bisk 2018", "Zéroe (Eger & Benz 2020)", "Unicode UTS 39 confusables; VIPER (Eger et al. 2019)"
+_BB, _ZEROE, _UTS39 = (
+    "Belinkov & Bisk 2018",
+    "Zéroe (Eger & Benz 2020)",
+    "Unicode UTS 39 confusables; VIPER (Eger et al. 2019)",
+)
 _SPACED = lambda script: script not in tables.WITHOUT_SPACES  # noqa: E731
 _KEYED = lambda script: bool(Neighbors("", script).code)  # noqa: E731
 OPERATIONS = {
-    "keyboard": Operation(keyboard, EDIT, "a letter becomes one beside it on the language's keyboard", f"xkb layouts; {_BB}", scripts=_KEYED),
+    "keyboard": Operation(
+        keyboard,
+        EDIT,
+        "a letter becomes one beside it on the language's keyboard",
+        f"xkb layouts; {_BB}",
+        scripts=_KEYED,
+    ),
     "swap": Operation(swap, EDIT, "two letters next to each other change places", _BB, flips=True),
     "delete": Operation(delete, EDIT, "a letter is missing", "MulTypo 2025", flips=True),
-    "insert": Operation(insert, EDIT, "a letter from a key beside comes in; Han, Hangul: another character of the text", "MulTypo 2025"),
+    "insert": Operation(
+        insert, EDIT, "a letter from a key beside comes in; Han, Hangul: another character of the text", "MulTypo 2025"
+    ),
     "repeat": Operation(repeat, EDIT, "a letter stands twice", "ByT5 (Xue et al. 2022)"),
-    "inner_shuffle": Operation(shuffle(1), WORD, "letters of a word but the first and last in random order", _BB, words, flips=True),
+    "inner_shuffle": Operation(
+        shuffle(1), WORD, "letters of a word but the first and last in random order", _BB, words, flips=True
+    ),
     "full_shuffle": Operation(shuffle(0), WORD, "all letters of a word in random order", _BB, words, flips=True),
     "truncate": Operation(truncate, WORD, "a word of 4 letters or more loses its last", _ZEROE, words, flips=True),
-    "vowels": Operation(vowels, WORD, "a word of 3 letters or more loses its vowels", _ZEROE, words, _written(tables.VOWELS), flips=True),
-    "whitespace": Operation(whitespace, GAP, "a space is missing, or stands within a word", f"{_ZEROE}; OpusTrainer", gaps, _SPACED, splits=True),
-    "case": Operation(case, EDIT, "a letter is of the other case", "ByT5 (Xue et al. 2022)", scripts=_written(tables.BICAMERAL)),
+    "vowels": Operation(
+        vowels,
+        WORD,
+        "a word of 3 letters or more loses its vowels",
+        _ZEROE,
+        words,
+        _written(tables.VOWELS),
+        flips=True,
+    ),
+    "whitespace": Operation(
+        whitespace,
+        GAP,
+        "a space is missing, or stands within a word",
+        f"{_ZEROE}; OpusTrainer",
+        gaps,
+        _SPACED,
+        splits=True,
+    ),
+    "case": Operation(
+        case, EDIT, "a letter is of the other case", "ByT5 (Xue et al. 2022)", scripts=_written(tables.BICAMERAL)
+    ),
     "punctuation": Operation(
-        punctuation, WORD, "a mark is replaced by another of its script, doubled, or missing", "KaziText (Náplava et al. 2021)", everywhere
+        punctuation,
+        WORD,
+        "a mark is replaced by another of its script, doubled, or missing",
+        "KaziText (Náplava et al. 2021)",
+        everywhere,
     ),
     "diacritics": Operation(
-        diacritics, WORD, "a letter loses its diacritics, points or nukta", "Unicode decomposition", everywhere, _written(tables.DIACRITIC_SCRIPTS)
+        diacritics,
+        WORD,
+        "a letter loses its diacritics, points or nukta",
+        "Unicode decomposition",
+        everywhere,
+        _written(tables.DIACRITIC_SCRIPTS),
     ),
-    "homoglyph": Operation(homoglyph, LOOKALIKE, "a letter becomes one that looks like it", _UTS39, everywhere, _written(tables.HOMOGLYPH_SCRIPTS)),
-    "invisible": Operation(invisible, LOOKALIKE, "an invisible sign or a bidi control comes in", "Bad Characters (Boucher et al. 2022)", everywhere),
-    "ocr": Operation(ocr, LOOKALIKE, "a letter is misread by a scanner", "nlpaug's OCR operation, own tables", everywhere, _written(tables.OCR)),
-    "orthography": Operation(orthography, WORD, "a spelling variant or common confusion of the language", "own tables", everywhere),
-    "jamo": Operation(jamo, EDIT, "one jamo of a syllable becomes one beside it on the two-set keyboard", "KS X 5002", scripts=_written({"Kore"})),
+    "homoglyph": Operation(
+        homoglyph,
+        LOOKALIKE,
+        "a letter becomes one that looks like it",
+        _UTS39,
+        everywhere,
+        _written(tables.HOMOGLYPH_SCRIPTS),
+    ),
+    "invisible": Operation(
+        invisible,
+        LOOKALIKE,
+        "an invisible sign or a bidi control comes in",
+        "Bad Characters (Boucher et al. 2022)",
+        everywhere,
+    ),
+    "ocr": Operation(
+        ocr,
+        LOOKALIKE,
+        "a letter is misread by a scanner",
+        "nlpaug's OCR operation, own tables",
+        everywhere,
+        _written(tables.OCR),
+    ),
+    "orthography": Operation(
+        orthography, WORD, "a spelling variant or common confusion of the language", "own tables", everywhere
+    ),
+    "jamo": Operation(
+        jamo,
+        EDIT,
+        "one jamo of a syllable becomes one beside it on the two-set keyboard",
+        "KS X 5002",
+        scripts=_written({"Kore"}),
+    ),
     "ime": Operation(
         ime,
         EDIT,
@@ -382,10 +487,19 @@ OPERATIONS = {
         table="ime",
     ),
     "codeswitch": Operation(
-        look_up, WORD, "a word becomes its translation in the user's dictionary", "CoSDA-ML (Qin et al. 2020)", entries, table="codeswitch"
+        look_up,
+        WORD,
+        "a word becomes its translation in the user's dictionary",
+        "CoSDA-ML (Qin et al. 2020)",
+        entries,
+        table="codeswitch",
     ),
-    "profile": Operation(look_up, WORD, "a word becomes an attested misspelling of the user's list", _BB, entries, table="profile"),
-    "mixed": Operation(mixed, EDIT, "the typing errors above in realistic shares for the script", "MulTypo 2025", flips=True),
+    "profile": Operation(
+        look_up, WORD, "a word becomes an attested misspelling of the user's list", _BB, entries, table="profile"
+    ),
+    "mixed": Operation(
+        mixed, EDIT, "the typing errors above in realistic shares for the script", "MulTypo 2025", flips=True
+    ),
 }
 
 
@@ -393,7 +507,11 @@ def not_applicable(op, lang, script, table=None):
     """Why an operation does nothing in a language, or "" where it applies."""
     operation = OPERATIONS[op]
     if operation.table and not table and not (op == "ime" and script == "Jpan"):
-        return f"needs a table from the user (--{operation.table})" if operation.scripts(script) else f"does not apply to the script {script}"
+        return (
+            f"needs a table from the user (--{operation.table})"
+            if operation.scripts(script)
+            else f"does not apply to the script {script}"
+        )
     if not operation.scripts(script):
         return f"does not apply to the script {script}"
     if op == "orthography" and not {lang, script} & tables.ORTHOGRAPHY.keys() and script != "Jpan":

@@ -16,10 +16,14 @@ from noise import tables
 LEAD = "เ-ไເ-ໄ"  # Thai and Lao vowels that are written, and stored, before their consonant
 TRAIL = "ะาๅະາ"  # and vowels after it that are clusters of their own
 VIRAMA = r"[[\p{InSC=Virama}\p{InSC=Invisible_Stacker}]--[\u0bcd]]"  # joins consonants; Tamil's only silences
-# A unit is what one edit may take away or move: a cluster, with the vowels that lean on it and the consonants stacked on it.
-UNIT = regex.compile(rf"(?V1)(?:[{LEAD}]+(?=\p{{L}}))?\X(?:(?<={VIRAMA}[\u200c\u200d]?)(?=\p{{L}})\X|(?=[\p{{M}}{TRAIL}])\X)*")
+# A unit is what one edit may take away or move: a cluster, with the vowels that lean on it and the consonants stacked
+# on it.
+UNIT = regex.compile(
+    rf"(?V1)(?:[{LEAD}]+(?=\p{{L}}))?\X(?:(?<={VIRAMA}[\u200c\u200d]?)(?=\p{{L}})\X|(?=[\p{{M}}{TRAIL}])\X)*"
+)
 CLUSTER = regex.compile(r"\X")
-# Texts without these characters have one code point per unit, which makes them fast. Too many cost time, too few correctness.
+# Texts without these characters have one code point per unit, which makes them fast. Too many cost time, too few
+# correctness.
 COMPLEX = regex.compile(
     r"[\r\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u0600-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0700-\u109f\u1100-\u11ff\u1700-\u1cff\u1dc0-\u1dff"
     r"\u200c-\u200f\u20d0-\u20ff\u2de0-\u2dff\u302a-\u302f\u3099\u309a\ua66f-\ua6f1\ua800-\uabff\ud7b0-\ud7ff\ufe00-\ufe0f\ufe20-\ufe2f\uff9e\uff9f"
@@ -28,7 +32,9 @@ COMPLEX = regex.compile(
 
 
 def segment(text):
-    """(units, character offset of each unit and of the end or None where it is the index, number of grapheme clusters)."""
+    """(units, character offset of each unit and of the end or None where it is the index, number of grapheme
+    clusters).
+    """
     if text.isascii() or not COMPLEX.search(text):
         return text, None, len(text)
     units = UNIT.findall(text)
@@ -40,17 +46,27 @@ def is_letter(unit):
 
 
 def in_word(units, i):
-    """Whether unit i is a letter beside another: only then may it go, or get company (a token of one letter stays one)."""
-    return is_letter(units[i]) and ((i + 1 < len(units) and is_letter(units[i + 1])) or (i > 0 and is_letter(units[i - 1])))
+    """Whether unit i is a letter beside another: only then may it go, or get company (a token of one letter stays
+    one).
+    """
+    return is_letter(units[i]) and (
+        (i + 1 < len(units) and is_letter(units[i + 1])) or (i > 0 and is_letter(units[i - 1]))
+    )
 
 
 def base_index(unit):
-    """Where in a unit its consonant or base letter is: the first letter that is no Thai or Lao lead vowel; None for a vowel on its own."""
-    return next((j for j, char in enumerate(unit) if char.isalpha() and not ("เ" <= char <= "ไ" or "ເ" <= char <= "ໄ")), None)
+    """Where in a unit its consonant or base letter is: the first letter that is no Thai or Lao lead vowel; None for a
+    vowel on its own.
+    """
+    return next(
+        (j for j, char in enumerate(unit) if char.isalpha() and not ("เ" <= char <= "ไ" or "ເ" <= char <= "ໄ")), None
+    )
 
 
 def words(units, noiser):
-    """[(first, last)] runs of letters. Where words run together, pieces of at most 4 units stand for words (noise.md's pseudo-words)."""
+    """[(first, last)] runs of letters. Where words run together, pieces of at most 4 units stand for words (noise.md's
+    pseudo-words).
+    """
     found, start = [], None
     for i in range(len(units) + 1):
         inside = i < len(units) and is_letter(units[i])
@@ -70,7 +86,9 @@ def entries(units, noiser):
     found, i = [], 0
     longest = max(map(len, noiser.table), default=0)
     while i < len(units):
-        last = next((k for k in range(min(len(units), i + longest), i, -1) if "".join(units[i:k]) in noiser.table), None)
+        last = next(
+            (k for k in range(min(len(units), i + longest), i, -1) if "".join(units[i:k]) in noiser.table), None
+        )
         found += [(i, last)] if last else []
         i = last or i + 1
     return found
@@ -78,7 +96,9 @@ def entries(units, noiser):
 
 def gaps(units, noiser):
     """Spaces between two letters."""
-    return [i for i in range(1, len(units) - 1) if units[i] == " " and is_letter(units[i - 1]) and is_letter(units[i + 1])]
+    return [
+        i for i in range(1, len(units) - 1) if units[i] == " " and is_letter(units[i - 1]) and is_letter(units[i + 1])
+    ]
 
 
 def everywhere(units, noiser):
@@ -91,12 +111,15 @@ def keyboards():
 
 
 class Neighbors(dict):
-    """{letter: letters on the keys around it} of one language. A letter without a key has those of its base (é: e, ൽ: ല); letters of
-    other scripts have those of their own script's usual layout."""
+    """{letter: letters on the keys around it} of one language. A letter without a key has those of its base (é: e, ൽ:
+    ല); letters of other scripts have those of their own script's usual layout.
+    """
 
     def __init__(self, lang, script):
         data = keyboards()
-        usual = {"Latn": "en", "Cyrl": "ru", "Arab": "ar"}.get(script) or tables.LANGUAGES.get(script, "").split(" ")[0]
+        usual = {"Latn": "en", "Cyrl": "ru", "Arab": "ar"}.get(script) or tables.LANGUAGES.get(script, "").split(" ")[
+            0
+        ]
         self.code = next((code for code in (lang, usual) if code in data["languages"]), None)
         super().__init__(data["layouts"][data["languages"][self.code]["layout"]] if self.code else {})
         self.others = data["layouts"]
@@ -105,7 +128,9 @@ class Neighbors(dict):
         base = tables.BASES.get(char, unicodedata.normalize("NFD", char))[0]
         near = self.get(base, "") if base != char else ""
         if not near and char.isalpha():
-            near = next((layout[char] for name in ("us", "ru", *self.others) if char in (layout := self.others[name])), "")
+            near = next(
+                (layout[char] for name in ("us", "ru", *self.others) if char in (layout := self.others[name])), ""
+            )
         self[char] = near
         return near
 
@@ -113,5 +138,8 @@ class Neighbors(dict):
 def script_of(text):
     """ISO 15924 script of a text by its first 1,000 letters; Latn for a text without letters."""
     letters = [char for char in text[:20000] if char.isalpha()][:1000]
-    counts = {script: sum(bool(regex.match(rf"\p{{Script={name}}}", c)) for c in letters) for script, name in tables.UNICODE_SCRIPTS.items()}
+    counts = {
+        script: sum(bool(regex.match(rf"\p{{Script={name}}}", c)) for c in letters)
+        for script, name in tables.UNICODE_SCRIPTS.items()
+    }
     return max(counts, key=counts.get) if any(counts.values()) else "Latn"

@@ -3,8 +3,9 @@
     TARGETS="xnli panx" … python recipes/cost.py check      exit code 2 and one line for the first setting that cannot work
     python recipes/cost.py estimate < commands              GPU hours and disk space of the commands, one per line, as text
 
-Called by common.sh. Standard library only, so that a plan can be printed where nothing is installed; operations of perturb.py are checked
-where `regex` is there. Sizes come from tasks.py and hub/tables.py; what is assumed beside them stands in ASSUMED and is printed.
+Called by common.sh. Standard library only, so that a plan can be printed where nothing is installed; operations of
+perturb.py are checked where `regex` is there. Sizes come from tasks.py and hub/tables.py; what is assumed beside them
+stands in ASSUMED and is printed.
 """
 
 import difflib
@@ -17,7 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from hub.tables import expected_rows  # noqa: E402
 from tasks import INTERMEDIATE, NINE, TARGETS  # noqa: E402
 
-# Sub-tokens of an example with XLM-R's vocabulary, all choices and windows together; examples where hub/tables.py has none.
+# Sub-tokens of an example with XLM-R's vocabulary, all choices and windows together; examples where hub/tables.py has
+# none.
 TOKENS = {
     "xnli": 45, "pawsx": 60, "udpos": 35, "panx": 20, "xquad": 230, "mlqa": 230, "tydiqa": 200, "xcopa": 50, "bucc2018": 35, "tatoeba": 15,
     "mnli": 45, "snli": 30, "anli": 110, "qqp": 35, "squad": 230, "squad_v2": 230, "hellaswag": 400, "cosmos_qa": 560, "commonsense_qa": 125, "ccg": 35,
@@ -27,7 +29,13 @@ WEIGHTS = 559_890_432  # of XLM-R Large
 GPU_TOKENS = 20_000  # per second in training
 ASSUMED = """assumed: {speed:,} sub-tokens/s in training on one GPU (TOKENS_PER_SECOND=… for yours; nobody has measured it here), three times that in
 prediction, 2 minutes for a run to start and save; mean lengths as in recipes/cost.py; XLM-R Large in float32"""
-TOY = {"pretrained": 55, "intermediate": 30, "target": 24, "retrieval": 18, "other": 5}  # seconds, two at a time on two cores, of the invented world
+TOY = {
+    "pretrained": 55,
+    "intermediate": 30,
+    "target": 24,
+    "retrieval": 18,
+    "other": 5,
+}  # seconds, two at a time on two cores, of the invented world
 
 
 class Wrong(ValueError):
@@ -45,14 +53,19 @@ def known(name, values, choices):
             hint = f"did you mean {near[0]}?" if near else f"choose from {' '.join(choices)}"
             raise Wrong(f"{name}: {value} is unknown; {hint}")
     if len(set(values)) < len(values):
-        raise Wrong(f"{name}: {next(value for value in values if values.count(value) > 1)} stands twice; name each once")
+        raise Wrong(
+            f"{name}: {next(value for value in values if values.count(value) > 1)} stands twice; name each once"
+        )
 
 
 def whole(name, least, most, single=False):
     """The whole numbers of a setting, each from `least` to `most`."""
     for value in words(name) or [""]:
         if not value.isdecimal() or not least <= int(value) <= most or (single and len(words(name)) > 1):
-            raise Wrong(f"{name}={os.environ.get(name, '')}: give {'a whole number' if single else 'whole numbers'} from {least} to {most}")
+            raise Wrong(
+                f"{name}={os.environ.get(name, '')}: give {'a whole number' if single else 'whole numbers'} from "
+                f"{least} to {most}"
+            )
 
 
 def check():
@@ -84,10 +97,14 @@ def check_noise(ops, levels, worst):
         OPERATIONS = ops
     known("OPS", ops, OPERATIONS)
     if worst and worst not in (made := [f"{op}-{level}" for op in ops for level in levels]):
-        raise Wrong(f"WORST_OF={worst}: none of the conditions that OPS and LEVELS make, which are {' '.join(made)}; choose one, or leave it empty")
+        raise Wrong(
+            f"WORST_OF={worst}: none of the conditions that OPS and LEVELS make, which are {' '.join(made)}; choose "
+            "one, or leave it empty"
+        )
 
 
-# --- The cost ------------------------------------------------------------------------------------------------------------------------------
+# --- The cost
+# ------------------------------------------------------------------------------------------------------------------------------
 
 
 def flags(command):
@@ -109,7 +126,9 @@ def rows(task, split, languages=("en",)):
     count = 0
     for file in (files,) if isinstance(files, str) else files:
         for language in languages:
-            count += expected_rows(file.format(lang=language))[0] or (CCG_ROWS if task.name == "ccg" else TEST_ROWS.get(task.name, 1_000))
+            count += expected_rows(file.format(lang=language))[0] or (
+                CCG_ROWS if task.name == "ccg" else TEST_ROWS.get(task.name, 1_000)
+            )
     return count
 
 
@@ -130,7 +149,9 @@ def training_tokens(script, given):
     total = 0
     for task in map(INTERMEDIATE.get, names):
         once = sum(rows(INTERMEDIATE[part], "train") * TOKENS[part] for part in task.parts or (task.name,))
-        total += once * (task.defaults.num_train_epochs if len(names) == 1 else 3)  # a mixture: plan.py's MIXTURE_EPOCHS
+        total += once * (
+            task.defaults.num_train_epochs if len(names) == 1 else 3
+        )  # a mixture: plan.py's MIXTURE_EPOCHS
     return total
 
 
@@ -141,12 +162,21 @@ def estimate(lines):
     kinds = f"{len(commands)} commands: {len(runs)} runs, {trained} of them train"
     if os.environ.get("SCALE") == "toy":
         jobs = max(1, int(os.environ.get("JOBS") or 1))
-        seconds = {kind: sum(kind_of(script, given) == kind for script, given in commands) * cost for kind, cost in TOY.items()}
+        seconds = {
+            kind: sum(kind_of(script, given) == kind for script, given in commands) * cost
+            for kind, cost in TOY.items()
+        }
         alone = seconds["pretrained"]
-        print(f"{kinds}; on the invented world about {(alone + (sum(seconds.values()) - alone) / jobs) / 60:.0f} minutes on {jobs} quiet core(s)")
+        print(
+            f"{kinds}; on the invented world about {(alone + (sum(seconds.values()) - alone) / jobs) / 60:.0f} "
+            f"minutes on {jobs} quiet core(s)"
+        )
         return
     speed = int(os.environ.get("TOKENS_PER_SECOND") or GPU_TOKENS)
-    learned = {script: sum(training_tokens(s, given) for s, given in runs if s == script) for script in ("run_intermediate.py", "run_xtreme.py")}
+    learned = {
+        script: sum(training_tokens(s, given) for s, given in runs if s == script)
+        for script in ("run_intermediate.py", "run_xtreme.py")
+    }
     read, examples = 0, 0
     for script, given in runs:
         if script == "run_xtreme.py":
@@ -155,14 +185,20 @@ def estimate(lines):
             examples += cells
             read += cells * TOKENS[task.name]
     gpus = int(os.environ.get("GPUS") or 1)
-    hours = {"phase 2": learned["run_intermediate.py"] / speed, "phase 3": learned["run_xtreme.py"] / speed, "prediction": read / speed / 3}
+    hours = {
+        "phase 2": learned["run_intermediate.py"] / speed,
+        "phase 3": learned["run_xtreme.py"] / speed,
+        "prediction": read / speed / 3,
+    }
     hours["starting and saving"] = len(runs) * 120 * gpus
     total = sum(hours.values()) / 3600
     print(f"{kinds}")
-    print(f"about {total:,.0f} GPU hours ({', '.join(f'{name} {value / 3600:,.0f}' for name, value in hours.items())}): "
+    print(f"about {total:,.0f} GPU hours "
+          f"({', '.join(f'{name} {value / 3600:,.0f}' for name, value in hours.items())}): "
           f"{total / gpus:,.0f} hours on {gpus} GPU(s) of {int(os.environ.get('GPU_MEMORY') or 80_000) / 1000:.0f} GB")  # fmt: skip
     kept, passing, written = trained * WEIGHTS * 4, 2 * WEIGHTS * 12, examples * 250
-    print(f"disk: about {(kept + written) / 1e9:,.0f} GB kept ({kept / 1e9:,.0f} models, {written / 1e9:,.0f} predictions and scores), "
+    print(f"disk: about {(kept + written) / 1e9:,.0f} GB kept ({kept / 1e9:,.0f} models, {written / 1e9:,.0f} "
+          "predictions and scores), "
           f"{passing / 1e9:,.0f} GB more while a run trains")  # fmt: skip
     print(ASSUMED.format(speed=speed))
 

@@ -31,8 +31,19 @@ from reporting.panels import (
 from reporting.parts import Figure
 from tasks import LANGUAGES
 
-INK, PAPER = "#1b2733", "#fdfdfb"  # of text, axes and the baseline, and of gaps; the page replaces both to be readable in the dark
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A8F98")  # Okabe and Ito's without yellow and black, and a gray
+INK, PAPER = (
+    "#1b2733",
+    "#fdfdfb",
+)  # of text, axes and the baseline, and of gaps; the page replaces both to be readable in the dark
+COLORS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#8A8F98",
+)  # Okabe and Ito's without yellow and black, and a gray
 MARKERS = "sD^vPX*"
 MAPS = 6  # heat maps of a task
 WIDTH = 7.2  # inches: on a phone a figure keeps this width and scrolls, instead of shrinking its 8 pt text
@@ -70,9 +81,23 @@ def apart(values, gap):
 def look(index):
     """Line style of a setting: the baseline in ink, thick and dashed."""
     if index == 0:
-        return {"color": INK, "linewidth": 1.8, "linestyle": (0, (4, 1.5)), "marker": "o", "markersize": 4, "zorder": 5}
+        return {
+            "color": INK,
+            "linewidth": 1.8,
+            "linestyle": (0, (4, 1.5)),
+            "marker": "o",
+            "markersize": 4,
+            "zorder": 5,
+        }
     number = (index - 1) % len(COLORS)
-    return {"color": COLORS[number], "linewidth": 1.3, "linestyle": "-", "marker": MARKERS[number], "markersize": 4, "zorder": 3}
+    return {
+        "color": COLORS[number],
+        "linewidth": 1.3,
+        "linestyle": "-",
+        "marker": MARKERS[number],
+        "markersize": 4,
+        "zorder": 3,
+    }
 
 
 def levels(scores, groups):
@@ -89,24 +114,37 @@ def levels(scores, groups):
     between = 0.4  # inches more below each block, for its own x axis
     height = top + (row * len(groups) + between) * len(blocks)
     canvas = Canvas(figsize=(WIDTH, height))
-    handles = [Line2D([], [], label=f" {label}", **look(index)) for index, label in enumerate(labels)]  # "_name" would be no label
-    canvas.legend(handles=handles, loc="upper left", bbox_to_anchor=(0.05, 1), ncols=abreast, frameon=False, handlelength=2.8)
+    handles = [
+        Line2D([], [], label=f" {label}", **look(index)) for index, label in enumerate(labels)
+    ]  # "_name" would be no label
+    canvas.legend(
+        handles=handles, loc="upper left", bbox_to_anchor=(0.05, 1), ncols=abreast, frameon=False, handlelength=2.8
+    )
     for line, (block, group) in enumerate((block, group) for block in blocks for group in groups):
         last = (line + 1) % len(groups) == 0
         bottom = height - top - row * (line + 1) - between * (line // len(groups)) + 0.02
         for column, name in enumerate(block):
-            axes = place(canvas, 0.68 + column * (WIDTH - 0.7) / across, bottom, (WIDTH - 0.7) / across - 0.18, row - 0.52)
+            axes = place(
+                canvas, 0.68 + column * (WIDTH - 0.7) / across, bottom, (WIDTH - 0.7) / across - 0.18, row - 0.52
+            )
             draw_panel(axes, panels[name, group], steps, limits([panels[other, group] for other in names]))
-            axes.set_title(f"{brief(name, 22)}\n{coverage(panels[name, group])}", loc="left", linespacing=1.3, y=1)  # a given y saves a search
+            axes.set_title(
+                f"{brief(name, 22)}\n{coverage(panels[name, group])}", loc="left", linespacing=1.3, y=1
+            )  # a given y saves a search
             axes.tick_params(labelleft=column == 0, labelbottom=last)
             axes.set_ylabel(f"{group}\n{part.metric}, percent" if column == 0 else "")
             axes.set_xlabel("level (0 = clean)" if last else "")
     caption = (
-        f"{capital(part.metric)} in percent against the level of noise, 0 being clean text, averaged over the languages of each group that have "
-        f"clean and all levels in every setting drawn. {left_out(scores, part)}Bands are the standard deviation over seeds, averaged over "
-        "languages, where there are several seeds; replicates of a condition are averaged. Numbers: the tables' CSV files."
+        f"{capital(part.metric)} in percent against the level of noise, 0 being clean text, averaged over the "
+        "languages of each group that have "
+        f"clean and all levels in every setting drawn. {left_out(scores, part)}Bands are the standard deviation over "
+        "seeds, averaged over "
+        "languages, where there are several seeds; replicates of a condition are averaged. Numbers: the tables' CSV "
+        "files."
     )
-    return finish(canvas, f"{scores.task}-levels", "Score by noise level", caption, levels_in_words(part, panels, groups))
+    return finish(
+        canvas, f"{scores.task}-levels", "Score by noise level", caption, levels_in_words(part, panels, groups)
+    )
 
 
 def place(canvas, left, bottom, width, height):
@@ -124,7 +162,9 @@ def draw_panel(axes, one, steps, y_limits):
         if not np.isnan(mean).any():
             axes.plot(positions, mean, **style)
             if not np.isnan(spread).any():
-                axes.fill_between(positions, mean - spread, mean + spread, color=style["color"], alpha=0.15, linewidth=0)
+                axes.fill_between(
+                    positions, mean - spread, mean + spread, color=style["color"], alpha=0.15, linewidth=0
+                )
     axes.set_xlim(-0.25, len(steps) + 0.25)
     axes.set_xticks(range(len(steps) + 1), ["0", *(level.removeprefix("rate") for level in steps)])
     axes.set_ylim(y_limits)
@@ -134,7 +174,9 @@ def draw_panel(axes, one, steps, y_limits):
 
 def limits(panels):
     """One range of scores for a row of panels, with a margin."""
-    every = np.concatenate([np.append(one.mean - np.nan_to_num(one.spread), one.mean + np.nan_to_num(one.spread)) for one in panels])
+    every = np.concatenate(
+        [np.append(one.mean - np.nan_to_num(one.spread), one.mean + np.nan_to_num(one.spread)) for one in panels]
+    )
     every = every[~np.isnan(every)]
     low, high = (every.min(), every.max()) if every.size else (0, 100)
     margin = max(1, 0.06 * (high - low))
@@ -156,20 +198,30 @@ def slopes(scores, groups):
     lines, row = -(-len(groups) // across), 2.8
     canvas = Canvas(figsize=(WIDTH, row * lines))
     ends = {group: np.array([clean, noisy]) for group, (clean, noisy, _) in found.items()}
-    span = max([np.nanmax(both) - np.nanmin(both) for both in ends.values() if not np.isnan(both).all()], default=1) * 1.16 + 1
+    span = (
+        max([np.nanmax(both) - np.nanmin(both) for both in ends.values() if not np.isnan(both).all()], default=1)
+        * 1.16
+        + 1
+    )
     for number, (group, (clean, noisy, languages)) in enumerate(found.items()):
         left, bottom = 0.62 + (number % across) * WIDTH / across, row * (lines - 1 - number // across) + 0.3
         axes = place(canvas, left, bottom, WIDTH / across - 0.62 - room, row - 0.75)
-        axes.set_title(f"{group}\n{coverage(Panel([], clean, noisy, languages, len(groups[group])))}", loc="left", linespacing=1.3)
+        axes.set_title(
+            f"{group}\n{coverage(Panel([], clean, noisy, languages, len(groups[group])))}", loc="left", linespacing=1.3
+        )
         axes.set_ylabel(f"{part.metric}, percent")
         draw_slopes(axes, clean, noisy, labels, span)
     caption = (
-        f"{capital(part.metric)} in percent on clean text and its mean under noise (the mean over operations of the mean over levels), averaged "
-        f"over languages; an operation counts for a language where every setting drawn has it. {left_out(scores, part)}All panels span the same "
+        f"{capital(part.metric)} in percent on clean text and its mean under noise (the mean over operations of the "
+        "mean over levels), averaged "
+        "over languages; an operation counts for a language where every setting drawn has it. "
+        f"{left_out(scores, part)}All panels span the same "
         "number of points, so slopes compare between them."
     )
     words = [f"{group}: {slope_in_words(part, *found[group][:2])}" for group in groups]
-    return finish(canvas, f"{scores.task}-slopes", "Clean against noisy", caption, f"{part.metric}, percent. {' '.join(words)}")
+    return finish(
+        canvas, f"{scores.task}-slopes", "Clean against noisy", caption, f"{part.metric}, percent. {' '.join(words)}"
+    )
 
 
 def draw_slopes(axes, clean, noisy, labels, span):
@@ -188,15 +240,27 @@ def draw_slopes(axes, clean, noisy, labels, span):
     for index, level in zip(drawn, apart(noisy[drawn], 0.155 * span / height)):
         style = look(index)
         axes.plot([0, 1], [clean[index], noisy[index]], clip_on=False, **style)
-        axes.plot([1 + 0.06 * inch, 1 + 0.24 * inch], [noisy[index], level], color=style["color"], linewidth=0.8, clip_on=False)
+        axes.plot(
+            [1 + 0.06 * inch, 1 + 0.24 * inch],
+            [noisy[index], level],
+            color=style["color"],
+            linewidth=0.8,
+            clip_on=False,
+        )
         weight = "bold" if index == 0 else "normal"
-        axes.text(1 + 0.28 * inch, level, f"{noisy[index]:.1f} {labels[index]}", va="center_baseline", fontweight=weight)
+        axes.text(
+            1 + 0.28 * inch, level, f"{noisy[index]:.1f} {labels[index]}", va="center_baseline", fontweight=weight
+        )
 
 
 def heat_maps(scores):
-    """Points lost per language and condition: a map of the baseline and of each of the next settings, all in the same colors."""
+    """Points lost per language and condition: a map of the baseline and of each of the next settings, all in the same
+    colors.
+    """
     columns, lost = gaps(scores)
-    order = sorted(range(len(scores.languages)), key=lambda row: (script(scores.languages[row]) or "~", scores.languages[row]))
+    order = sorted(
+        range(len(scores.languages)), key=lambda row: (script(scores.languages[row]) or "~", scores.languages[row])
+    )
     drawn = [index for index in chosen(scores, MAPS) if not np.isnan(lost[index]).all()]
     missing = [name for index, name in enumerate(scores.settings) if index not in drawn]
     if not drawn:
@@ -207,8 +271,10 @@ def heat_maps(scores):
         setting, values = scores.settings[index], lost[index][order]
         hatched = "Hatched cells have no score: the operation does not apply to the language, or the cell is missing. "
         caption = (
-            f"{setting}: points of {scores.metric} lost from clean text to each operation and level, one language per row, ordered by script; "
-            f"negative is a gain. {hatched if np.isnan(values).any() else ''}Colors mean the same in all maps of the task."
+            f"{setting}: points of {scores.metric} lost from clean text to each operation and level, one language "
+            "per row, ordered by script; "
+            f"negative is a gain. {hatched if np.isnan(values).any() else ''}Colors mean the same in all maps of the "
+            "task."
             f"{' No map for ' + listed(missing) + '; the numbers are in the CSV files.' if missing else ''}"
         )
         canvas = draw_map(values, columns, [scores.languages[row] for row in order], scale)
@@ -221,7 +287,9 @@ def draw_map(values, columns, codes, scale):
     """`values` [languages, columns] as colored cells with numbers, in blocks of whole operations one below the other."""
     blocks, line, left = split(columns, 15), 0.175, 0.85  # inches
     cell = min(0.42, (WIDTH - left) / max(map(len, blocks)))
-    tilted = max(len(name) * 0.07 - cell * sum(other == name for other, _ in columns) for name, _ in columns) > 0  # a name wider than its columns
+    tilted = (
+        max(len(name) * 0.07 - cell * sum(other == name for other, _ in columns) for name, _ in columns) > 0
+    )  # a name wider than its columns
     head = 0.25 + tilted * 0.05 * max(len(brief(name)) for name, _ in columns)
     row = line * len(codes) + 0.6 + head
     canvas = Canvas(figsize=(max(5.4, left + cell * max(map(len, blocks))), row * len(blocks) + 0.5))
@@ -233,9 +301,16 @@ def draw_map(values, columns, codes, scale):
         draw_cells(axes, shown, scale)
         label_map(axes, block, codes, 40 if tilted else 0)
     bar = place(canvas, left, 0.38, 2.2, 0.1)
-    canvas.colorbar(matplotlib.cm.ScalarMappable(scale, "cividis_r"), cax=bar, orientation="horizontal", label="points lost (clean minus noisy)")
+    canvas.colorbar(
+        matplotlib.cm.ScalarMappable(scale, "cividis_r"),
+        cax=bar,
+        orientation="horizontal",
+        label="points lost (clean minus noisy)",
+    )
     patch = Patch(facecolor="none", hatch="///////", edgecolor=INK, linewidth=0.4, label="no score (n/a)")
-    bar.legend(handles=[patch] * bool(np.isnan(values).any()), loc="center left", bbox_to_anchor=(1.15, 0.5), frameon=False)
+    bar.legend(
+        handles=[patch] * bool(np.isnan(values).any()), loc="center left", bbox_to_anchor=(1.15, 0.5), frameon=False
+    )
     return canvas
 
 
@@ -243,7 +318,9 @@ def draw_cells(axes, values, scale):
     """The numbers, dark or light by the color below, whatever the page's; hatching where there is none."""
     corners = np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)])
     empty = [corners + (column, row) for row, column in zip(*np.nonzero(np.isnan(values)))]
-    axes.add_collection(PolyCollection(empty, facecolor="none", hatch="////", edgecolor=INK, linewidth=0), autolim=False)
+    axes.add_collection(
+        PolyCollection(empty, facecolor="none", hatch="////", edgecolor=INK, linewidth=0), autolim=False
+    )
     colors = matplotlib.colormaps["cividis_r"](scale(values))
     light = colors[..., :3] @ [0.299, 0.587, 0.114] > 0.45
     for row, column in zip(*np.nonzero(~np.isnan(values))):
@@ -254,13 +331,17 @@ def draw_cells(axes, values, scale):
 def label_map(axes, block, codes, tilt):
     scripts = [script(code) for code in codes]
     first = [index == 0 or scripts[index] != scripts[index - 1] for index in range(len(codes))]
-    axes.set_yticks(range(len(codes)), [f"{name} {code}" if new else code for name, new, code in zip(scripts, first, codes)])
+    axes.set_yticks(
+        range(len(codes)), [f"{name} {code}" if new else code for name, new, code in zip(scripts, first, codes)]
+    )
     axes.set_xticks(range(len(block)), [level.removeprefix("rate") for _, level in block])
     axes.tick_params(length=0)
     axes.set_xlabel("level", labelpad=2)
     axes.spines[:].set_visible(False)
     for start in [index for index, (name, _) in enumerate(block) if index == 0 or block[index - 1][0] != name]:
-        axes.text(start - 0.45, -0.75, brief(block[start][0]), ha="left", va="bottom", rotation=tilt, rotation_mode="anchor")
+        axes.text(
+            start - 0.45, -0.75, brief(block[start][0]), ha="left", va="bottom", rotation=tilt, rotation_mode="anchor"
+        )
         if start:
             axes.axvline(start - 0.5, color=PAPER, linewidth=2)
     for row in [index for index, new in enumerate(first) if new and index]:
@@ -302,30 +383,49 @@ def left_out(scores, part):
         return ""
     if len(part.settings) < SHOWN:
         return f"Without noisy scores: {listed([name for name in scores.settings if name not in part.settings])}. "
-    return f"Of {len(scores.settings)} settings, the baseline and the {len(part.settings) - 1} with the best noisy mean are drawn. "
+    return (
+        f"Of {len(scores.settings)} settings, the baseline and the {len(part.settings) - 1} with the best noisy "
+        "mean are drawn. "
+    )
 
 
 def levels_in_words(part, panels, groups):
     words = [f"{part.metric}, percent, of {part.settings[0]}, the baseline, from clean to the strongest level."]
     for group in groups:
-        drops = [(name, *panels[name, group].mean[0][[0, -1]]) for name in operations(part) if not np.isnan(panels[name, group].mean[0]).any()]
+        drops = [
+            (name, *panels[name, group].mean[0][[0, -1]])
+            for name in operations(part)
+            if not np.isnan(panels[name, group].mean[0]).any()
+        ]
         drops.sort(key=lambda drop: drop[1] - drop[2])
         ends = dict.fromkeys([*drops[-1:], *drops[:1]])
-        said = "; ".join(f"{kind} under {name}, {clean:.1f} to {noisy:.1f}" for kind, (name, clean, noisy) in zip(("most", "least"), ends))
+        said = "; ".join(
+            f"{kind} under {name}, {clean:.1f} to {noisy:.1f}"
+            for kind, (name, clean, noisy) in zip(("most", "least"), ends)
+        )
         words.append(f"{group}: {said or 'n/a'}.")
     return " ".join(words)
 
 
 def slope_in_words(part, clean, noisy):
-    pairs = [f"{name} {one:.1f} clean, {other:.1f} noisy" for name, one, other in zip(part.settings, clean, noisy) if not np.isnan(one + other)]
+    pairs = [
+        f"{name} {one:.1f} clean, {other:.1f} noisy"
+        for name, one, other in zip(part.settings, clean, noisy)
+        if not np.isnan(one + other)
+    ]
     return ("; ".join(pairs) or "n/a") + "."
 
 
 def map_in_words(setting, values, columns, codes):
     worst, best = (np.unravel_index(pick(values), values.shape) for pick in (np.nanargmax, np.nanargmin))
-    ends = [f"{codes[row]} under {'-'.join(columns[column])}, {values[row, column]:.1f}" for row, column in (worst, best)]
+    ends = [
+        f"{codes[row]} under {'-'.join(columns[column])}, {values[row, column]:.1f}" for row, column in (worst, best)
+    ]
     middle, empty = np.nanmedian(values), int(np.isnan(values).sum())
-    return f"Points lost by {setting}: median {middle:.1f}; most for {ends[0]}; least for {ends[1]}; {empty} of {values.size} cells n/a."
+    return (
+        f"Points lost by {setting}: median {middle:.1f}; most for {ends[0]}; least for {ends[1]}; {empty} of "
+        f"{values.size} cells n/a."
+    )
 
 
 def file_names(texts):
@@ -338,13 +438,19 @@ def file_names(texts):
 
 
 def finish(canvas, name, title, caption, alternative):
-    """The Figure of a canvas: the same bytes for the same numbers, and no id that another figure of the page could have."""
+    """The Figure of a canvas: the same bytes for the same numbers, and no id that another figure of the page could
+    have.
+    """
     text, image = io.StringIO(), io.BytesIO()
-    canvas.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    canvas.savefig(
+        text, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+    )
     canvas.savefig(image, format="png", dpi=150, facecolor="white", metadata={"Software": None})
     svg = text.getvalue()
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
-    svg = re.sub(r"\s*<defs>\s*<style.*?</style>\s*</defs>", "", svg, count=1, flags=re.S)  # within a page it would hold for all of it
+    svg = re.sub(
+        r"\s*<defs>\s*<style.*?</style>\s*</defs>", "", svg, count=1, flags=re.S
+    )  # within a page it would hold for all of it
     svg = svg.replace("<svg ", '<svg style="stroke-linejoin: round; stroke-linecap: butt" ', 1)
     svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg)
     return Figure(name, title, caption, alternative, svg, image.getvalue())

@@ -1,7 +1,8 @@
 """The page of a report: one HTML file with its style, script and figures inside.
 
-Links lead to other parts of the page and, relative to the report's folder, to the runs' run.json and the files beside the
-page. The script only adds to what is there without it: sorting, copying, a hint where a table is wider than the screen.
+Links lead to other parts of the page and, relative to the report's folder, to the runs' run.json and the files beside
+the page. The script only adds to what is there without it: sorting, copying, a hint where a table is wider than the
+screen.
 """
 
 import math
@@ -182,7 +183,11 @@ def run_link(run, folder):
 
 def tasks(report):
     """The keys of a report's tables and figures that have any, in order."""
-    return [task for task in dict.fromkeys((*report.tables, *report.figures)) if report.tables.get(task) or report.figures.get(task)]
+    return [
+        task
+        for task in dict.fromkeys((*report.tables, *report.figures))
+        if report.tables.get(task) or report.figures.get(task)
+    ]
 
 
 def page(report, folder):
@@ -198,7 +203,11 @@ def page(report, folder):
         parts.append("</section>")
     terms = "".join(f"<dt>{escape(term)}</dt><dd>{escape(meaning)}</dd>" for term, meaning in report.glossary)
     made = f'<section id="section-made"><h2>How this report was made</h2>{code(report.command)}</section>'
-    parts += [runs_section(report.sources, folder), f'<section id="section-glossary"><h2>Glossary</h2><dl>{terms}</dl></section>', made]
+    parts += [
+        runs_section(report.sources, folder),
+        f'<section id="section-glossary"><h2>Glossary</h2><dl>{terms}</dl></section>',
+        made,
+    ]
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -235,9 +244,17 @@ def contents(report, sections):
     for task in sections:
         tables = report.tables.get(task, [])
         inner = [("table", one) for one in tables if not one.folded]
-        inner += [("figure", one) for one in report.figures.get(task, [])] + [("table", one) for one in tables if one.folded]
-        links = "".join(f'<li><a href="{anchor(f"{kind}-{identifier(one.name)}")}">{escape(one.title)}</a></li>' for kind, one in inner)
-        items.append(f'<li><a href="{anchor(f"task-{identifier(task)}")}">{escape(task or "The whole report")}</a><ul>{links}</ul></li>')
+        inner += [("figure", one) for one in report.figures.get(task, [])] + [
+            ("table", one) for one in tables if one.folded
+        ]
+        links = "".join(
+            f'<li><a href="{anchor(f"{kind}-{identifier(one.name)}")}">{escape(one.title)}</a></li>'
+            for kind, one in inner
+        )
+        items.append(
+            "<li><a "
+            f'href="{anchor(f"task-{identifier(task)}")}">{escape(task or "The whole report")}</a><ul>{links}</ul></li>'
+        )
     last = {"runs": "Runs", "glossary": "Glossary", "made": "How this report was made"}
     items += [f'<li><a href="#section-{key}">{words}</a></li>' for key, words in last.items()]
     return f'<nav aria-label="Contents"><ul>{"".join(items)}</ul></nav>'
@@ -248,7 +265,10 @@ def table_block(table, known):
     name, numbers = identifier(table.name), numeric(table)
     kinds = ["" if is_number else ' class="t"' for is_number in numbers]
     heads = "".join(f'<th scope="col"{kind}>{escape(words)}</th>' for words, kind in zip(table.header, kinds))
-    rows = "\n".join(f"<tr>{''.join(table_cell(cell, i, numbers[i], known) for i, cell in enumerate(row))}</tr>" for row in table.rows)
+    rows = "\n".join(
+        f"<tr>{''.join(table_cell(cell, i, numbers[i], known) for i, cell in enumerate(row))}</tr>"
+        for row in table.rows
+    )
     landscape, size = on_paper(table)
     wide, tall = " wide" * landscape, " tall" * (len(table.rows) > 25)
     box = f"""<p class="hint">Scroll sideways for more columns &rarr;</p>
@@ -276,7 +296,9 @@ def table_cell(cell, column, is_number, known):
     data = "" if value is None else f' data-value="{value!r}"'
     if column == 0:
         return f'<th scope="row"{data}>{words}</th>'
-    kind = "" if is_number else ' class="t long"' if len(text(cell)) > 30 else ' class="t"'  # long text may break into lines
+    kind = (
+        "" if is_number else ' class="t long"' if len(text(cell)) > 30 else ' class="t"'
+    )  # long text may break into lines
     return f"<td{data}{kind}>{words}</td>"
 
 
@@ -284,12 +306,18 @@ def on_paper(table):
     """(whether the table is printed in landscape, its font size in points, at most 8.5): as it fits on A4."""
     rows = [table.header, *([text(cell) for cell in row] for row in table.rows)]
     columns = range(len(table.header))
-    whole = sum(0.58 * max(len(row[column]) for row in rows) + 0.75 for column in columns)  # width in units of the font size
-    broken = sum(0.58 * max(len(word) for row in rows for word in row[column].split() or [""]) + 0.75 for column in columns)
+    whole = sum(
+        0.58 * max(len(row[column]) for row in rows) + 0.75 for column in columns
+    )  # width in units of the font size
+    broken = sum(
+        0.58 * max(len(word) for row in rows for word in row[column].split() or [""]) + 0.75 for column in columns
+    )
     portrait, landscape = 525, 770  # points of text
     if portrait / whole >= 6.5:
         return False, min(8.5, portrait / whole)
-    return True, min(8.5, max(landscape / whole, min(6, landscape / broken)))  # cells break into lines where 6 points are too large
+    return True, min(
+        8.5, max(landscape / whole, min(6, landscape / broken))
+    )  # cells break into lines where 6 points are too large
 
 
 def file_links(folder, name, kinds):
@@ -316,14 +344,19 @@ def runs_section(sources, folder):
         parts.append(f"<h3>{escape(task)}</h3>")
         for source in (source for source in sources if source.task == task):
             runs = "\n".join(run_block(run, folder) for run in source.runs)
-            parts.append(f'<div class="source" id="{escape(source.key)}"><h4>{escape(source.setting)}</h4>\n{runs}</div>')
+            parts.append(
+                f'<div class="source" id="{escape(source.key)}"><h4>{escape(source.setting)}</h4>\n{runs}</div>'
+            )
     return "\n".join([*parts, "</section>"])
 
 
 def run_block(run, folder):
     note = f' <span class="note">Left out: {escape(run["note"])}</span>' if run["note"] else ""
     link = f'<a href="{escape(run_link(run, folder))}">{escape(str(run["folder"]))}</a>'
-    return f"<p>{link}, seed {escape(str(run['seed']))}, {escape(str(run['started_at']))}{note}</p>\n{code(run['command'])}"
+    return (
+        f"<p>{link}, seed {escape(str(run['seed']))}, "
+        f"{escape(str(run['started_at']))}{note}</p>\n{code(run['command'])}"
+    )
 
 
 def code(command):

@@ -1,5 +1,5 @@
-"""From runs to numbers: what each run scored on each language and condition, its resamples, and the averages and differences of settings.
-
+"""From runs to numbers: what each run scored on each language and condition, its resamples, and the averages and
+differences of settings.
 """
 
 import multiprocessing
@@ -78,19 +78,26 @@ class Study:
         return [index for index, run in enumerate(self.runs) if run.setting == setting]
 
 
-# --- Which cells there are --------------------------------------------------------------------------------------------
+# --- Which cells there are
+# --------------------------------------------------------------------------------------------
 
 
 def plan_study(task, baseline, runs):
-    """(Study, [(language, conditions)] to measure): languages and conditions that all runs have; the others are listed.
+    """(Study, [(language, conditions)] to measure): languages and conditions that all runs have; the others are
+    listed.
 
     Raises InputError where nothing is left of a setting or of the languages.
     """
     if all(run.collapsed for run in runs if run.setting == baseline):
-        raise InputError(f"{task}: all runs of the baseline {baseline} collapsed; train it with other seeds or a lower learning rate")
+        raise InputError(
+            f"{task}: all runs of the baseline {baseline} collapsed; train it with other seeds or a lower learning "
+            "rate"
+        )
     kept = [run for run in runs if not run.collapsed]
     names = list(dict.fromkeys(condition for run in kept for _, condition in run.scores if condition != "clean"))
-    known = {name: condition_of(name, [run.about.get("conditions", {}).get(name, {}) for run in kept]) for name in names}
+    known = {
+        name: condition_of(name, [run.about.get("conditions", {}).get(name, {}) for run in kept]) for name in names
+    }
     names = [name for name in names if known[name][2] != "0"]  # perturb.py's level 0 is the clean file
     names.sort(key=lambda name: (known[name][1], _number(known[name][2]), len(name), name))
     study = Study(task, baseline, kept, list(dict.fromkeys(known[name][1] for name in names)))
@@ -100,7 +107,9 @@ def plan_study(task, baseline, runs):
             conditions = [known[name] for name in names if has(study, language, name)]
             found.append((language, conditions))
     if not found:
-        raise InputError(f"{task}: no language has scores under the condition clean in all {len(kept)} runs; predict clean=DIR too")
+        raise InputError(
+            f"{task}: no language has scores under the condition clean in all {len(kept)} runs; predict clean=DIR too"
+        )
     return study, found
 
 
@@ -120,13 +129,16 @@ def has(study, language, condition):
             return False
     lacking = [str(run.folder) for run in study.runs if not run.scores.get((language, condition))]
     if lacking:
-        unlabeled = any((language, condition) in run.scores and not run.scores[language, condition] for run in study.runs)
+        unlabeled = any(
+            (language, condition) in run.scores and not run.scores[language, condition] for run in study.runs
+        )
         where = "all runs" if len(lacking) == len(study.runs) else ", ".join(lacking)
         study.missing.append((language, condition, f"{where} (no labels)" if unlabeled else where))
     return not lacking
 
 
-# --- One language -----------------------------------------------------------------------------------------------------
+# --- One language
+# -----------------------------------------------------------------------------------------------------
 
 
 def measure(study, language, conditions, resamples, seed):
@@ -140,11 +152,17 @@ def measure(study, language, conditions, resamples, seed):
             told = run.scores[language, name].get(study.metric)
             if told is None or abs(told - value) > 1e-3:
                 there = f"{study.metric} {told} in results.jsonl but {value:.4f} by the counts in scores/{name}"
-                raise InputError(f"{run.folder}: {study.task} {language} {name}: {there}; remove results.jsonl and run its command again")
+                raise InputError(
+                    f"{run.folder}: {study.task} {language} {name}: {there}; remove results.jsonl and run its "
+                    "command again"
+                )
     weights = quantity_weights(study, conditions)  # [1 + conditions, quantities]
     again = resampled(sums, score, resamples, seed)  # [resamples, runs, 1 + conditions]
     records = [run.about.get("conditions", {}) for run in study.runs]
-    reached = [[record.get(name, {}).get("realised", {}).get(language, np.nan) for record in records] for name, _, _ in conditions]
+    reached = [
+        [record.get(name, {}).get("realised", {}).get(language, np.nan) for record in records]
+        for name, _, _ in conditions
+    ]
     rates = np.array([next((rate for rate in of if np.isfinite(rate)), np.nan) for of in reached])
     to_wrong, to_right = flips(flags[:, 0], flags[:, 1:])
     return Measured(
@@ -156,16 +174,24 @@ def measure(study, language, conditions, resamples, seed):
 def gather(study, language, names, columns, right):
     """(sums [runs, conditions, clusters, columns], right or not [runs, conditions, examples], number of clusters).
 
-    Rows are matched by id where counts have one that differs between runs (bucc2018 lists only sentences of gold or predicted pairs).
+    Rows are matched by id where counts have one that differs between runs (bucc2018 lists only sentences of gold or
+    predicted pairs).
     """
     parts = [part for run in study.runs for part in read_counts(run, language, names)]
     first = parts[0]
-    if "id" in first and any(len(part["id"]) != len(first["id"]) or (part["id"] != first["id"]).any() for part in parts):
+    if "id" in first and any(
+        len(part["id"]) != len(first["id"]) or (part["id"] != first["id"]).any() for part in parts
+    ):
         if study.task != "bucc2018":
-            raise InputError(f"{study.task} {language}: the ids in scores/ differ between runs or conditions; predict all from the same data")
+            raise InputError(
+                f"{study.task} {language}: the ids in scores/ differ between runs or conditions; predict all from "
+                "the same data"
+            )
         parts = aligned(parts)
     examples = len(next(iter(parts[0].values())))
-    _, cluster = np.unique(parts[0]["paragraph"], return_inverse=True) if "paragraph" in first else (None, np.arange(examples))
+    _, cluster = (
+        np.unique(parts[0]["paragraph"], return_inverse=True) if "paragraph" in first else (None, np.arange(examples))
+    )
     clusters = int(cluster.max()) + 1
     sums, flags = np.zeros((len(parts), clusters, len(columns)), np.float32), np.zeros((len(parts), examples), bool)
     for part, own, flag in zip(parts, sums, flags):
@@ -190,7 +216,9 @@ def aligned(parts):
 
 
 def quantity_weights(study, conditions):
-    """[1 + conditions, quantities]: each quantity as a weighted sum of scores; NaN for an operation that does not apply."""
+    """[1 + conditions, quantities]: each quantity as a weighted sum of scores; NaN for an operation that does not
+    apply.
+    """
     weights = np.zeros((1 + len(conditions), len(study.quantities)))
     weights[0, [0, 2]] = 1
     if conditions:
@@ -206,9 +234,15 @@ def quantity_weights(study, conditions):
 
 
 def measure_all(planned, resamples, seed):
-    """Fill in the `measured` of studies; planned: [(Study, [(language, conditions)])]. On as many processes as pay off."""
+    """Fill in the `measured` of studies; planned: [(Study, [(language, conditions)])]. On as many processes as pay
+    off.
+    """
     studies = [study for study, _ in planned]
-    jobs = [(index, language, conditions, resamples, seed) for index, (_, cells) in enumerate(planned) for language, conditions in cells]
+    jobs = [
+        (index, language, conditions, resamples, seed)
+        for index, (_, cells) in enumerate(planned)
+        for language, conditions in cells
+    ]
     cells = sum(len(studies[index].runs) * (1 + len(conditions)) for index, _, conditions, *_ in jobs)
     processes = min(os.cpu_count() or 1, len(jobs), cells // PER_PROCESS)
     share(studies)
@@ -230,17 +264,28 @@ def measure_shared(index, *rest):
     return measure(_shared[index], *rest)
 
 
-# --- Averages over languages and seeds --------------------------------------------------------------------------------
+# --- Averages over languages and seeds
+# --------------------------------------------------------------------------------
 
 
 def broad_groups(codes):
     """{title: codes} of the few groups that every table averages over."""
     known = [code for code in codes if code in LANGUAGES]
     latin = [code for code in known if LANGUAGES[code].script == "Latn"]
-    found = {"all languages": codes, "Latin script": latin, "non-Latin scripts": [code for code in known if code not in latin]}
+    found = {
+        "all languages": codes,
+        "Latin script": latin,
+        "non-Latin scripts": [code for code in known if code not in latin],
+    }
     if "en" in codes:
         foreign, but_english = [code for code in codes if code != "en"], [code for code in latin if code != "en"]
-        found = {"all languages": codes, "all but English": foreign, "Latin script": latin, "Latin but English": but_english, **found}
+        found = {
+            "all languages": codes,
+            "all but English": foreign,
+            "Latin script": latin,
+            "Latin but English": but_english,
+            **found,
+        }
     return {title: of for title, of in found.items() if of}
 
 
@@ -254,7 +299,9 @@ def language_groups(codes):
     for code in sorted(known, key=lambda code: -LANGUAGES[code].cc100_gib):
         found.setdefault(f"pretraining text {resource_class(code)}", []).append(code)
     for code in known:
-        found.setdefault("seen in pretraining" if LANGUAGES[code].in_xlmr else "unseen in pretraining", []).append(code)
+        found.setdefault("seen in pretraining" if LANGUAGES[code].in_xlmr else "unseen in pretraining", []).append(
+            code
+        )
     return found
 
 
@@ -265,7 +312,9 @@ def resource_class(code):
 
 
 def over_languages(study, codes, quantity):
-    """([runs], [resamples, runs], languages) of a quantity averaged over those of `codes` that have it; None where none has."""
+    """([runs], [resamples, runs], languages) of a quantity averaged over those of `codes` that have it; None where
+    none has.
+    """
     column = study.quantities.index(quantity)
     having = [study.measured[code] for code in codes if np.isfinite(study.measured[code].points[:, column]).all()]
     if not having:
@@ -275,12 +324,20 @@ def over_languages(study, codes, quantity):
 
 
 def compare(study, codes, quantity):
-    """({setting: its Difference to the baseline}, languages, examples) in a quantity averaged over languages; None where none has it."""
+    """({setting: its Difference to the baseline}, languages, examples) in a quantity averaged over languages; None
+    where none has it.
+    """
     found = over_languages(study, codes, quantity)
     if found is None:
         return None
     points, again, having = found
-    sides = {name: (points[study.members(name)], again[:, study.members(name)].astype(float)) for name in study.settings}
+    sides = {
+        name: (points[study.members(name)], again[:, study.members(name)].astype(float)) for name in study.settings
+    }
     base, clusters = sides[study.baseline], min(one.clusters for one in having)
-    differences = {name: difference(side, base, clusters, sides.values()) for name, side in sides.items() if name != study.baseline}
+    differences = {
+        name: difference(side, base, clusters, sides.values())
+        for name, side in sides.items()
+        if name != study.baseline
+    }
     return differences, len(having), sum(one.examples for one in having)

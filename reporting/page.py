@@ -1,11 +1,11 @@
 """Write a report: one HTML page, the same in markdown, LaTeX and CSV tables, SVG and PNG figures.
 
 
-    <folder>/index.html          everything, in one file that needs no network
-    <folder>/report.md           the same tables, with links to the figures
-    <folder>/tables/<name>.csv   numbers in full precision; <name>.tex for a paper, with \\usepackage{booktabs,graphicx}
-    <folder>/figures/<name>.svg  and .png
-    <folder>/files.json          the sha256 of all of them: what the next report may replace or remove
+<folder>/index.html          everything, in one file that needs no network
+<folder>/report.md           the same tables, with links to the figures
+<folder>/tables/<name>.csv   numbers in full precision; <name>.tex for a paper, with \\usepackage{booktabs,graphicx}
+<folder>/figures/<name>.svg  and .png
+<folder>/files.json          the sha256 of all of them: what the next report may replace or remove
 """
 
 import csv
@@ -29,7 +29,8 @@ TEX = {
 
 
 def write_report(report, folder):
-    """Write all files of a report into its folder, and remove the tables and figures of an earlier report that this one does not have.
+    """Write all files of a report into its folder, and remove the tables and figures of an earlier report that this
+    one does not have.
 
     Raises InputError when a file that this report would write is there and no report of ours has written it.
     """
@@ -39,9 +40,13 @@ def write_report(report, folder):
     contents = files(report, folder)
     for name in contents:
         if name not in before and (folder / name).exists():
-            raise InputError(f"{folder / name}: not written by a report, so not ours to replace; move it or name a new folder")
+            raise InputError(
+                f"{folder / name}: not written by a report, so not ours to replace; move it or name a new folder"
+            )
     after = {name: hashlib.sha256(raw(content)).hexdigest() for name, content in contents.items()}
-    write_json(record, {"made_by": "report.py", "files": {**before, **after}})  # before anything else: a killed run's files are known to the next one
+    write_json(
+        record, {"made_by": "report.py", "files": {**before, **after}}
+    )  # before anything else: a killed run's files are known to the next one
     for name, content in contents.items():
         write_bytes(folder / name, raw(content))
     for name in before.keys() - after.keys():
@@ -70,7 +75,11 @@ def written_before(record):
         names = json.loads(record.read_text(encoding="utf-8"))["files"]
     except (OSError, TypeError, KeyError, ValueError):
         raise InputError(f"{record}: broken, or not written by a report; move it or name a new folder") from None
-    return {name: digest for name, digest in names.items() if re.fullmatch(r"index\.html|report\.md|(tables|figures)/[^/]+", name)}
+    return {
+        name: digest
+        for name, digest in names.items()
+        if re.fullmatch(r"index\.html|report\.md|(tables|figures)/[^/]+", name)
+    }
 
 
 def remove(path, digest):
@@ -87,7 +96,9 @@ def raw(content):
 
 
 def comma_separated(table):
-    """CSV (RFC 4180): numbers in full precision, nothing where a column of numbers has none, other cells as their text."""
+    """CSV (RFC 4180): numbers in full precision, nothing where a column of numbers has none, other cells as their
+    text.
+    """
     file, numbers = io.StringIO(), numeric(table)
     writer = csv.writer(file)
     writer.writerow(table.header)
@@ -107,7 +118,9 @@ def tex(words):
 def latex(table, sources):
     """A table environment with booktabs rules; comments name the runs behind the numbers."""
     used = {cell.source for row in table.rows for cell in row if isinstance(cell, Cell)}
-    comments = [f"% {one_line(source.key)}: {one_line(runs_in_words(source))}" for source in sources if source.key in used]
+    comments = [
+        f"% {one_line(source.key)}: {one_line(runs_in_words(source))}" for source in sources if source.key in used
+    ]
     columns = "".join("r" if is_number else "l" for is_number in numeric(table))
     body = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", " & ".join(map(tex, table.header)) + r" \\", r"\midrule"]
     lines = [" & ".join(tex(text(cell)) for cell in row) + r" \\" for row in table.rows]
@@ -115,7 +128,13 @@ def latex(table, sources):
     body += [r"\bottomrule", r"\end{tabular}"]
     if len(columns) > 8:
         body = [r"\resizebox{\textwidth}{!}{%", *body, "}"]
-    head = [r"\begin{table}[t]", r"\centering", rf"\caption{{{tex(table.caption)}}}", rf"\label{{tab:{table.name}}}", r"\small"]
+    head = [
+        r"\begin{table}[t]",
+        r"\centering",
+        rf"\caption{{{tex(table.caption)}}}",
+        rf"\label{{tab:{table.name}}}",
+        r"\small",
+    ]
     return "\n".join([*comments, *head, *body, r"\end{table}", ""])
 
 
@@ -124,7 +143,10 @@ def one_line(words):
 
 
 def runs_in_words(source):
-    return "; ".join(f"{run['folder']} (seed {run['seed']}){', left out: ' + run['note'] if run['note'] else ''}" for run in source.runs)
+    return "; ".join(
+        f"{run['folder']} (seed {run['seed']}){', left out: ' + run['note'] if run['note'] else ''}"
+        for run in source.runs
+    )
 
 
 # Markdown
@@ -152,8 +174,18 @@ def markdown(report, folder):
         for run in source.runs:
             left_out = f" **Left out: {plain(run['note'])}.**" if run["note"] else ""
             place = f"[{plain(run['folder'])}]({run_link(run, folder)})"
-            lines += [f"- {place}, seed {run['seed']}, {plain(run['started_at'])}.{left_out}", "", f"      {one_line(run['command'])}", ""]
-    lines += ["## Glossary", "", *(line for term, meaning in report.glossary for line in (f"- **{plain(term)}**: {plain(meaning)}",)), ""]
+            lines += [
+                f"- {place}, seed {run['seed']}, {plain(run['started_at'])}.{left_out}",
+                "",
+                f"      {one_line(run['command'])}",
+                "",
+            ]
+    lines += [
+        "## Glossary",
+        "",
+        *(line for term, meaning in report.glossary for line in (f"- **{plain(term)}**: {plain(meaning)}",)),
+        "",
+    ]
     return "\n".join([*lines, "## How this report was made", "", f"    {one_line(report.command)}", ""])
 
 

@@ -1,6 +1,7 @@
 """The numbers in the figures of one task's scores; reporting/figures.py draws them.
 
-A missing score (NaN) never enters a mean: an average is over the languages that every compared setting has. Needs numpy.
+A missing score (NaN) never enters a mean: an average is over the languages that every compared setting has. Needs
+numpy.
 """
 
 import re
@@ -36,7 +37,9 @@ def strength(level):
 
 
 def by_level(scores, values):
-    """{(operation, level): [settings, languages]} from [settings, languages, conditions]: replicates averaged, NaN where one is missing."""
+    """{(operation, level): [settings, languages]} from [settings, languages, conditions]: replicates averaged, NaN
+    where one is missing.
+    """
     found = {}
     for index, (_, operation, level) in enumerate(scores.conditions):
         found.setdefault((operation, level), []).append(values[:, :, index])
@@ -44,11 +47,15 @@ def by_level(scores, values):
 
 
 def panel(scores, operation, group):
-    """Panel of one operation, over the languages of `group` that have clean and all levels in every setting that has any such language."""
+    """Panel of one operation, over the languages of `group` that have clean and all levels in every setting that has
+    any such language.
+    """
     rows = [scores.languages.index(code) for code in group]
     steps = operations(scores)[operation]
     noisy, deviations = by_level(scores, scores.noisy), by_level(scores, scores.spread[:, :, 1:])
-    values = np.stack([scores.clean, *(noisy[operation, level] for level in steps)], axis=-1)[:, rows]  # [settings, group, 1 + levels]
+    values = np.stack([scores.clean, *(noisy[operation, level] for level in steps)], axis=-1)[
+        :, rows
+    ]  # [settings, group, 1 + levels]
     spread = np.stack([scores.spread[:, :, 0], *(deviations[operation, level] for level in steps)], axis=-1)[:, rows]
     complete = ~np.isnan(values).any(axis=-1)  # [settings, group]
     drawn = complete.any(axis=1)
@@ -57,13 +64,19 @@ def panel(scores, operation, group):
         empty = np.full((len(scores.settings), 1 + len(steps)), np.nan)
         return Panel(steps, empty, empty, [], len(group))
     mean = np.where(drawn[:, None], values[:, shared].mean(axis=1), np.nan)
-    return Panel(steps, mean, spread[:, shared].mean(axis=1), [code for code, used in zip(group, shared) if used], len(group))
+    return Panel(
+        steps, mean, spread[:, shared].mean(axis=1), [code for code, used in zip(group, shared) if used], len(group)
+    )
 
 
 def noisy_mean(scores):
-    """[settings, languages]: mean over operations of the mean over levels (mPC), of the operations that every setting with scores has there."""
+    """[settings, languages]: mean over operations of the mean over levels (mPC), of the operations that every setting
+    with scores has there.
+    """
     noisy = by_level(scores, scores.noisy)
-    means = np.stack([np.mean([noisy[name, level] for level in steps], axis=0) for name, steps in operations(scores).items()])
+    means = np.stack(
+        [np.mean([noisy[name, level] for level in steps], axis=0) for name, steps in operations(scores).items()]
+    )
     drawn = ~np.isnan(means).all(axis=(0, 2))
     shared = ~np.isnan(means[:, drawn]).any(axis=1)  # [operations, languages]
     total, count = np.where(shared[:, None], means, 0).sum(axis=0), shared.sum(axis=0)
@@ -71,30 +84,43 @@ def noisy_mean(scores):
 
 
 def group_means(scores, group):
-    """(clean [settings], noisy mean [settings], languages): averages over the languages of `group` that have both in every setting with scores."""
+    """(clean [settings], noisy mean [settings], languages): averages over the languages of `group` that have both in
+    every setting with scores.
+    """
     rows = [scores.languages.index(code) for code in group]
     both = np.stack([scores.clean, noisy_mean(scores)])[:, :, rows]
     drawn = ~np.isnan(both).any(axis=0).all(axis=1)  # settings with at least one language
     shared = ~np.isnan(both[:, drawn]).any(axis=(0, 1)) & drawn.any()
-    means = np.where(drawn, both[:, :, shared].sum(axis=2) / max(1, shared.sum()), np.nan) if shared.any() else np.full(both.shape[:2], np.nan)
+    means = (
+        np.where(drawn, both[:, :, shared].sum(axis=2) / max(1, shared.sum()), np.nan)
+        if shared.any()
+        else np.full(both.shape[:2], np.nan)
+    )
     return *means, [code for code, used in zip(group, shared) if used]
 
 
 def gaps(scores):
-    """(columns, [settings, languages, columns]): points lost from clean to each (operation, level), operation by operation."""
+    """(columns, [settings, languages, columns]): points lost from clean to each (operation, level), operation by
+    operation.
+    """
     noisy = by_level(scores, scores.noisy)
     columns = [(operation, level) for operation, steps in operations(scores).items() for level in steps]
     return columns, np.stack([scores.clean - noisy[column] for column in columns], axis=-1)
 
 
 def chosen(scores, most=SHOWN):
-    """Indices, in order, of the baseline and of the settings with the best noisy mean over the languages other than English.
+    """Indices, in order, of the baseline and of the settings with the best noisy mean over the languages other than
+    English.
 
     A setting without any points lost to draw is not among them.
     """
     others = [code for code in scores.languages if code != "en"] or scores.languages
     _, noisy, _ = group_means(scores, others)
-    there = [index for index in range(1, len(scores.settings)) if not np.isnan(scores.clean[index, :, None] - scores.noisy[index]).all()]
+    there = [
+        index
+        for index in range(1, len(scores.settings))
+        if not np.isnan(scores.clean[index, :, None] - scores.noisy[index]).all()
+    ]
     best = sorted(there, key=lambda index: (np.isnan(noisy[index]), -noisy[index]))
     return sorted([0, *best[: most - 1]])
 

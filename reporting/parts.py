@@ -1,6 +1,7 @@
 """What a report is made of, between the numbers and the files: cells, tables, scores of a task, and who made them.
 
-report.py fills these from runs, reporting/page.py and reporting/figures.py write them. Standard library and numpy only.
+report.py fills these from runs, reporting/page.py and reporting/figures.py write them. Standard library and numpy
+only.
 """
 
 from typing import NamedTuple
@@ -31,7 +32,8 @@ class Source(NamedTuple):
     key: str  # "xnli-mnli": an HTML id
     task: str
     setting: str  # "direct", "mnli", "mnli+squad"
-    runs: list  # of {"folder", "command", "seed", "started_at", "note"}; note is "" or why the run is left out ("collapsed: ...")
+    # of {"folder", "command", "seed", "started_at", "note"}; note is "" or why the run is left out ("collapsed: ...")
+    runs: list
 
 
 class Scores(NamedTuple):
@@ -41,10 +43,15 @@ class Scores(NamedTuple):
     metric: str  # "f1"
     settings: list  # of names, the baseline first
     languages: list  # of codes, English first where it is there
-    conditions: list  # of (name, operation, level) without clean, e.g. ("keyboard-2", "keyboard", "2"); ("keyboard-2-r1", "keyboard", "2")
+    # of (name, operation, level) without clean, e.g. ("keyboard-2", "keyboard", "2"); ("keyboard-2-r1", "keyboard",
+    # "2")
+    conditions: list
     clean: np.ndarray  # [settings, languages], mean over seeds
-    noisy: np.ndarray  # [settings, languages, conditions], mean over seeds; NaN where the operation does not apply or the cell is missing
-    spread: np.ndarray  # [settings, languages, 1 + conditions], standard deviation over seeds, clean first; NaN with one seed
+    # [settings, languages, conditions], mean over seeds; NaN where the operation does not apply or the cell is missing
+    noisy: np.ndarray
+    spread: (
+        np.ndarray
+    )  # [settings, languages, 1 + conditions], standard deviation over seeds, clean first; NaN with one seed
 
 
 class Figure(NamedTuple):
@@ -60,7 +67,8 @@ class Report(NamedTuple):
     title: str
     command: str
     summary: list  # paragraphs of plain text: baseline, settings, what was left out
-    tables: dict  # {task: [Table]}; the key "" holds those of the whole report (missing cells, operations that do not apply)
+    # {task: [Table]}; the key "" holds those of the whole report (missing cells, operations that do not apply)
+    tables: dict
     figures: dict  # {task: [Figure]}
     sources: list  # of Source
     glossary: list  # of (term, meaning)

@@ -1,7 +1,8 @@
-"""What a report reads: finished runs of run_xtreme.py, grouped into settings, checked against each other, with their counts per example.
+"""What a report reads: finished runs of run_xtreme.py, grouped into settings, checked against each other, with their
+counts per example.
 
-A run's setting is how its encoder was made, read from run.json: the tasks that its ancestors were trained on, beyond those that all
-runs share.
+A run's setting is how its encoder was made, read from run.json: the tasks that its ancestors were trained on, beyond
+those that all runs share.
 """
 
 import glob
@@ -22,7 +23,13 @@ from common.run_record import differences, read_run
 from reporting.statistics import statistic
 from tasks import TARGETS
 
-OWN = ("--seed", "--output_dir", "--model_name_or_path", "--data_seed", "--disable_tqdm")  # flags in which runs of one setting differ
+OWN = (
+    "--seed",
+    "--output_dir",
+    "--model_name_or_path",
+    "--data_seed",
+    "--disable_tqdm",
+)  # flags in which runs of one setting differ
 REMEDY = "remove the file and run the command of run.json again"
 CONSTANT = 0.99  # share of one prediction in English from which a run counts as collapsed
 
@@ -33,7 +40,9 @@ class Run:
     about: dict  # run.json
     setting: str = ""
     collapsed: str = ""  # why it is left out, "" where it is not
-    scores: dict = field(default_factory=dict)  # (language, condition) -> {metric: percent}; {} for a file without labels
+    scores: dict = field(
+        default_factory=dict
+    )  # (language, condition) -> {metric: percent}; {} for a file without labels
     sizes: dict = field(default_factory=dict)  # (language, condition) -> (examples, hash of the test files or None)
 
     @property
@@ -53,7 +62,8 @@ class Run:
 def load_runs(patterns, baseline):
     """(runs, {task: baseline setting}, notes on what was skipped). Raises InputError for what cannot be compared.
 
-    `patterns` and `baseline` are folders, or NAME=PATTERN to name a setting. Baseline runs need not be repeated in `patterns`.
+    `patterns` and `baseline` are folders, or NAME=PATTERN to name a setting. Baseline runs need not be repeated in
+    `patterns`.
     """
     notes, runs, base = {}, {}, set()
     for flag, text in [*(("--runs", text) for text in patterns), *(("--baseline", text) for text in baseline)]:
@@ -65,11 +75,19 @@ def load_runs(patterns, baseline):
                 run.setting = run.setting or name
                 base |= {path} if flag == "--baseline" else set()
             else:
-                notes[path] = f"{folder}: skipped, {'a run of phase 2, without target task' if about else 'it has no run.json'}"
+                notes[path] = (
+                    f"{folder}: skipped, {'a run of phase 2, without target task' if about else 'it has no run.json'}"
+                )
     if not runs:
-        raise InputError(f"--runs {' '.join(patterns[:3])}: no run of run_xtreme.py among them; name folders that hold a run.json and results.jsonl")
+        raise InputError(
+            f"--runs {' '.join(patterns[:3])}: no run of run_xtreme.py among them; name folders that hold a run.json "
+            "and results.jsonl"
+        )
     if not base:
-        raise InputError(f"--baseline {' '.join(baseline[:3])}: no run of run_xtreme.py among them; name the runs that others are compared with")
+        raise InputError(
+            f"--baseline {' '.join(baseline[:3])}: no run of run_xtreme.py among them; name the runs that others are "
+            "compared with"
+        )
     for run in runs.values():
         read_scores(run)
     name_settings(list(runs.values()))
@@ -85,7 +103,11 @@ def expand(flag, text):
     name, sep, pattern = text.partition("=")
     if not sep or Path(text).exists():
         name, pattern = "", text
-    found = [Path(path) for path in sorted(glob.glob(pattern))] if glob.has_magic(pattern) and not Path(pattern).exists() else [Path(pattern)]
+    found = (
+        [Path(path) for path in sorted(glob.glob(pattern))]
+        if glob.has_magic(pattern) and not Path(pattern).exists()
+        else [Path(pattern)]
+    )
     if not found or not found[0].exists():
         raise InputError(f"{flag} {text}: no such folder; name folders of runs, as in outputs/*")
     return name, [path for path in found if path.is_dir()]
@@ -95,9 +117,15 @@ def read_scores(run):
     """Fill in a run's scores and sizes; InputError with file and line for what is broken, doubled or cut short."""
     path = run.folder / "results.jsonl"
     if "finished_at" not in run.about:
-        raise InputError(f"{run.folder}: the run was cut short (no finished_at in its run.json); go on with it: {run.about.get('command')}")
+        raise InputError(
+            f"{run.folder}: the run was cut short (no finished_at in its run.json); go on with it: "
+            f"{run.about.get('command')}"
+        )
     if not path.exists():
-        raise InputError(f"{path}: missing, so this run has predicted nothing; run its command with --do_predict, or leave the folder out")
+        raise InputError(
+            f"{path}: missing, so this run has predicted nothing; run its command with --do_predict, or leave the "
+            "folder out"
+        )
     seen = {}
     with open(path, encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
@@ -110,21 +138,29 @@ def read_scores(run):
             except (KeyError, TypeError, ValueError):
                 raise InputError(f"{path}, line {number}: broken: {line.strip()[:80]!r}; {REMEDY}") from None
             if (cell, metric) in seen:
-                raise InputError(f"{path}, lines {seen[cell, metric]} and {number}: {cell[0]} {cell[1]} {metric} twice; {REMEDY}")
+                raise InputError(
+                    f"{path}, lines {seen[cell, metric]} and {number}: {cell[0]} {cell[1]} {metric} twice; {REMEDY}"
+                )
             seen[cell, metric] = number
             run.sizes[cell] = size
             run.scores.setdefault(cell, {}).update({metric: value} if metric else {})
     if not run.scores:
-        raise InputError(f"{path}: empty, so this run has predicted nothing; run its command with --do_predict, or leave the folder out")
+        raise InputError(
+            f"{path}: empty, so this run has predicted nothing; run its command with --do_predict, or leave the "
+            "folder out"
+        )
 
 
-# --- Settings ---------------------------------------------------------------------------------------------------------
+# --- Settings
+# ---------------------------------------------------------------------------------------------------------
 
 
 def origin(run):
     """(the encoder's record in run.json, its ancestors' trained tasks from the first on, the first ancestor's record)."""
     parent = run.about.get("parent") or {}
-    while not run.about.get("training") and parent.get("task") == run.task:  # a run that only predicts with a fine-tuned model
+    while (
+        not run.about.get("training") and parent.get("task") == run.task
+    ):  # a run that only predicts with a fine-tuned model
         parent = parent.get("parent") or {}
     chain = [parent]
     while chain[-1].get("parent"):
@@ -133,7 +169,9 @@ def origin(run):
 
 
 def name_settings(runs):
-    """Fill in the settings that the user did not name: tasks that not all runs share, "direct" for none, after the checkpoint where it differs."""
+    """Fill in the settings that the user did not name: tasks that not all runs share, "direct" for none, after the
+    checkpoint where it differs.
+    """
     chains = {run.folder: origin(run)[1] for run in runs}
     roots = {run.folder: origin(run)[2] for run in runs}
     shared = os.path.commonprefix(list(chains.values())) if len(set(map(tuple, chains.values()))) > 1 else []
@@ -150,7 +188,9 @@ def check_baseline(runs, base):
         run = runs[path]
         if found.setdefault(run.task, run.setting) != run.setting:
             both = f"{found[run.task]} and {run.setting}"
-            raise InputError(f"--baseline: runs of {run.task} in two settings, {both}; name one of them, the other goes into --runs")
+            raise InputError(
+                f"--baseline: runs of {run.task} in two settings, {both}; name one of them, the other goes into --runs"
+            )
     for run in runs.values():
         if run.task not in found:
             have = f"for which --baseline has none (only {' '.join(found)})"
@@ -188,7 +228,10 @@ def check_alike(runs):
         twin = settings[run.task, run.setting].setdefault(run.identity, run)
         pair = f"{first.folder} and {run.folder}: both {run.task} from {run.setting}"
         if twin is not run:
-            raise InputError(f"{twin.folder} and {run.folder}: both {run.task} from {run.setting} with seed {run.seed}; leave one out")
+            raise InputError(
+                f"{twin.folder} and {run.folder}: both {run.task} from {run.setting} with seed {run.seed}; leave one "
+                "out"
+            )
         found = differences(*(arguments(one) for one in (first, run)))
         commands = [origin(one)[0].get("command") for one in (first, run)]
         if not found and all(commands) and recipe(commands[0]) != recipe(commands[1]):
@@ -203,7 +246,9 @@ def check_alike(runs):
 
 
 def same_data(one, other, cell):
-    """Whether a cell of two runs has equal test files; where results.jsonl does not tell, whether the whole data's manifests are equal."""
+    """Whether a cell of two runs has equal test files; where results.jsonl does not tell, whether the whole data's
+    manifests are equal.
+    """
     (n, data), (other_n, other_data) = one.sizes[cell], other.sizes[cell]
     if None in (data, other_data):
         data, other_data = (run.about.get("data_manifest") for run in (one, other))
@@ -216,12 +261,19 @@ def different_data(one, other, cell):
     for run in (one, other):
         (n, data), about = run.sizes[cell], run.about.get("conditions", {}).get(cell[1], {})
         manifest = (run.about.get("data_manifest") or "none")[:8]
-        sides.append(f"{run.folder}: {n} examples, files {str(data)[:8]} below {about.get('folder', '?')}, data manifest {manifest}")
-    return f"different test files of {one.task} {cell[0]} {cell[1]} ({'; '.join(sides)}); predict both from the same data"
+        sides.append(
+            f"{run.folder}: {n} examples, files {str(data)[:8]} below {about.get('folder', '?')}, data manifest "
+            f"{manifest}"
+        )
+    return (
+        f"different test files of {one.task} {cell[0]} {cell[1]} ({'; '.join(sides)}); predict both from the same data"
+    )
 
 
 def collapse(run):
-    """Why a trained run counts as collapsed, or "": in English, or its first language, it predicts the same for everything."""
+    """Why a trained run counts as collapsed, or "": in English, or its first language, it predicts the same for
+    everything.
+    """
     if not run.about.get("training"):
         return ""
     languages = [language for language, condition in run.scores if condition == "clean"]
@@ -232,29 +284,40 @@ def collapse(run):
     if not found:
         return ""
     text = found[0].read_text(encoding="utf-8")
-    answers = list(json.loads(text).values()) if found[0].suffix == ".json" else [line for line in text.splitlines() if line]
+    answers = (
+        list(json.loads(text).values()) if found[0].suffix == ".json" else [line for line in text.splitlines() if line]
+    )
     guess, times = Counter(map(str, answers)).most_common(1)[0] if answers else ("", 0)
     if len(answers) < 20 or times < CONSTANT * len(answers):
         return ""
     return f"collapsed: {times} of {len(answers)} predictions for {language} are {guess[:40]!r}"
 
 
-# --- Counts per example -----------------------------------------------------------------------------------------------
+# --- Counts per example
+# -----------------------------------------------------------------------------------------------
 
 
 def read_counts(run, language, conditions):
-    """One {column: array [examples]} per condition. Raises InputError naming the file and line that is broken or missing."""
+    """One {column: array [examples]} per condition. Raises InputError naming the file and line that is broken or
+    missing.
+    """
     paths = [run.folder / "scores" / condition / run.task / f"test-{language}.jsonl" for condition in conditions]
     try:
         parts = [path.read_bytes() for path in paths]
     except OSError as error:
-        raise InputError(f"{error.filename}: cannot be read ({error.strerror}); run the command of {run.folder / 'run.json'} again") from None
+        raise InputError(
+            f"{error.filename}: cannot be read ({error.strerror}); run the command of {run.folder / 'run.json'} again"
+        ) from None
     sizes = [part.count(b"\n") for part in parts]
     try:
-        table = pyarrow.json.read_json(pyarrow.BufferReader(b"".join(parts)), pyarrow.json.ReadOptions(use_threads=False, block_size=1 << 26))
+        table = pyarrow.json.read_json(
+            pyarrow.BufferReader(b"".join(parts)), pyarrow.json.ReadOptions(use_threads=False, block_size=1 << 26)
+        )
         columns = {name: table[name].to_numpy() for name in table.column_names}
         wanted = [name for name in statistic(run.task)[0] if name != "examples"]
-        if table.num_rows != sum(sizes) or any(columns[name].dtype.kind not in "if" or np.isnan(columns[name]).any() for name in wanted):
+        if table.num_rows != sum(sizes) or any(
+            columns[name].dtype.kind not in "if" or np.isnan(columns[name]).any() for name in wanted
+        ):
             raise ValueError
     except (KeyError, ValueError, pyarrow.ArrowException):
         raise InputError(broken_line(run.task, paths)) from None
@@ -273,11 +336,16 @@ def broken_line(task, paths):
                 good = False
             if not good:
                 return f"{path}, line {number}: broken: {line[:80]!r}; {REMEDY}"
-    return f"{paths[0]}: cannot be read as counts per example; remove the folder scores and run the command of run.json again"
+    return (
+        f"{paths[0]}: cannot be read as counts per example; remove the folder scores and run the command of "
+        "run.json again"
+    )
 
 
 def condition_of(name, records):
-    """(name, operation, level as text) of a condition, from perturb.py's records in run.json, else from its name; draws -r1 share a level."""
+    """(name, operation, level as text) of a condition, from perturb.py's records in run.json, else from its name;
+    draws -r1 share a level.
+    """
     for record in records:
         if record.get("op") and record.get("level") is not None:
             return name, record["op"], f"{record['level']:g}"

@@ -1,19 +1,22 @@
-"""The numbers of a report: corpus scores of resamples, robustness metrics, intervals over examples and seeds, Holm's correction.
+"""The numbers of a report: corpus scores of resamples, robustness metrics, intervals over examples and seeds, Holm's
+correction.
 
 Pure functions of arrays: numpy and scipy, no files. Scores are percents, gaps and differences are points.
 
-How a difference between two settings gets its interval. Examples: the test examples are resampled with replacement, by paragraph
-for question answering and by sentence for tags, and the corpus metric is computed anew from the sums of counts (Koehn 2004). All
-runs and conditions of a language share the draws, so comparisons are paired, and so do languages with as many examples, whose files
-are mostly translations of each other. Seeds: resampling three of them gives intervals that are far too short, so their part of the variance is
-Student's, with the variance pooled over both settings. The variance of a difference D between means over A and B seeds is
+How a difference between two settings gets its interval. Examples: the test examples are resampled with replacement, by
+paragraph for question answering and by sentence for tags, and the corpus metric is computed anew from the sums of
+counts (Koehn 2004). All runs and conditions of a language share the draws, so comparisons are paired, and so do
+languages with as many examples, whose files are mostly translations of each other. Seeds: resampling three of them
+gives intervals that are far too short, so their part of the variance is Student's, with the variance pooled over both
+settings. The variance of a difference D between means over A and B seeds is
 
     V(D) = v + c * max(w, s2),   c = 1/A + 1/B
 
-w is the variance between seeds that drawing examples alone explains, v what examples contribute beyond c * w, s2 the observed variance
-between seeds: whichever is larger counts, and where s2 does, Student's t with A + B - 2 degrees of freedom goes with it. The interval is
-never shorter than the one over examples alone. Where both settings have one seed, s2 is that of the task's other settings; where none
-has several, the interval covers the choice of examples only, and there is no p. Simulations: tests/test_report_statistics.py.
+w is the variance between seeds that drawing examples alone explains, v what examples contribute beyond c * w, s2 the
+observed variance between seeds: whichever is larger counts, and where s2 does, Student's t with A + B - 2 degrees of
+freedom goes with it. The interval is never shorter than the one over examples alone. Where both settings have one
+seed, s2 is that of the task's other settings; where none has several, the interval covers the choice of examples only,
+and there is no p. Simulations: tests/test_report_statistics.py.
 """
 
 from functools import lru_cache
@@ -37,13 +40,23 @@ def _f1(sums):
 
 
 _F1_OF_CHUNKS = ("correct_chunks", "predicted_chunks", "gold_chunks")
-STATISTICS = {  # family of metrics.py -> (columns of its counts, score of their sums, whether an example is right); "examples" is 1 for each
+# family of metrics.py -> (columns of its counts, score of their sums, whether an example is right); "examples" is 1
+# for each
+STATISTICS = {
     "label": (("correct", "examples"), _ratio, lambda row: row["correct"] > 0),
     "choice": (("correct", "examples"), _ratio, lambda row: row["correct"] > 0),
-    "chunk": (_F1_OF_CHUNKS, _f1, lambda row: (row["correct_chunks"] == row["predicted_chunks"]) & (row["correct_chunks"] == row["gold_chunks"])),
+    "chunk": (
+        _F1_OF_CHUNKS,
+        _f1,
+        lambda row: (row["correct_chunks"] == row["predicted_chunks"]) & (row["correct_chunks"] == row["gold_chunks"]),
+    ),
     "squad": (("f1", "examples"), _ratio, lambda row: row["exact_match"] > 0),
     "mlqa": (("f1", "examples"), _ratio, lambda row: row["exact_match"] > 0),
-    "pairs": (("correct", "predicted", "gold"), _f1, lambda row: (row["correct"] == row["predicted"]) & (row["correct"] == row["gold"])),
+    "pairs": (
+        ("correct", "predicted", "gold"),
+        _f1,
+        lambda row: (row["correct"] == row["predicted"]) & (row["correct"] == row["gold"]),
+    ),
     "ranking": (("reciprocal_rank", "examples"), _ratio, lambda row: row["reciprocal_rank"] == 1),
 }
 
@@ -54,7 +67,8 @@ def statistic(task):
     return columns, lambda sums: 100 * score(sums), right
 
 
-# --- Resampling -------------------------------------------------------------------------------------------------------
+# --- Resampling
+# -------------------------------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=2)
@@ -70,15 +84,20 @@ def draws(clusters, resamples, seed=0):
 def resampled(sums, score, resamples, seed=0):
     """Scores of resamples, float32 [resamples, ...], of counts summed by cluster, sums [..., clusters, columns]."""
     *shape, clusters, columns = sums.shape
-    flat = np.moveaxis(sums, -2, 0).reshape(clusters, -1).astype(np.float32)  # counts stay below 2 ** 24, so float32 is exact
+    flat = (
+        np.moveaxis(sums, -2, 0).reshape(clusters, -1).astype(np.float32)
+    )  # counts stay below 2 ** 24, so float32 is exact
     return score((draws(clusters, resamples, seed) @ flat).reshape(resamples, *shape, columns))
 
 
-# --- Robustness -------------------------------------------------------------------------------------------------------
+# --- Robustness
+# -------------------------------------------------------------------------------------------------------
 
 
 def operation_weights(conditions):
-    """{operation: weight of each condition, [conditions]}: a mean over levels of means over draws. conditions: [(name, op, level)]."""
+    """{operation: weight of each condition, [conditions]}: a mean over levels of means over draws. conditions: [(name,
+    op, level)].
+    """
     found = {}
     for op in dict.fromkeys(op for _, op, _ in conditions):
         levels = [level for _, other, level in conditions if other == op]
@@ -93,7 +112,8 @@ def noisy_weights(conditions):
 
 
 def corruption_error(scores, baseline, conditions):
-    """mCE in percent (Hendrycks & Dietterich 2019): mean over operations of summed errors over the baseline's; NaN where that makes none.
+    """mCE in percent (Hendrycks & Dietterich 2019): mean over operations of summed errors over the baseline's; NaN
+    where that makes none.
 
     scores [..., conditions] and baseline [conditions] in percent.
     """
@@ -105,9 +125,11 @@ def corruption_error(scores, baseline, conditions):
 
 
 def slopes(clean, scores, rates, conditions):
-    """{operation: points per percentage point of realised error rate}, least squares through clean at 0 and all of its conditions.
+    """{operation: points per percentage point of realised error rate}, least squares through clean at 0 and all of its
+    conditions.
 
-    clean [runs], scores [runs, conditions], rates [conditions] as fractions, NaN where unknown (the operation is then left out).
+    clean [runs], scores [runs, conditions], rates [conditions] as fractions, NaN where unknown (the operation is then
+    left out).
     """
     found = {}
     for op in dict.fromkeys(op for _, op, _ in conditions):
@@ -120,15 +142,19 @@ def slopes(clean, scores, rates, conditions):
 
 
 def flips(clean, noisy):
-    """(right to wrong, wrong to right) in percent of all examples; clean [..., examples] and noisy [..., conditions, examples] are bool."""
+    """(right to wrong, wrong to right) in percent of all examples; clean [..., examples] and noisy [..., conditions,
+    examples] are bool.
+    """
     clean = clean[..., None, :]
     return 100 * (clean & ~noisy).mean(-1), 100 * (~clean & noisy).mean(-1)
 
 
 def worst_of(right, conditions):
-    """{k: percent of examples right under all of k draws}, [runs]: means over the (operation, level) pairs that were drawn more than once.
+    """{k: percent of examples right under all of k draws}, [runs]: means over the (operation, level) pairs that were
+    drawn more than once.
 
-    right: bool [runs, conditions, examples]. k = 1 is the mean over draws; 3 and 5 as far as there are draws, or all where these are two.
+    right: bool [runs, conditions, examples]. k = 1 is the mean over draws; 3 and 5 as far as there are draws, or all
+    where these are two.
     """
     pairs = {}
     for index, (_, op, level) in enumerate(conditions):
@@ -143,11 +169,14 @@ def worst_of(right, conditions):
     return found
 
 
-# --- Differences ------------------------------------------------------------------------------------------------------
+# --- Differences
+# ------------------------------------------------------------------------------------------------------
 
 
 class Difference(NamedTuple):
-    """What is known of a difference between two settings before an interval is asked for; variances as in the module's docstring."""
+    """What is known of a difference between two settings before an interval is asked for; variances as in the module's
+    docstring.
+    """
 
     value: float
     v: float
@@ -159,18 +188,24 @@ class Difference(NamedTuple):
 
 
 def between_seeds(sides):
-    """(s2, w, freedom) pooled over settings, each (scores [seeds], resamples [resamples, seeds]); (nan, nan, 0) where none has two seeds."""
+    """(s2, w, freedom) pooled over settings, each (scores [seeds], resamples [resamples, seeds]); (nan, nan, 0) where
+    none has two seeds.
+    """
     sides = [(scores, again) for scores, again in sides if len(scores) > 1]
     freedom = sum(len(scores) - 1 for scores, _ in sides)
     if not freedom:
         return np.nan, np.nan, 0
-    away = [again - scores - (again - scores).mean(1, keepdims=True) for scores, again in sides]  # of each seed, from the mean of its setting
+    away = [
+        again - scores - (again - scores).mean(1, keepdims=True) for scores, again in sides
+    ]  # of each seed, from the mean of its setting
     s2 = sum(((scores - scores.mean()) ** 2).sum() for scores, _ in sides) / freedom
     return float(s2), float(sum((one**2).sum(1).mean() for one in away)) / freedom, freedom
 
 
 def difference(own, base, clusters, others=()):
-    """`own` minus `base`, each (scores [seeds], resamples [resamples, seeds] in float64); `others` lend their spread where both have one seed."""
+    """`own` minus `base`, each (scores [seeds], resamples [resamples, seeds] in float64); `others` lend their spread
+    where both have one seed.
+    """
     c = 1 / len(own[0]) + 1 / len(base[0])
     examples = float(np.var(own[1].mean(1) - base[1].mean(1), ddof=1))
     s2, w, freedom = between_seeds([own, base])
@@ -183,7 +218,8 @@ def difference(own, base, clusters, others=()):
 def intervals(differences, level=0.95):
     """(low, high, p), each [differences]: two-sided, p being the level at which the interval would just touch 0.
 
-    p is NaN where no seeds tell how much they matter: two runs of one setting would often differ "significantly" by their examples alone.
+    p is NaN where no seeds tell how much they matter: two runs of one setting would often differ "significantly" by
+    their examples alone.
     """
     value, v, w, s2, c, freedom, clusters = np.array(differences, dtype=float).reshape(-1, 7).T
     freedom, between = np.maximum(1, freedom), np.nan_to_num(s2)

@@ -15,7 +15,9 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",  # the toy model is too small for threads
 }
 os.environ.update(ENVIRONMENT)
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore Ctrl-C, and so would what tests start
+signal.signal(
+    signal.SIGINT, signal.default_int_handler
+)  # a shell's background jobs ignore Ctrl-C, and so would what tests start
 
 import pytest  # noqa: E402
 
@@ -26,7 +28,12 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 def toy(tmp_path_factory):
     """Folder with the toy world (xtreme/) and the tiny XLM-R (model/). Read only: tests copy what they change."""
     folder = tmp_path_factory.mktemp("world") / "toy"
-    subprocess.run([sys.executable, REPOSITORY / "toy_data.py", "--output_dir", folder], check=True, capture_output=True, cwd=REPOSITORY)
+    subprocess.run(
+        [sys.executable, REPOSITORY / "toy_data.py", "--output_dir", folder],
+        check=True,
+        capture_output=True,
+        cwd=REPOSITORY,
+    )
     return folder
 
 

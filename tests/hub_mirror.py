@@ -1,4 +1,6 @@
-"""A small mirror of the Hub's repositories for tests: their real columns, splits, configurations, label types and oddities."""
+"""A small mirror of the Hub's repositories for tests: their real columns, splits, configurations, label types and
+oddities.
+"""
 
 import gzip
 import json
@@ -9,7 +11,13 @@ from tasks import TARGETS
 
 NLI = ClassLabel(names=["entailment", "neutral", "contradiction"])
 TEXT, NUMBER = Value("string"), Value("int32")
-QA = {"id": TEXT, "title": TEXT, "context": TEXT, "question": TEXT, "answers": {"text": List(TEXT), "answer_start": List(NUMBER)}}
+QA = {
+    "id": TEXT,
+    "title": TEXT,
+    "context": TEXT,
+    "question": TEXT,
+    "answers": {"text": List(TEXT), "answer_start": List(NUMBER)},
+}
 CONTEXT = 'Ada was born in "Łódź" and lives in Rome.'
 
 
@@ -34,7 +42,10 @@ def shard(config, split):
 
 def nli(number):
     extra = {"uid": "", "reason": ""}
-    return [{"premise": f'He said "{i}"\tloud', "hypothesis": f"It is {i}\n", "label": i % 3, "idx": i, **extra} for i in range(number)]
+    return [
+        {"premise": f'He said "{i}"\tloud', "hypothesis": f"It is {i}\n", "label": i % 3, "idx": i, **extra}
+        for i in range(number)
+    ]
 
 
 def qa(name, number=4, **changes):
@@ -47,7 +58,9 @@ def qa(name, number=4, **changes):
 
 
 def write_mirror(root, languages=("en", "de")):
-    """Every repository that download_data.py reads; some only hold German, Swahili (XCOPA), or Arabic, English and Finnish (TyDiQA)."""
+    """Every repository that download_data.py reads; some only hold German, Swahili (XCOPA), or Arabic, English and
+    Finnish (TyDiQA).
+    """
     write_pairs_and_tags(root, languages)
     write_questions(root, languages)
     write_retrieval(root)
@@ -55,49 +68,102 @@ def write_mirror(root, languages=("en", "de")):
 
 
 def write_pairs_and_tags(root, languages):
-    upos, iob2 = List(ClassLabel(names=list(TARGETS["udpos"].labels))), List(ClassLabel(names=list(TARGETS["panx"].labels)))
+    upos, iob2 = (
+        List(ClassLabel(names=list(TARGETS["udpos"].labels))),
+        List(ClassLabel(names=list(TARGETS["panx"].labels))),
+    )
     wikiann = {"tokens": List(TEXT), "ner_tags": iob2, "langs": List(TEXT), "spans": List(TEXT)}
     pawsx = {"id": NUMBER, "sentence1": TEXT, "sentence2": TEXT, "label": ClassLabel(names=["0", "1"])}
     pairs = [{"id": i, "sentence1": f'" quote {i}', "sentence2": "NS" if i else "", "label": i % 2} for i in range(4)]
     for split in ("train", "validation", "test"):
         for code in languages:
-            named = [{"tokens": [f"{code}:Ada", f"{code}:went", f"{code}:{code}:x"], "ner_tags": [1, 0, 0], "langs": [code] * 3, "spans": []}]
-            named += [{"tokens": ["In", f"{code}:Rome"], "ner_tags": [0, 5], "langs": [code] * 2, "spans": ["LOC: Rome"]}] * 3
-            parquet(root, "facebook/xnli", shard(code, split), nli(9), {"premise": TEXT, "hypothesis": TEXT, "label": NLI})
+            named = [
+                {
+                    "tokens": [f"{code}:Ada", f"{code}:went", f"{code}:{code}:x"],
+                    "ner_tags": [1, 0, 0],
+                    "langs": [code] * 3,
+                    "spans": [],
+                }
+            ]
+            named += [
+                {"tokens": ["In", f"{code}:Rome"], "ner_tags": [0, 5], "langs": [code] * 2, "spans": ["LOC: Rome"]}
+            ] * 3
+            parquet(
+                root, "facebook/xnli", shard(code, split), nli(9), {"premise": TEXT, "hypothesis": TEXT, "label": NLI}
+            )
             parquet(root, "google-research-datasets/paws-x", shard(code, split), pairs, pawsx)
             parquet(root, "unimelb-nlp/wikiann", shard(code, split), named, wikiann)
         tagged = {"tokens": List(TEXT), "pos_tags": upos}
-        parquet(root, "google/xtreme", shard("udpos.English", split), [{"tokens": ["I", "run"], "pos_tags": [10, 15]}] * 3, tagged)
-        parquet(root, "google/xtreme", shard("udpos.German", split), [{"tokens": ["Grüezi"], "pos_tags": [6]}] * 3, tagged)  # Swiss German
-        parquet(root, "izhx/xtreme-r-udpos", shard("de", split), [{"tokens": ["Ich", "renne"], "pos_tags": [10, 15]}] * 3, tagged)
+        parquet(
+            root,
+            "google/xtreme",
+            shard("udpos.English", split),
+            [{"tokens": ["I", "run"], "pos_tags": [10, 15]}] * 3,
+            tagged,
+        )
+        parquet(
+            root, "google/xtreme", shard("udpos.German", split), [{"tokens": ["Grüezi"], "pos_tags": [6]}] * 3, tagged
+        )  # Swiss German
+        parquet(
+            root,
+            "izhx/xtreme-r-udpos",
+            shard("de", split),
+            [{"tokens": ["Ich", "renne"], "pos_tags": [10, 15]}] * 3,
+            tagged,
+        )
 
 
 def write_questions(root, languages):
     bare = {name: feature for name, feature in QA.items() if name != "title"}
     for split in ("train", "validation"):
         parquet(root, "rajpurkar/squad", shard("plain_text", split), qa(split), QA)
-        mixed = qa("arabic") + qa("english") + qa("finnish", answers={"text": ["Rome"], "answer_start": [39]})  # 39: an offset in bytes
+        mixed = (
+            qa("arabic") + qa("english") + qa("finnish", answers={"text": ["Rome"], "answer_start": [39]})
+        )  # 39: an offset in bytes
         parquet(root, "google-research-datasets/tydiqa", shard("secondary_task", split), mixed, QA)
     for code in languages:
         parquet(root, "google/xquad", shard(f"xquad.{code}", "validation"), qa("x"), bare)
     for context in ("en", "de"):
         for asked in ("en", "de"):
             for split in ("validation", "test"):
-                parquet(root, "google/xtreme", shard(f"MLQA.{context}.{asked}", split), qa(f"{split}-{context}-{asked}"), QA)
-    copa = {"premise": TEXT, "choice1": TEXT, "choice2": TEXT, "question": TEXT, "idx": NUMBER, "label": ClassLabel(names=["choice1", "choice2"])}
+                parquet(
+                    root,
+                    "google/xtreme",
+                    shard(f"MLQA.{context}.{asked}", split),
+                    qa(f"{split}-{context}-{asked}"),
+                    QA,
+                )
+    copa = {
+        "premise": TEXT,
+        "choice1": TEXT,
+        "choice2": TEXT,
+        "question": TEXT,
+        "idx": NUMBER,
+        "label": ClassLabel(names=["choice1", "choice2"]),
+    }
     row = {"premise": "It rained.", "choice1": "He got wet.", "choice2": "He sang.", "question": "effect"}
     for split in ("train", "validation", "test"):
         rows = [{**row, "idx": i, "label": -1 if split == "test" else i % 2} for i in range(4)]
         parquet(root, "aps/super_glue", shard("copa", split), rows, copa)
     xcopa = {**{name: TEXT for name in row}, "label": NUMBER, "idx": NUMBER, "changed": Value("bool")}
     for split in ("validation", "test"):
-        parquet(root, "cambridgeltl/xcopa", shard("sw", split), [{**row, "idx": i, "label": i % 2, "changed": False} for i in range(4)], xcopa)
+        parquet(
+            root,
+            "cambridgeltl/xcopa",
+            shard("sw", split),
+            [{**row, "idx": i, "label": i % 2, "changed": False} for i in range(4)],
+            xcopa,
+        )
 
 
 def write_retrieval(root):
     bitext = [{"sentence1": f"Satz {i}\n", "sentence2": f"sentence {i}\n", "lang": "deu-eng"} for i in range(3)]
     json_lines(root, "mteb/tatoeba-bitext-mining", "test/deu-eng.jsonl.gz", bitext)
-    mining = {"sentence1": [f"Satz {i}" for i in range(1, 6)], "sentence2": [f"sentence {i}" for i in range(1, 8)], "gold": [[1, 7], [5, 2]]}
+    mining = {
+        "sentence1": [f"Satz {i}" for i in range(1, 6)],
+        "sentence2": [f"sentence {i}" for i in range(1, 8)],
+        "gold": [[1, 7], [5, 2]],
+    }
     json_lines(root, "mteb/BUCC", "de-en/test.json.gz", [mining])
 
 
@@ -107,19 +173,55 @@ def write_intermediate(root):
         parquet(root, "nyu-mll/glue", shard("mnli", split), nli(6), {**pair, "idx": NUMBER})
     for number in (1, 2, 3):
         for split in ("train", "dev", "test"):
-            parquet(root, "facebook/anli", shard("plain_text", f"{split}_r{number}"), nli(3), {"uid": TEXT, **pair, "reason": TEXT})
+            parquet(
+                root,
+                "facebook/anli",
+                shard("plain_text", f"{split}_r{number}"),
+                nli(3),
+                {"uid": TEXT, **pair, "reason": TEXT},
+            )
     questions = [{"question1": "a?", "question2": "b?", "label": i % 2, "idx": i} for i in range(4)]
-    duplicates = {"question1": TEXT, "question2": TEXT, "label": ClassLabel(names=["not_duplicate", "duplicate"]), "idx": NUMBER}
-    ending = {"ind": NUMBER, **dict.fromkeys("activity_label ctx_a ctx_b ctx source_id label".split(), TEXT), "endings": List(TEXT)}
+    duplicates = {
+        "question1": TEXT,
+        "question2": TEXT,
+        "label": ClassLabel(names=["not_duplicate", "duplicate"]),
+        "idx": NUMBER,
+    }
+    ending = {
+        "ind": NUMBER,
+        **dict.fromkeys("activity_label ctx_a ctx_b ctx source_id label".split(), TEXT),
+        "endings": List(TEXT),
+    }
     scenes = [{**dict.fromkeys(ending, "x"), "ind": i, "endings": list("abcd"), "label": f"{i % 4}"} for i in range(4)]
     cosmos = {**dict.fromkeys("id context question answer0 answer1 answer2 answer3".split(), TEXT), "label": NUMBER}
-    commonsense = {"id": TEXT, "question": TEXT, "question_concept": TEXT, "choices": {"label": List(TEXT), "text": List(TEXT)}, "answerKey": TEXT}
+    commonsense = {
+        "id": TEXT,
+        "question": TEXT,
+        "question_concept": TEXT,
+        "choices": {"label": List(TEXT), "text": List(TEXT)},
+        "answerKey": TEXT,
+    }
     letters = {"label": list("ABCDE"), "text": list("abcde")}
-    asked = [{"id": f"{i}", "question": "?", "question_concept": "x", "choices": letters, "answerKey": "B"} for i in range(4)]
+    asked = [
+        {"id": f"{i}", "question": "?", "question_concept": "x", "choices": letters, "answerKey": "B"}
+        for i in range(4)
+    ]
     for split in ("train", "validation"):
-        parquet(root, "stanfordnlp/snli", shard("plain_text", split), [*nli(5), {"premise": "a", "hypothesis": "b", "label": -1}], pair)
+        parquet(
+            root,
+            "stanfordnlp/snli",
+            shard("plain_text", split),
+            [*nli(5), {"premise": "a", "hypothesis": "b", "label": -1}],
+            pair,
+        )
         parquet(root, "nyu-mll/glue", shard("qqp", split), questions, duplicates)
-        parquet(root, "rajpurkar/squad_v2", shard("squad_v2", split), qa(split) + qa("none", 1, answers={"text": [], "answer_start": []}), QA)
+        parquet(
+            root,
+            "rajpurkar/squad_v2",
+            shard("squad_v2", split),
+            qa(split) + qa("none", 1, answers={"text": [], "answer_start": []}),
+            QA,
+        )
         parquet(root, "Rowan/hellaswag", f"data/{split}-00000-of-00001.parquet", scenes, ending)
         rows = [{**dict.fromkeys(cosmos, f"{i}"), "label": i % 4} for i in range(4)]
         parquet(root, "allenai/cosmos_qa", f"default/{split}/0000.parquet", rows, cosmos)

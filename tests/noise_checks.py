@@ -1,4 +1,6 @@
-"""What no noise may do to a text, checked independently of noise/scripts.py; used by test_noise.py and test_perturb.py."""
+"""What no noise may do to a text, checked independently of noise/scripts.py; used by test_noise.py and
+test_perturb.py.
+"""
 
 from collections import Counter
 

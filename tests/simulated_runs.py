@@ -1,6 +1,7 @@
-"""Invented runs in the form that run_xtreme.py leaves behind, for report.py: example difficulties shared by all runs, effects as asked.
+"""Invented runs in the form that run_xtreme.py leaves behind, for report.py: example difficulties shared by all runs,
+effects as asked.
 
-    python tests/simulated_runs.py FOLDER RUNS LANGUAGES CONDITIONS EXAMPLES      for benchmarks/README.md's timing
+python tests/simulated_runs.py FOLDER RUNS LANGUAGES CONDITIONS EXAMPLES      for benchmarks/README.md's timing
 """
 
 import json
@@ -21,7 +22,9 @@ def difficulty(task, language, examples):
     return np.random.default_rng([len(task), *map(ord, language)]).normal(0, 0.25, examples)
 
 
-def write_run(folder, setting, seed, languages, names, examples, task="xnli", clean=0.7, drop=0.1, seed_effect=0.0, training=True):
+def write_run(
+    folder, setting, seed, languages, names, examples, task="xnli", clean=0.7, drop=0.1, seed_effect=0.0, training=True
+):
     """One run; `drop` is the accuracy lost at level 3, less at the others. Returns its folder."""
     folder, random = Path(folder), np.random.default_rng([seed, *map(ord, setting)])
     folder.mkdir(parents=True, exist_ok=True)
@@ -34,18 +37,53 @@ def write_run(folder, setting, seed, languages, names, examples, task="xnli", cl
             correct = random.random(examples) < np.clip(clean + shift + hard - drop * level / 3, 0, 1)
             text = "".join('{"id": "%d", "correct": %d}\n' % row for row in enumerate(correct))
             (folder / "scores" / name / task / f"test-{language}.jsonl").write_text(text)
-            about = {"seed": seed, "model": str(folder), "parent": setting, "data": f"{name} {language}", "inputs": "", "predictions": ""}
+            about = {
+                "seed": seed,
+                "model": str(folder),
+                "parent": setting,
+                "data": f"{name} {language}",
+                "inputs": "",
+                "predictions": "",
+            }
             value = 100 * float(correct.mean())
-            rows.append({"task": task, "language": language, "condition": name, "metric": "accuracy", "value": value, "n": examples, **about})
+            rows.append(
+                {
+                    "task": task,
+                    "language": language,
+                    "condition": name,
+                    "metric": "accuracy",
+                    "value": value,
+                    "n": examples,
+                    **about,
+                }
+            )
     (folder / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     noise = {
         name: {"folder": f"noised/{name}", "op": name.split("-")[0], "level": int(name.split("-")[1]), "not_applicable": {},
                "realised": {code: (0.01, 0.02, 0.05)[int(name.split("-")[1]) - 1] for code in languages}}
         for name in names if name != "clean"
     }  # fmt: skip
-    root = {"path": "xlm-roberta-base", "checkpoint": "root", "command": None, "task": None, "seed": None, "parent": None}
+    root = {
+        "path": "xlm-roberta-base",
+        "checkpoint": "root",
+        "command": None,
+        "task": None,
+        "seed": None,
+        "parent": None,
+    }
     command = f"python run_intermediate.py --tasks {setting} --output_dir outputs/{setting}"
-    parent = root if setting == "direct" else {"path": f"outputs/{setting}", "checkpoint": setting, "command": command, "task": setting, "seed": 1, "parent": root}
+    parent = (
+        root
+        if setting == "direct"
+        else {
+            "path": f"outputs/{setting}",
+            "checkpoint": setting,
+            "command": command,
+            "task": setting,
+            "seed": 1,
+            "parent": root,
+        }
+    )
     about = {
         "command": f"python run_xtreme.py --task {task} --seed {seed} --output_dir {folder}", "task": task, "seed": seed, "parent": parent,
         "training": {"parent": parent["checkpoint"], "learning_rate": 1e-5, "seed": seed, "finished": True} if training else None,
@@ -63,4 +101,12 @@ if __name__ == "__main__":
     for index in range(runs):
         setting = f"task{index // 3}" if index >= 3 else "direct"
         codes = ["en", *[code for code in LANGUAGES if code != "en"]][:languages]
-        write_run(folder / f"{setting}-{index % 3}", setting, index % 3, codes, conditions(number), examples, seed_effect=0.01)
+        write_run(
+            folder / f"{setting}-{index % 3}",
+            setting,
+            index % 3,
+            codes,
+            conditions(number),
+            examples,
+            seed_effect=0.01,
+        )

@@ -1,4 +1,5 @@
-"""Bad input ends with one line that names the file or flag, the line number, the value and the next step; nothing is half-written.
+"""Bad input ends with one line that names the file or flag, the line number, the value and the next step; nothing is
+half-written.
 
 Exit code 2, or 1 for a failure at work. Most cases run in this process: importing torch takes seconds.
 """
@@ -22,7 +23,13 @@ TRAIN = "--do_train --num_train_epochs 1 --max_train_samples 16 --max_seq_length
 EVAL = f"{TRAIN} --do_eval --max_eval_samples 8"
 PREDICT = "--do_predict --languages en"
 SEARCH = "--do_predict --languages de"
-XNLI, UDPOS, XCOPA, SQUAD, BUCC = "xnli/train-en.tsv", "udpos/train-en.tsv", "xcopa/train-en.jsonl", "squad/train-v1.1.json", "bucc2018/de-en.test.de"
+XNLI, UDPOS, XCOPA, SQUAD, BUCC = (
+    "xnli/train-en.tsv",
+    "udpos/train-en.tsv",
+    "xcopa/train-en.jsonl",
+    "squad/train-v1.1.json",
+    "bucc2018/de-en.test.de",
+)
 
 
 class Case(NamedTuple):
@@ -50,7 +57,9 @@ class World:
         self.model = Path(shutil.copytree(self.model, self.folder / "model"))
 
     def fill(self, text):
-        return text.replace("{data}", str(self.data)).replace("{model}", str(self.model)).replace("{out}", str(self.out))
+        return (
+            text.replace("{data}", str(self.data)).replace("{model}", str(self.model)).replace("{out}", str(self.out))
+        )
 
     def command(self, task, flags):
         required = f"--task {task} --data_dir {{data}} --model_name_or_path {{model}} --output_dir {{out}}"
@@ -120,7 +129,10 @@ def question(change):
 
 
 def every_row(path, **columns):
-    return edit(path, lambda old: b"".join(json.dumps({**json.loads(row), **columns}).encode() + b"\n" for row in old.splitlines()))
+    return edit(
+        path,
+        lambda old: b"".join(json.dumps({**json.loads(row), **columns}).encode() + b"\n" for row in old.splitlines()),
+    )
 
 
 def choice(**columns):
@@ -247,38 +259,62 @@ def shorter_side(old):
 
 FLAGS = {
     "unknown task": Case("--task xnil --do_train", ("--task xnil", "'xnli'", "choose from")),
-    "task that cannot be run yet": Case("--task lareqa --do_predict", ("--task lareqa", "cannot be run yet", "dual encoder")),
-    "unknown language": Case("--do_predict --languages en xx", ("--languages xx", "unknown language", "xnli has ar bg")),
-    "language without a file": Case("--do_predict --languages el", ("--languages el", "{data}/xnli/test-el.tsv does not exist", "leave el out")),
+    "task that cannot be run yet": Case(
+        "--task lareqa --do_predict", ("--task lareqa", "cannot be run yet", "dual encoder")
+    ),
+    "unknown language": Case(
+        "--do_predict --languages en xx", ("--languages xx", "unknown language", "xnli has ar bg")
+    ),
+    "language without a file": Case(
+        "--do_predict --languages el", ("--languages el", "{data}/xnli/test-el.tsv does not exist", "leave el out")
+    ),
     "unknown flag": Case("--do_trian", ("--do_trian", "did you mean --do_train")),
     "flag like none": Case("--zzqq 3", ("--zzqq", "see --help")),
     "abbreviated flag of ours": Case("--lang en", ("--lang", "did you mean --languages", "not abbreviated")),
-    "abbreviated flag of HF": Case("--learning 1e-5", ("--learning", "did you mean --learning_rate", "not abbreviated")),
+    "abbreviated flag of HF": Case(
+        "--learning 1e-5", ("--learning", "did you mean --learning_rate", "not abbreviated")
+    ),
     "one dash": Case("-task xnli", ("-task", "did you mean --task", "two dashes")),
     "stray argument": Case("--do_train --task xnli stray", ("'stray'", "belongs to a --flag")),
-    "stray argument after a number": Case("--do_train --learning_rate 1e-5 --task xnli stray", ("'stray'", "belongs to a --flag")),
-    "a value for a head that is not there": Case(f"{TRAIN} --keep_head false", ("--keep_head false", "{model}", "heads.safetensors")),
+    "stray argument after a number": Case(
+        "--do_train --learning_rate 1e-5 --task xnli stray", ("'stray'", "belongs to a --flag")
+    ),
+    "a value for a head that is not there": Case(
+        f"{TRAIN} --keep_head false", ("--keep_head false", "{model}", "heads.safetensors")
+    ),
     "two dashes alone": Case("--do_train -- stray", ("'--'", "belongs to a --flag")),
     "no value": Case("--do_train --max_seq_length", ("--max_seq_length", "expected one argument", "--help")),
     "no stage": Case("", ("--do_train, --do_eval, --do_predict",)),
     "type of our flag": Case("--do_train --max_seq_length long", ("--max_seq_length", "'long'", "--help")),
     "type of an HF flag": Case("--do_train --learning_rate abc", ("--learning_rate", "'abc'", "--help")),
-    "choice of an HF flag": Case("--do_train --eval_strategy sometimes", ("--eval_strategy", "'sometimes'", "'epoch'")),
+    "choice of an HF flag": Case(
+        "--do_train --eval_strategy sometimes", ("--eval_strategy", "'sometimes'", "'epoch'")
+    ),
     "learning rate NaN": Case(f"{TRAIN} --learning_rate nan", ("--learning_rate nan", "must be from 0")),
     "negative learning rate": Case(f"{TRAIN} --learning_rate -1", ("--learning_rate -1", "must be from 0")),
     "no epochs": Case(f"{TRAIN} --num_train_epochs 0", ("--num_train_epochs 0", "must be from")),
     "endless epochs": Case(f"{TRAIN} --num_train_epochs inf", ("--num_train_epochs inf", "must be from")),
-    "empty batches": Case(f"{TRAIN} --per_device_train_batch_size 0", ("--per_device_train_batch_size 0", "must be from 1")),
-    "empty accumulation": Case(f"{TRAIN} --gradient_accumulation_steps 0", ("--gradient_accumulation_steps 0", "must be from 1")),
-    "empty evaluation batches": Case(f"{SEARCH} --per_device_eval_batch_size 0", ("--per_device_eval_batch_size 0",), task="tatoeba"),
+    "empty batches": Case(
+        f"{TRAIN} --per_device_train_batch_size 0", ("--per_device_train_batch_size 0", "must be from 1")
+    ),
+    "empty accumulation": Case(
+        f"{TRAIN} --gradient_accumulation_steps 0", ("--gradient_accumulation_steps 0", "must be from 1")
+    ),
+    "empty evaluation batches": Case(
+        f"{SEARCH} --per_device_eval_batch_size 0", ("--per_device_eval_batch_size 0",), task="tatoeba"
+    ),
     "negative seed": Case(f"{TRAIN} --seed -1", ("--seed -1", "from 0 to 4294967295")),
     "label smoothing above 1": Case(f"{TRAIN} --label_smoothing_factor 2", ("--label_smoothing_factor 2", "to 1")),
     "reporter that is not installed": Case(f"{TRAIN} --report_to nobody", ("--report_to nobody", "--report_to none")),
-    "checkpoint to resume": Case(f"{TRAIN} --resume_from_checkpoint nowhere", ("--resume_from_checkpoint nowhere", "no such folder")),
+    "checkpoint to resume": Case(
+        f"{TRAIN} --resume_from_checkpoint nowhere", ("--resume_from_checkpoint nowhere", "no such folder")
+    ),
     "evaluate without dev": Case(f"{TRAIN} --eval_on_start", ("--eval_on_start", "--do_eval")),
     "best of nothing": Case(f"{TRAIN} --save_strategy best", ("--save_strategy best", "--do_eval")),
     "unknown metric": Case(f"{EVAL} --metric_for_best_model bleu", ("--metric_for_best_model bleu", "accuracy, loss")),
-    "smoothing over positions": Case(f"{TRAIN} --label_smoothing_factor 0.1", ("--label_smoothing_factor 0.1", "leave it out"), task="xquad"),
+    "smoothing over positions": Case(
+        f"{TRAIN} --label_smoothing_factor 0.1", ("--label_smoothing_factor 0.1", "leave it out"), task="xquad"
+    ),
     "missing DeepSpeed file": Case(f"{TRAIN} --deepspeed none.json", ("none.json", "deepspeed")),
     "missing accelerator file": Case(f"{TRAIN} --accelerator_config none.json", ("none.json", "No such file")),
     "JSON flag": Case(f"{TRAIN} --lr_scheduler_kwargs {{bad", ("TrainingArguments", "--help")),
@@ -288,8 +324,12 @@ FLAGS = {
     "length beyond the positions": Case(f"{TRAIN} --max_seq_length 600", ("--max_seq_length 600", "512 positions")),
     "stride 0": Case("--do_train --doc_stride 0", ("--doc_stride 0", "at least 1"), task="xquad"),
     "no examples asked for": Case("--do_train --max_train_samples 0", ("--max_train_samples 0", "at least 1")),
-    "fewer candidates": Case(f"{SEARCH} --max_predict_samples 9", ("--max_predict_samples 9", "tatoeba"), task="tatoeba"),
-    "training for retrieval": Case("--do_train --do_predict", ("--do_train", "tatoeba needs no training", "--do_predict"), task="tatoeba"),
+    "fewer candidates": Case(
+        f"{SEARCH} --max_predict_samples 9", ("--max_predict_samples 9", "tatoeba"), task="tatoeba"
+    ),
+    "training for retrieval": Case(
+        "--do_train --do_predict", ("--do_train", "tatoeba needs no training", "--do_predict"), task="tatoeba"
+    ),
     "layer 99": Case(f"{SEARCH} --layer 99", ("--layer 99", "3 layers", "0 to 3"), task="tatoeba"),
     "layer -1": Case(f"{SEARCH} --layer -1", ("--layer -1", "'all'"), task="tatoeba"),
     "layer ²": Case(f"{SEARCH} --layer ²", ("--layer ²", "'all'"), task="tatoeba"),
@@ -299,9 +339,13 @@ FLAGS = {
     "condition twice in two flags": Case("--do_predict --conditions a={data} --conditions a={data}", ("'a'", "twice")),
     "condition without a folder": Case("--do_predict --conditions a=nowhere", ("a=nowhere", "no such folder")),
     "condition that climbs": Case("--do_predict --conditions ../a={data}", ("'../a=", "NAME=FOLDER")),
-    "condition in another layout": Case("--do_predict --conditions a={model}", ("{model}", "no test file of xnli", "layout")),
+    "condition in another layout": Case(
+        "--do_predict --conditions a={model}", ("{model}", "no test file of xnli", "layout")
+    ),
     "missing data folder": Case("--do_train --data_dir nowhere", ("--data_dir nowhere", "no such folder")),
-    "file as data folder": Case("--do_train --data_dir {model}/config.json", ("--data_dir {model}/config.json", "no such folder")),
+    "file as data folder": Case(
+        "--do_train --data_dir {model}/config.json", ("--data_dir {model}/config.json", "no such folder")
+    ),
 }
 FILES = {
     "missing file": Case(TRAIN, ("{data}/xnli/train-en.tsv: no such file", "--data_dir"), without(XNLI)),
@@ -319,7 +363,8 @@ FILES = {
     "xnli label": Case(TRAIN, ("train-en.tsv, line 3", "'maybe'", "entailment, neutral"), line(XNLI, 3, "a\tb\tmaybe")),
     "xnli test labels on some lines": Case(PREDICT, ("test-en.tsv, line 2", "2 tab-separated columns"), line("xnli/test-en.tsv", 2, "a\tb")),
     "dev without labels": Case(EVAL, ("dev-en.tsv, line 1", "label"), edit("xnli/dev-en.tsv", lambda old: b"a\tb\nc\td\n")),
-    "udpos columns": Case(TRAIN, ("train-en.tsv, line 2", "1 tab-separated columns instead of 2: word, tag"), line(UDPOS, 2, "a b"), "udpos"),
+    "udpos columns": Case(TRAIN, ("train-en.tsv, line 2", "1 tab-separated columns instead of 2: word, tag"), line(UDPOS, 2, "a "
+                                                                                                                             "b"), "udpos"),
     "udpos label": Case(TRAIN, ("train-en.tsv, line 2", "'NOU'", "NOUN"), line(UDPOS, 2, "a\tNOU"), "udpos"),
     "panx label": Case(TRAIN, ("train-en.tsv, line 1", "'B-MISC'", "B-PER"), line("panx/train-en.tsv", 1, "a\tB-MISC"), "panx"),
     "udpos test labels on some lines": Case(
@@ -361,7 +406,8 @@ FILES = {
     ),
     "sides of different length": Case(SEARCH, ("de-en.de: 98 lines but de-en.en has 100",), edit("tatoeba/de-en.de", shorter_side), "tatoeba"),
     "missing side": Case(SEARCH, ("{data}/tatoeba/de-en.en: no such file",), without("tatoeba/de-en.en"), "tatoeba"),
-    "bucc columns": Case(SEARCH, ("de-en.test.de, line 2", "1 tab-separated columns instead of 2"), line(BUCC, 2, "de-2 no tab"), "bucc2018"),
+    "bucc columns": Case(SEARCH, ("de-en.test.de, line 2", "1 tab-separated columns instead of 2"), line(BUCC, 2, "de-2 no "
+                                                                                                                  "tab"), "bucc2018"),
     "bucc ids": Case(SEARCH, ("de-en.test.de, line 2", "repeats the id 'de-000000001'"), line(BUCC, 2, "de-000000001\tx"), "bucc2018"),
     "gold columns": Case(SEARCH, ("de-en.test.gold, line 2", "'de-000000001'"), line("bucc2018/de-en.test.gold", 2, "de-000000001"), "bucc2018"),
     "gold ids": Case(SEARCH, ("de-en.test.gold, line 2", "no pair of"), line("bucc2018/de-en.test.gold", 2, "de-1\ten-1"), "bucc2018"),
@@ -371,37 +417,88 @@ FOLDERS = {
     "foreign output": Case(TRAIN, ("--output_dir {out}", "not empty", "new folder"), foreign_output),
     "file as output": Case(TRAIN, ("--output_dir {out}", "is a file"), file_as_output),
     "output below a file": Case(TRAIN, ("--output_dir {out}", "cannot be written"), output_below_a_file),
-    "other learning rate": Case(f"{TRAIN} --learning_rate 0.5", ("--output_dir {out}", "learning_rate", "0.5 here", "new folder"), into_trained),
-    "other task": Case(TRAIN, ("--output_dir {out}", "holds a run of xnli, this is pawsx"), into_trained, "pawsx"),
-    "broken run.json": Case(TRAIN, ("{out}/run.json", "broken", "remove it"), into_trained_with("run.json", '{"task": ')),
-    "run.json of something else": Case(TRAIN, ("{out}/run.json", "broken", "remove it"), into_trained_with("run.json", '{"a": 1}')),
-    "run.json that is a list": Case(TRAIN, ("{out}/run.json", "broken", "remove it"), into_trained_with("run.json", "[1]")),
-    "broken results.jsonl": Case(
-        f"{PREDICT} --model_name_or_path {{out}}", ("{out}/results.jsonl, line 1", "broken"), into_trained_with("results.jsonl", "[1]\n")
+    "other learning rate": Case(
+        f"{TRAIN} --learning_rate 0.5", ("--output_dir {out}", "learning_rate", "0.5 here", "new folder"), into_trained
     ),
-    "training into the model": Case(f"{TRAIN} --output_dir {{model}}", ("--output_dir {model}", "--model_name_or_path", "new folder")),
-    "no such model": Case(f"{TRAIN} --model_name_or_path no/such/model", ("no/such/model: no such folder", "correct the path")),
-    "file as model": Case(f"{TRAIN} --model_name_or_path {{data}}/xnli/dev-en.tsv", ("--model_name_or_path", "dev-en.tsv", "no such folder")),
-    "GPT-2": Case(TRAIN, ("--model_name_or_path {model}", "'gpt2' is not an encoder", "XLM-R"), config(model_type="gpt2")),
-    "no config": Case(TRAIN, ("--model_name_or_path {model}", "config.json"), model_file("config.json", lambda old: None)),
-    "broken config": Case(TRAIN, ("--model_name_or_path {model}", "config"), model_file("config.json", lambda old: b"{")),
-    "impossible config": Case(TRAIN, ("--model_name_or_path {model}", "attention heads (5)"), config(num_attention_heads=5)),
+    "other task": Case(TRAIN, ("--output_dir {out}", "holds a run of xnli, this is pawsx"), into_trained, "pawsx"),
+    "broken run.json": Case(
+        TRAIN, ("{out}/run.json", "broken", "remove it"), into_trained_with("run.json", '{"task": ')
+    ),
+    "run.json of something else": Case(
+        TRAIN, ("{out}/run.json", "broken", "remove it"), into_trained_with("run.json", '{"a": 1}')
+    ),
+    "run.json that is a list": Case(
+        TRAIN, ("{out}/run.json", "broken", "remove it"), into_trained_with("run.json", "[1]")
+    ),
+    "broken results.jsonl": Case(
+        f"{PREDICT} --model_name_or_path {{out}}",
+        ("{out}/results.jsonl, line 1", "broken"),
+        into_trained_with("results.jsonl", "[1]\n"),
+    ),
+    "training into the model": Case(
+        f"{TRAIN} --output_dir {{model}}", ("--output_dir {model}", "--model_name_or_path", "new folder")
+    ),
+    "no such model": Case(
+        f"{TRAIN} --model_name_or_path no/such/model", ("no/such/model: no such folder", "correct the path")
+    ),
+    "file as model": Case(
+        f"{TRAIN} --model_name_or_path {{data}}/xnli/dev-en.tsv",
+        ("--model_name_or_path", "dev-en.tsv", "no such folder"),
+    ),
+    "GPT-2": Case(
+        TRAIN, ("--model_name_or_path {model}", "'gpt2' is not an encoder", "XLM-R"), config(model_type="gpt2")
+    ),
+    "no config": Case(
+        TRAIN, ("--model_name_or_path {model}", "config.json"), model_file("config.json", lambda old: None)
+    ),
+    "broken config": Case(
+        TRAIN, ("--model_name_or_path {model}", "config"), model_file("config.json", lambda old: b"{")
+    ),
+    "impossible config": Case(
+        TRAIN, ("--model_name_or_path {model}", "attention heads (5)"), config(num_attention_heads=5)
+    ),
     "config of another size": Case(TRAIN, ("--model_name_or_path {model}", "shapes differ"), config(hidden_size=64)),
-    "no weights": Case(TRAIN, ("--model_name_or_path {model}", "model.safetensors"), model_file("model.safetensors", lambda old: None)),
-    "truncated weights": Case(TRAIN, ("--model_name_or_path {model}", "cannot be loaded"), model_file("model.safetensors", lambda old: old[:-999])),
+    "no weights": Case(
+        TRAIN, ("--model_name_or_path {model}", "model.safetensors"), model_file("model.safetensors", lambda old: None)
+    ),
+    "truncated weights": Case(
+        TRAIN,
+        ("--model_name_or_path {model}", "cannot be loaded"),
+        model_file("model.safetensors", lambda old: old[:-999]),
+    ),
     "weights under another prefix": Case(
-        TRAIN, ("--model_name_or_path {model}", "not the weights of", "lacks"), weights(lambda old: {f"xlm-roberta.{key}": old[key] for key in old})
+        TRAIN,
+        ("--model_name_or_path {model}", "not the weights of", "lacks"),
+        weights(lambda old: {f"xlm-roberta.{key}": old[key] for key in old}),
     ),
     "missing weight": Case(TRAIN, ("lacks encoder.layer.1.output.dense.weight",), weights(without_tensor)),
-    "missing weight for retrieval": Case(SEARCH, ("lacks encoder.layer.1.output.dense.weight",), weights(without_tensor), "tatoeba"),
+    "missing weight for retrieval": Case(
+        SEARCH, ("lacks encoder.layer.1.output.dense.weight",), weights(without_tensor), "tatoeba"
+    ),
     "diverged weights": Case(TRAIN, ("embeddings.LayerNorm.weight", "NaN", "earlier checkpoint"), weights(diverged)),
-    "bigger vocabulary": Case(TRAIN, ("{model}: the tokenizer does not fit the model", "copy"), model_file("tokenizer.json", more_words)),
-    "no tokenizer": Case(SEARCH, ("--model_name_or_path {model}", "no vocabulary", "tokenizer.json"), empty_tokenizer, "tatoeba"),
-    "broken tokenizer": Case(TRAIN, ("--model_name_or_path {model}", "tokenizer cannot be loaded"), model_file("tokenizer.json", lambda old: b"{")),
-    "keep a head that is not there": Case(f"{TRAIN} --keep_head", ("{model}: has no SequenceClassification head", "without --keep_head")),
-    "keep a head with other labels": Case(f"{TRAIN} --keep_head", ("entailment", "the task has 0, 1", "without --keep_head"), from_trained, "pawsx"),
-    "keep a head of another kind": Case(f"{TRAIN} --keep_head", ("has no QuestionAnswering head", "without --keep_head"), from_trained, "xquad"),
-    "predict with a bare encoder": Case(PREDICT, ("{model}: has no TokenClassification head", "--do_train"), task="udpos"),
+    "bigger vocabulary": Case(
+        TRAIN, ("{model}: the tokenizer does not fit the model", "copy"), model_file("tokenizer.json", more_words)
+    ),
+    "no tokenizer": Case(
+        SEARCH, ("--model_name_or_path {model}", "no vocabulary", "tokenizer.json"), empty_tokenizer, "tatoeba"
+    ),
+    "broken tokenizer": Case(
+        TRAIN,
+        ("--model_name_or_path {model}", "tokenizer cannot be loaded"),
+        model_file("tokenizer.json", lambda old: b"{"),
+    ),
+    "keep a head that is not there": Case(
+        f"{TRAIN} --keep_head", ("{model}: has no SequenceClassification head", "without --keep_head")
+    ),
+    "keep a head with other labels": Case(
+        f"{TRAIN} --keep_head", ("entailment", "the task has 0, 1", "without --keep_head"), from_trained, "pawsx"
+    ),
+    "keep a head of another kind": Case(
+        f"{TRAIN} --keep_head", ("has no QuestionAnswering head", "without --keep_head"), from_trained, "xquad"
+    ),
+    "predict with a bare encoder": Case(
+        PREDICT, ("{model}: has no TokenClassification head", "--do_train"), task="udpos"
+    ),
 }
 CASES = {**FLAGS, **FILES, **FOLDERS}
 
@@ -499,8 +596,10 @@ def test_exit_code_and_one_line_of_a_process(run, world):
     line(XNLI, 3, "a\tb\tmaybe")(world)
     done = run(*world.command("xnli", TRAIN))
     assert done.returncode == 2 and done.stdout == "" and not world.out.exists()
-    assert done.stderr == f"run_xtreme.py: error: {world.data}/xnli/train-en.tsv, line 3: unknown label 'maybe'; the task's labels are " + (
-        "entailment, neutral, contradiction\n"
+    assert (
+        done.stderr
+        == f"run_xtreme.py: error: {world.data}/xnli/train-en.tsv, line 3: unknown label 'maybe'; the task's labels "
+        "are " + ("entailment, neutral, contradiction\n")
     )
 
 
@@ -516,7 +615,9 @@ def test_unknown_flags_are_answered_without_heavy_imports(world):
         start = time.time()
         done = subprocess.run(command, capture_output=True, text=True)
         seconds.append(time.time() - start)
-    imported = {row.split("|")[-1].strip().split(".")[0] for row in done.stderr.splitlines() if row.startswith("import time:")}
+    imported = {
+        row.split("|")[-1].strip().split(".")[0] for row in done.stderr.splitlines() if row.startswith("import time:")
+    }
     assert done.returncode == 2 and "did you mean --do_train" in done.stderr
     assert "argparse" in imported and not imported & {"torch", "transformers", "datasets", "numpy"}
     assert min(seconds) < 1.5

@@ -1,4 +1,5 @@
-"""Launchers and ZeRO on 2 CPU processes: the same training as one process, whole float32 weights, exact resume, one line for every trap.
+"""Launchers and ZeRO on 2 CPU processes: the same training as one process, whole float32 weights, exact resume, one
+line for every trap.
 
 ZeRO-2 and ZeRO-3 with a mixture of tasks run by default; the whole matrix {DDP, ZeRO-1, -2, -3} x {one task, mixture} x {fresh, resumed}
 and both offloads take eight minutes:   bash tests/run.sh -m slow tests/test_deepspeed.py -s
@@ -22,27 +23,80 @@ from common.files import InputError
 
 ROOT = Path(run_xtreme.__file__).parent
 CONFIGURATIONS = ROOT / "ds_configs"
-# Adam moves a weight whose gradient is zero but for rounding (the bias of a key) by its sign; epsilon damps that, the rate is a usual one.
-SHAPE = ["--max_seq_length", "48", "--learning_rate", "1e-4", "--adam_epsilon", "1e-6", "--logging_steps", "1", "--disable_tqdm", "true"]
-SHAPE += ["--max_steps", "8", "--eval_strategy", "steps", "--eval_steps", "4", "--save_total_limit", "9", "--do_train", "--do_eval", "--max_eval_samples", "24"]
+# Adam moves a weight whose gradient is zero but for rounding (the bias of a key) by its sign; epsilon damps that, the
+# rate is a usual one.
+SHAPE = [
+    "--max_seq_length",
+    "48",
+    "--learning_rate",
+    "1e-4",
+    "--adam_epsilon",
+    "1e-6",
+    "--logging_steps",
+    "1",
+    "--disable_tqdm",
+    "true",
+]
+SHAPE += [
+    "--max_steps",
+    "8",
+    "--eval_strategy",
+    "steps",
+    "--eval_steps",
+    "4",
+    "--save_total_limit",
+    "9",
+    "--do_train",
+    "--do_eval",
+    "--max_eval_samples",
+    "24",
+]
 pytestmark = pytest.mark.skipif(not (shutil.which("c++") and shutil.which("ninja", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")),
                                 reason="DeepSpeed's CPU parts need a C++ compiler and ninja")  # fmt: skip
 
 
 def command(toy, kind, output, size):
     """(script, arguments) of a run of one task (phase 3, with predictions) or of a mixture (phase 2)."""
-    shared = ["--model_name_or_path", str(toy / "model"), "--output_dir", str(output), "--per_device_train_batch_size", str(size), *SHAPE]
+    shared = [
+        "--model_name_or_path",
+        str(toy / "model"),
+        "--output_dir",
+        str(output),
+        "--per_device_train_batch_size",
+        str(size),
+        *SHAPE,
+    ]
     if kind == "single":
         data = ["--task", "xnli", "--data_dir", str(toy / "xtreme"), "--do_predict", "--languages", "en", "zh"]
         return run_xtreme, [*data, *shared, "--gradient_accumulation_steps", "1", "--max_train_samples", "200"]
-    data = ["--tasks", "mnli", "ccg", "hellaswag", "--data_dir", str(toy / "intermediate"), "--collapse_guard", "off", "--max_train_samples", "60"]
+    data = [
+        "--tasks",
+        "mnli",
+        "ccg",
+        "hellaswag",
+        "--data_dir",
+        str(toy / "intermediate"),
+        "--collapse_guard",
+        "off",
+        "--max_train_samples",
+        "60",
+    ]
     return run_intermediate, [*data, *shared, "--gradient_accumulation_steps", "1"]
 
 
 def two_processes(toy, kind, output, mode):
     script, argv = command(toy, kind, output, 4)
     zero = [] if mode == "ddp" else ["--deepspeed", str(CONFIGURATIONS / f"{mode}.json"), "--bf16", "false"]
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29641", script.__file__]
+    launcher = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc_per_node",
+        "2",
+        "--master_port",
+        "29641",
+        script.__file__,
+    ]
     done = subprocess.run([*launcher, *argv, *zero], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     return output
@@ -64,7 +118,9 @@ def alone(toy, tmp_path_factory):
 
 
 def losses(folder):
-    return [row["loss"] for row in json.loads((folder / "trainer_state.json").read_text())["log_history"] if "loss" in row]
+    return [
+        row["loss"] for row in json.loads((folder / "trainer_state.json").read_text())["log_history"] if "loss" in row
+    ]
 
 
 def weights(folder):
@@ -106,7 +162,11 @@ def test_matrix(toy, tmp_path, alone, mode, kind):
     (resumed / "run.json").write_text(json.dumps({**about, "training": {**about["training"], "finished": False}}))
     two_processes(toy, kind, resumed, mode)
     again = difference(fresh, resumed)
-    print(f"\n{mode} {kind}: losses {loss:.1e}, weights {weight:.1e} from one process; resumed {again[0]:.1e}, {again[1]:.1e} from fresh", flush=True)
+    print(
+        f"\n{mode} {kind}: losses {loss:.1e}, weights {weight:.1e} from one process; resumed {again[0]:.1e}, "
+        f"{again[1]:.1e} from fresh",
+        flush=True,
+    )
     assert loss < 1e-4 and weight < 1e-5
     assert again == (0, 0)
     if kind == "single":
@@ -114,7 +174,16 @@ def test_matrix(toy, tmp_path, alone, mode, kind):
             file = f"predictions/clean/xnli/test-{language}.tsv"
             assert (fresh / file).read_bytes() == (resumed / file).read_bytes()
     else:  # hand-off to phase 3
-        data = ["--task", "udpos", "--data_dir", str(toy / "xtreme"), "--model_name_or_path", str(fresh), "--output_dir", str(tmp_path / "udpos")]
+        data = [
+            "--task",
+            "udpos",
+            "--data_dir",
+            str(toy / "xtreme"),
+            "--model_name_or_path",
+            str(fresh),
+            "--output_dir",
+            str(tmp_path / "udpos"),
+        ]
         run_xtreme.main([*data, *SHAPE, "--max_train_samples", "32", "--do_predict", "--languages", "en"])
         assert (tmp_path / "udpos/predictions/clean/udpos/test-en.tsv").exists()
 
@@ -140,7 +209,10 @@ def test_every_configuration_is_bfloat16_autocast_over_float32(launch):
     assert names == {"zero1", "zero2", "zero3", "zero2_offload", "zero3_offload"}
     for name in names:
         config = json.loads((CONFIGURATIONS / f"{name}.json").read_text())
-        assert config["zero_optimization"]["stage"] == int(name[4]) and config["torch_autocast"] == {"enabled": True, "dtype": "bfloat16"}
+        assert config["zero_optimization"]["stage"] == int(name[4]) and config["torch_autocast"] == {
+            "enabled": True,
+            "dtype": "bfloat16",
+        }
         assert not {"optimizer", "scheduler", "bf16", "fp16"} & config.keys()
         flags = launch(deepspeed=str(CONFIGURATIONS / f"{name}.json"))
         assert json.loads(flags["deepspeed"])["torch_autocast"]["enabled"] and flags["bf16"] == "false"

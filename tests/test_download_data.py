@@ -1,4 +1,6 @@
-"""download_data.py on small mirrors of the Hub's repositories: every repair, counts, resuming, bad input, and the whole way into a training."""
+"""download_data.py on small mirrors of the Hub's repositories: every repair, counts, resuming, bad input, and the
+whole way into a training.
+"""
 
 import gzip
 import hashlib
@@ -46,7 +48,17 @@ RUNNABLE = [name for name in [*TARGETS, *INTERMEDIATE] if name not in BY_HAND]
 def download(mirror, out, *flags, tasks="xnli", languages="en de", partial=True):
     """Run the script in this process; the exit code."""
     source = ["--hub_root", str(mirror)] if mirror else []
-    argv = ["--tasks", *tasks.split(), "--output_dir", str(out), *source, "--languages", *languages.split(), *flags, *["--allow_partial"] * partial]
+    argv = [
+        "--tasks",
+        *tasks.split(),
+        "--output_dir",
+        str(out),
+        *source,
+        "--languages",
+        *languages.split(),
+        *flags,
+        *["--allow_partial"] * partial,
+    ]
     try:
         download_data.main(argv)
     except SystemExit as stop:
@@ -60,7 +72,12 @@ def lines(path):
 
 def questions(path):
     document = json.loads(path.read_text(encoding="utf-8"))
-    return [(paragraph["context"], qa) for article in document["data"] for paragraph in article["paragraphs"] for qa in paragraph["qas"]]
+    return [
+        (paragraph["context"], qa)
+        for article in document["data"]
+        for paragraph in article["paragraphs"]
+        for qa in paragraph["qas"]
+    ]
 
 
 def records(out):
@@ -108,7 +125,9 @@ def test_every_written_file_is_read_by_its_head(data, name):
     splits = [split for split in task.files if "_" not in split and (name != "bucc2018" or split == "test")]
     read = 0
     for split in splits:
-        languages = {"xcopa": ("sw",), "tydiqa": ("en", "ar", "fi")}.get(name, ("en", "de")) if split == "test" else ("en",)
+        languages = (
+            {"xcopa": ("sw",), "tydiqa": ("en", "ar", "fi")}.get(name, ("en", "de")) if split == "test" else ("en",)
+        )
         for language in languages:
             if task.head == "retrieval" and language == "en":
                 continue
@@ -125,7 +144,8 @@ def test_no_file_is_left_out_of_the_manifest(data):
 def test_training_on_a_downloaded_folder(data, toy, tmp_path):
     out = tmp_path / "out"
     run_xtreme.main(
-        f"--task xnli --data_dir {data}/xtreme --model_name_or_path {toy}/model --output_dir {out} --do_train --do_predict "
+        f"--task xnli --data_dir {data}/xtreme --model_name_or_path {toy}/model --output_dir {out} --do_train "
+        "--do_predict "
         "--languages en de --max_seq_length 32 --num_train_epochs 1 --save_strategy no --disable_tqdm true".split()
     )
     rows = [json.loads(row) for row in lines(out / "results.jsonl")]
@@ -141,14 +161,20 @@ def test_bucc_keeps_its_distractors(data):
     folder = data / "xtreme/bucc2018"
     assert lines(folder / "de-en.test.de") == [f"de-{i:09d}\tSatz {i}" for i in range(1, 6)]
     assert lines(folder / "de-en.test.en") == [f"en-{i:09d}\tsentence {i}" for i in range(1, 8)]
-    assert lines(folder / "de-en.test.gold") == ["de-000000001\ten-000000007", "de-000000005\ten-000000002"]  # mteb/BUCC counts from 1
+    assert lines(folder / "de-en.test.gold") == [
+        "de-000000001\ten-000000007",
+        "de-000000005\ten-000000002",
+    ]  # mteb/BUCC counts from 1
 
 
 def test_bucc_gold_that_counts_from_zero(own, tmp_path):
     mining = {"sentence1": ["a", "b"], "sentence2": ["c", "d"], "gold": [[0, 1], [1, 0]]}
     json_lines(own(), "mteb/BUCC", "test/de-en.jsonl", [mining])
     assert download(own(), tmp_path / "out", tasks="bucc2018", languages="de") == 0
-    assert lines(tmp_path / "out/xtreme/bucc2018/de-en.test.gold") == ["de-000000001\ten-000000002", "de-000000002\ten-000000001"]
+    assert lines(tmp_path / "out/xtreme/bucc2018/de-en.test.gold") == [
+        "de-000000001\ten-000000002",
+        "de-000000002\ten-000000001",
+    ]
 
 
 def test_bucc_in_parquet(own, tmp_path):
@@ -176,7 +202,9 @@ def test_udpos_does_not_take_a_language_with_another_treebank_from_google_xtreme
 
 def test_udpos_without_a_clean_source_is_refused(own, tmp_path, capsys):
     assert download(own("google/xtreme"), tmp_path / "out", tasks="udpos", languages="de") == 2
-    assert re.search(r"udpos/test-de.tsv: no test split in .*google/xtreme mixes Swiss German into it", capsys.readouterr().err)
+    assert re.search(
+        r"udpos/test-de.tsv: no test split in .*google/xtreme mixes Swiss German into it", capsys.readouterr().err
+    )
 
 
 CONLLU = """# text = Das geht zum See.
@@ -213,7 +241,9 @@ FUSED = [("en", "PRON AUX", "PRON"), ("es", "PRON AUX", "AUX"), ("fr", "NOUN PRO
 @pytest.mark.parametrize("language, words, tag", FUSED)
 def test_precedence_of_multiword_tokens(tmp_path, language, words, tag):
     rows = [f"{number}\tx\t_\t{word}" for number, word in enumerate(words.split(), start=1)]
-    (tmp_path / "a.conllu").write_text("\n".join(["1-2\txx\t_\t_", *rows, "3\ty\t_\tADV", ""]), encoding="utf-8")  # no blank line at the end
+    (tmp_path / "a.conllu").write_text(
+        "\n".join(["1-2\txx\t_\t_", *rows, "3\ty\t_\tADV", ""]), encoding="utf-8"
+    )  # no blank line at the end
     assert list(read_conllu([tmp_path / "a.conllu"], language)) == [(["xx", "y"], [tag, "ADV"])]
 
 
@@ -222,7 +252,9 @@ def test_tydiqa_is_split_by_language_and_trains_on_english_only(data):
     train = questions(folder / "tydiqa-goldp-v1.1-train/tydiqa.en.train.json")
     assert [qa["id"] for _, qa in train] == [f"english-{i}" for i in range(4)]
     assert [path.name for path in (folder / "tydiqa-goldp-v1.1-train").iterdir()] == ["tydiqa.en.train.json"]
-    assert [qa["id"] for _, qa in questions(folder / "tydiqa-goldp-v1.1-dev/tydiqa.ar.dev.json")] == [f"arabic-{i}" for i in range(4)]
+    assert [qa["id"] for _, qa in questions(folder / "tydiqa-goldp-v1.1-dev/tydiqa.ar.dev.json")] == [
+        f"arabic-{i}" for i in range(4)
+    ]
 
 
 def test_answers_whose_offset_is_off_are_found_again(data):
@@ -245,7 +277,12 @@ def test_an_answer_that_is_nowhere_drops_a_training_question_and_refuses_a_test_
 
 
 def test_pawsx_is_whole_with_quotes_and_empty_sentences(data):
-    assert lines(data / "xtreme/pawsx/test-de.tsv") == ['" quote 0\t\t0', '" quote 1\tNS\t1', '" quote 2\tNS\t0', '" quote 3\tNS\t1']
+    assert lines(data / "xtreme/pawsx/test-de.tsv") == [
+        '" quote 0\t\t0',
+        '" quote 1\tNS\t1',
+        '" quote 2\tNS\t0',
+        '" quote 3\tNS\t1',
+    ]
     assert records(data)["xtreme/pawsx/train-en.tsv"]["repository"] == "google-research-datasets/paws-x"
 
 
@@ -263,25 +300,53 @@ def test_mlqa_takes_context_and_question_of_one_language(data):
 
 def test_xnli_labels_travel_by_name(own, tmp_path):
     root = own("facebook/xnli")
-    shuffled = {"premise": TEXT, "hypothesis": TEXT, "label": ClassLabel(names=["contradiction", "entailment", "neutral"])}
+    shuffled = {
+        "premise": TEXT,
+        "hypothesis": TEXT,
+        "label": ClassLabel(names=["contradiction", "entailment", "neutral"]),
+    }
     parquet(root, "facebook/xnli", shard("de", "test"), nli(3), shuffled)
     assert download(root, tmp_path / "out") == 0
-    assert [row.split("\t")[2] for row in lines(tmp_path / "out/xtreme/xnli/test-de.tsv")] == ["contradiction", "entailment", "neutral"]
+    assert [row.split("\t")[2] for row in lines(tmp_path / "out/xtreme/xnli/test-de.tsv")] == [
+        "contradiction",
+        "entailment",
+        "neutral",
+    ]
     assert lines(tmp_path / "out/xtreme/xnli/test-en.tsv")[0] == 'He said "0" loud\tIt is 0\tentailment'
 
 
 def test_test_sets_without_labels_are_noted(data, own, tmp_path):
     assert all(record["labels"] for record in records(data).values())
-    root, out = own("facebook/xnli", "google/xquad", "rajpurkar/squad", "aps/super_glue", "cambridgeltl/xcopa"), tmp_path / "out"
+    root, out = (
+        own("facebook/xnli", "google/xquad", "rajpurkar/squad", "aps/super_glue", "cambridgeltl/xcopa"),
+        tmp_path / "out",
+    )
     bare = {name: feature for name, feature in QA.items() if name != "title"}
-    parquet(root, "google/xquad", shard("xquad.de", "validation"), qa("x", answers={"text": [], "answer_start": []}), bare)
+    parquet(
+        root, "google/xquad", shard("xquad.de", "validation"), qa("x", answers={"text": [], "answer_start": []}), bare
+    )
     withheld = {"premise": TEXT, "hypothesis": TEXT, "label": ClassLabel(3)}
     parquet(root, "facebook/xnli", shard("de", "test"), [{**row, "label": -1} for row in nli(3)], withheld)
     (root / "cambridgeltl/xcopa" / shard("sw", "test")).unlink()
-    row = {"premise": "a", "choice1": "b", "choice2": "c", "question": "cause", "label": -1, "idx": 0, "changed": False}
+    row = {
+        "premise": "a",
+        "choice1": "b",
+        "choice2": "c",
+        "question": "cause",
+        "label": -1,
+        "idx": 0,
+        "changed": False,
+    }
     json_lines(root, "cambridgeltl/xcopa", "sw/test.jsonl", [row, {**row, "idx": 1}])
-    assert download(root, out, tasks="xnli xquad", languages="de") == 0 and download(root, out, tasks="xcopa", languages="sw") == 0
-    for name, head, language in (("xnli", classification, "de"), ("xquad", question_answering, "de"), ("xcopa", multiple_choice, "sw")):
+    assert (
+        download(root, out, tasks="xnli xquad", languages="de") == 0
+        and download(root, out, tasks="xcopa", languages="sw") == 0
+    )
+    for name, head, language in (
+        ("xnli", classification, "de"),
+        ("xquad", question_answering, "de"),
+        ("xcopa", multiple_choice, "sw"),
+    ):
         assert head.references(head.read(TARGETS[name], out / "xtreme", "test", language)) is None
     unlabeled = [path for path, record in records(out).items() if not record["labels"]]
     assert unlabeled == ["xtreme/xcopa/test-sw.jsonl", "xtreme/xnli/test-de.tsv", "xtreme/xquad/xquad.de.json"]
@@ -297,7 +362,9 @@ def test_intermediate_tasks_keep_the_hubs_columns(data):
     assert len(rows) == 5 and records(data)["intermediate/snli/train.jsonl"]["changes"] == {"dropped: label -1": 1}
     unanswerable = json.loads(lines(data / "intermediate/squad_v2/train.jsonl")[-1])
     assert unanswerable["answers"] == {"text": [], "answer_start": []} and unanswerable["title"] == "Ada"
-    assert {path.name for path in (data / "intermediate/anli").iterdir()} == {f"{split}_r{i}.jsonl" for split in ("train", "dev") for i in (1, 2, 3)}
+    assert {path.name for path in (data / "intermediate/anli").iterdir()} == {
+        f"{split}_r{i}.jsonl" for split in ("train", "dev") for i in (1, 2, 3)
+    }
 
 
 # --- the manifest, counts, resuming
@@ -323,13 +390,18 @@ def test_every_task_has_a_license_and_every_fixed_split_a_count():
 
 def test_a_wrong_number_of_rows_is_refused_and_nothing_left(mirror, tmp_path, capsys):
     assert download(mirror, tmp_path / "out", partial=False) == 1
-    assert "xtreme/xnli/train-en.tsv: 9 rows in facebook/xnli at b8dd5d7a" in (error := capsys.readouterr().err) and "instead of 392702" in error
+    assert (
+        "xtreme/xnli/train-en.tsv: 9 rows in facebook/xnli at b8dd5d7a" in (error := capsys.readouterr().err)
+        and "instead of 392702" in error
+    )
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
 
 
 def test_the_right_number_of_rows_is_accepted_and_an_excerpt_is_written_again(mirror, tmp_path, monkeypatch):
     assert download(mirror, tmp_path / "out", tasks="tatoeba", languages="de") == 0
-    assert download(mirror, tmp_path / "out", tasks="tatoeba", languages="de", partial=False) == 1  # kept as an excerpt, not what was asked for
+    assert (
+        download(mirror, tmp_path / "out", tasks="tatoeba", languages="de", partial=False) == 1
+    )  # kept as an excerpt, not what was asked for
     monkeypatch.setattr(download_data, "expected_rows", lambda path: (3, True))
     assert download(mirror, tmp_path / "out", tasks="tatoeba", languages="de", partial=False) == 0
 
@@ -378,7 +450,9 @@ def test_a_stopped_run_leaves_whole_files_and_goes_on(own, tmp_path, capsys):
 
 @pytest.fixture
 def network(mirror, tmp_path, monkeypatch):
-    """huggingface_hub.snapshot_download, answered from the mirror: copies what the patterns ask for into a snapshot folder."""
+    """huggingface_hub.snapshot_download, answered from the mirror: copies what the patterns ask for into a snapshot
+    folder.
+    """
     asked = []
 
     def snapshot_download(id, repo_type, revision, allow_patterns):
@@ -408,7 +482,9 @@ def test_the_network_gives_the_files_that_the_mirror_gives(data, network, tmp_pa
         assert (out / path).read_bytes() == (data / path).read_bytes()
         assert {**record, "commit": None} == records(data)[path]
         assert record["commit"] == (record["revision"] if record["revision"] != "main" else "a" * 40)
-    assert all(len(found) <= 1 for _, _, found in network)  # one split at a time, and of MLQA's 49 pairs only those of one language
+    assert all(
+        len(found) <= 1 for _, _, found in network
+    )  # one split at a time, and of MLQA's 49 pairs only those of one language
     asked = len(network)
     assert download(None, out, tasks="xnli panx anli") == 0 and len(network) == asked  # finished files need no network
 
@@ -419,7 +495,10 @@ def test_a_network_that_fails_is_a_failed_run(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
     assert download(None, tmp_path / "out") == 1
-    assert re.search(r"facebook/xnli at b8dd\w+: not downloaded \(Name or service not known\); .*--hub_root DIR", capsys.readouterr().err)
+    assert re.search(
+        r"facebook/xnli at b8dd\w+: not downloaded \(Name or service not known\); .*--hub_root DIR",
+        capsys.readouterr().err,
+    )
 
 
 # --- bad input
@@ -458,7 +537,10 @@ def test_bad_input_is_one_line(mirror, tmp_path, capsys, flags, says):
     "rows, says",
     [
         ([{"premise": "a", "hypothesis": "b", "label": 7}], "unknown label 7"),
-        ([{"premise": "a", "hypothesis": "b", "label": 0}, {"premise": "a", "hypothesis": "b", "label": -1}], "row 2 of the source has no label"),
+        (
+            [{"premise": "a", "hypothesis": "b", "label": 0}, {"premise": "a", "hypothesis": "b", "label": -1}],
+            "row 2 of the source has no label",
+        ),
         ([{"premise": None, "hypothesis": "b", "label": 0}], "row 1: not in the form of facebook/xnli"),
         ([{"text": "a", "label": 0}], "premise or sentence1"),
         ([[1]], "row 1: not in the form of facebook/xnli"),
@@ -500,7 +582,11 @@ def test_all_says_what_must_be_supplied_by_hand(mirror, tmp_path, monkeypatch, c
 
 def test_memory_does_not_grow_with_the_split(own, tmp_path):
     """A split is streamed: 60,000 rows of 1 kB in shards take no more than a few batches."""
-    features = {"premise": TEXT, "hypothesis": TEXT, "label": ClassLabel(names=["entailment", "neutral", "contradiction"])}
+    features = {
+        "premise": TEXT,
+        "hypothesis": TEXT,
+        "label": ClassLabel(names=["entailment", "neutral", "contradiction"]),
+    }
     rows = [{"premise": "x" * 1000, "hypothesis": "y", "label": 0}] * 20_000
     for number in range(3):
         parquet(own(), "facebook/xnli", f"en/train-0000{number}-of-00003.parquet", rows, features)

@@ -44,7 +44,9 @@ def words_of(toy, number):
 
 
 def tagging_rows(sentences):
-    return Dataset.from_list([{"id": str(i), "words": words, "tags": ["NOUN"] * len(words)} for i, words in enumerate(sentences)])
+    return Dataset.from_list(
+        [{"id": str(i), "words": words, "tags": ["NOUN"] * len(words)} for i, words in enumerate(sentences)]
+    )
 
 
 def test_every_word_gets_one_label_however_long_or_empty(toy, tokenizer):
@@ -82,7 +84,17 @@ def test_tagging_windows_equal_greedy_packing(tokenizer):
 
 def question_rows(context, answer, question="zibe?"):
     start = context.index(answer)
-    return Dataset.from_list([{"id": "q", "context": context, "question": question, "answers": {"text": [answer], "answer_start": [start]}, "paragraph": 0}])
+    return Dataset.from_list(
+        [
+            {
+                "id": "q",
+                "context": context,
+                "question": question,
+                "answers": {"text": [answer], "answer_start": [start]},
+                "paragraph": 0,
+            }
+        ]
+    )
 
 
 def test_qa_windows_cover_the_context_and_targets_decode_to_the_answer(toy, tokenizer):
@@ -95,7 +107,9 @@ def test_qa_windows_cover_the_context_and_targets_decode_to_the_answer(toy, toke
         features = question_answering.encode(rows, tokenizer, (), SETTINGS)
         assert max(features["length"]) <= SETTINGS.max_seq_length
         covered = {tuple(span) for spans in features["offsets"] for span in spans}
-        assert {c for left, right in covered for c in range(left, right)} >= {i for i, char in enumerate(context) if char != " "}
+        assert {c for left, right in covered for c in range(left, right)} >= {
+            i for i, char in enumerate(context) if char != " "
+        }
         found = 0
         for labels, spans, (begin, _) in zip(features["labels"], features["offsets"], features["context"]):
             if labels != [0, 0]:
@@ -115,9 +129,13 @@ def test_qa_target_of_one_letter_after_a_lone_space_piece(toy, tokenizer):
 
 
 def test_qa_window_step_is_doc_stride(toy, tokenizer):
-    features = question_answering.encode(question_rows(" ".join(words_of(toy, 100)), words_of(toy, 1)[0]), tokenizer, (), SETTINGS)
+    features = question_answering.encode(
+        question_rows(" ".join(words_of(toy, 100)), words_of(toy, 1)[0]), tokenizer, (), SETTINGS
+    )
     starts = [spans[0][0] for spans in features["offsets"]]
-    pieces = tokenizer(" ".join(words_of(toy, 100)), add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    pieces = tokenizer(" ".join(words_of(toy, 100)), add_special_tokens=False, return_offsets_mapping=True)[
+        "offset_mapping"
+    ]
     assert [[left for left, _ in pieces].index(start) for start in starts] == [8 * i for i in range(len(starts))]
 
 
@@ -132,7 +150,9 @@ def test_qa_decoding_finds_the_best_span_and_always_answers(toy, tokenizer):
     features = question_answering.encode(rows, tokenizer, (), SETTINGS)
     generator = torch.Generator().manual_seed(3)
     batch = Collator(tokenizer.pad_token_id)([features[i] for i in range(len(features))])
-    settings = Settings(32, 8, n_best_size=32, max_answer_length=5)  # all positions are candidates: the search is exhaustive
+    settings = Settings(
+        32, 8, n_best_size=32, max_answer_length=5
+    )  # all positions are candidates: the search is exhaustive
     logits = torch.randn(len(features), 2, batch["input_ids"].shape[1], generator=generator)
     reduced = {name: list(value.numpy()) for name, value in question_answering.reduce(logits, batch, settings).items()}
     best = max(brute_force(*logits[i].tolist(), *features[i]["context"], 5) + (i,) for i in range(len(features)))
@@ -142,8 +162,12 @@ def test_qa_decoding_finds_the_best_span_and_always_answers(toy, tokenizer):
     assert question_answering.decode(rows, features, reduced, (), settings) == [expected]
     for n_best, longest in itertools.product((1, 2), (1, 3)):
         settings = Settings(32, 8, n_best, longest)
-        reduced = {name: list(value.numpy()) for name, value in question_answering.reduce(logits, batch, settings).items()}
-        assert question_answering.decode(rows, features, reduced, (), settings)[0]  # an answer, even where no pair is in order
+        reduced = {
+            name: list(value.numpy()) for name, value in question_answering.reduce(logits, batch, settings).items()
+        }
+        assert question_answering.decode(rows, features, reduced, (), settings)[
+            0
+        ]  # an answer, even where no pair is in order
 
 
 def test_qa_no_answer_threshold(toy, tokenizer):
@@ -155,8 +179,12 @@ def test_qa_no_answer_threshold(toy, tokenizer):
     logits[0, :, 0] = 3.0  # the null span scores 6, any other 0
     reduced = {name: list(value.numpy()) for name, value in question_answering.reduce(logits, batch, SETTINGS).items()}
     assert question_answering.no_answer_scores(rows, features, reduced, SETTINGS).tolist() == [6.0]
-    assert question_answering.decode(rows, features, reduced, (), Settings(32, 8, 20, 30, null_score_diff_threshold=5.0)) == [""]
-    assert question_answering.decode(rows, features, reduced, (), Settings(32, 8, 20, 30, null_score_diff_threshold=7.0)) != [""]
+    assert question_answering.decode(
+        rows, features, reduced, (), Settings(32, 8, 20, 30, null_score_diff_threshold=5.0)
+    ) == [""]
+    assert question_answering.decode(
+        rows, features, reduced, (), Settings(32, 8, 20, 30, null_score_diff_threshold=7.0)
+    ) != [""]
 
 
 # --- classification and multiple choice
@@ -166,7 +194,11 @@ def test_tsv_is_read_raw_with_either_line_end(tmp_path):
     (tmp_path / "xnli").mkdir()
     (tmp_path / "xnli/test-de.tsv").write_bytes('"a ""b"""\tc "d"\tneutral\r\ne\u2028f\tg\tentailment\r\n'.encode())
     rows = classification.read(TARGETS["xnli"], tmp_path, "test", "de")
-    assert rows["text_a"][0] == '"a ""b"""' and rows["text_a"][1] == "e\u2028f" and list(rows["label"]) == ["neutral", "entailment"]
+    assert (
+        rows["text_a"][0] == '"a ""b"""'
+        and rows["text_a"][1] == "e\u2028f"
+        and list(rows["label"]) == ["neutral", "entailment"]
+    )
 
 
 def test_multiple_choice_with_a_varying_number_of_choices(toy, tokenizer):
@@ -175,7 +207,10 @@ def test_multiple_choice_with_a_varying_number_of_choices(toy, tokenizer):
     model = AutoModelForMultipleChoice.from_pretrained(toy / "model", dtype=torch.float32).eval()
     words = words_of(toy, 40)
     rows = Dataset.from_list(
-        [{"id": str(i), "prompt": " ".join(words[i : i + 5]), "choices": words[10 : 10 + n], "label": n - 1} for i, n in enumerate((2, 4, 3))]
+        [
+            {"id": str(i), "prompt": " ".join(words[i : i + 5]), "choices": words[10 : 10 + n], "label": n - 1}
+            for i, n in enumerate((2, 4, 3))
+        ]
     )
     features = multiple_choice.encode(rows, tokenizer, (), SETTINGS)
     collate = Collator(tokenizer.pad_token_id)
@@ -189,11 +224,17 @@ def test_multiple_choice_with_a_varying_number_of_choices(toy, tokenizer):
 
 def test_hub_rows_are_read_with_labels_by_name(tmp_path):
     for folder, lines in {
-        "snli/train": [{"premise": "a", "hypothesis": "b", "label": 2}, {"premise": "c", "hypothesis": "d", "label": -1}],
+        "snli/train": [
+            {"premise": "a", "hypothesis": "b", "label": 2},
+            {"premise": "c", "hypothesis": "d", "label": -1},
+        ],
         "ccg/train": [{"tokens": ["a", "b"], "tags": ["np/n", "n"]}],
-        "squad_v2/train": [{"id": "1", "context": "x y", "question": "q", "answers": {"text": [], "answer_start": []}}] * 2,
+        "squad_v2/train": [{"id": "1", "context": "x y", "question": "q", "answers": {"text": [], "answer_start": []}}]
+        * 2,
         "hellaswag/train": [{"ctx_a": "a", "ctx_b": "b", "endings": ["c", "d", "e", "f"], "label": "3"}],
-        "commonsense_qa/train": [{"question": "q", "choices": {"label": ["A", "B"], "text": ["x", "y"]}, "answerKey": "B"}],
+        "commonsense_qa/train": [
+            {"question": "q", "choices": {"label": ["A", "B"], "text": ["x", "y"]}, "answerKey": "B"}
+        ],
     }.items():
         (tmp_path / folder).parent.mkdir()
         (tmp_path / f"{folder}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
@@ -243,7 +284,9 @@ def test_mining_matches_greedily_by_ratio_margin():
     assert len({a for a, _, _ in mined}) == len(mined) == len({b for _, b, _ in mined})
     assert [score for *_, score in mined] == sorted((score for *_, score in mined), reverse=True)
     assert all(np.isclose(score, margin[a, b], atol=1e-5) for a, b, score in mined)
-    nearest4 = {(a, b) for a in range(12) for b in np.argsort(-(x @ y.T)[a])[:4]} | {(a, b) for b in range(9) for a in np.argsort(-(x @ y.T)[:, b])[:4]}
+    nearest4 = {(a, b) for a in range(12) for b in np.argsort(-(x @ y.T)[a])[:4]} | {
+        (a, b) for b in range(9) for a in np.argsort(-(x @ y.T)[:, b])[:4]
+    }
     assert mined[0][:2] == max(nearest4, key=lambda pair: margin[pair])
 
 

@@ -1,4 +1,5 @@
-"""Scores equal google-research/xtreme's evaluate.py: golden cases of its odd rules, and the command line on small folders.
+"""Scores equal google-research/xtreme's evaluate.py: golden cases of its odd rules, and the command line on small
+folders.
 
 The expected numbers were computed with the official scripts and seqeval 0.0.12, outside of this repository.
 """
@@ -73,7 +74,11 @@ def test_chunk_rules(task, gold, predicted, expected):
 
 
 def test_chunks_have_global_offsets():
-    assert metrics.chunks([["NOUN", "NOUN"], ["SYM", "SYM"]]) == {("NOUN", 0, 1): 0, ("SYM", 3, 3): 1, ("SYM", 4, 4): 1}
+    assert metrics.chunks([["NOUN", "NOUN"], ["SYM", "SYM"]]) == {
+        ("NOUN", 0, 1): 0,
+        ("SYM", 3, 3): 1,
+        ("SYM", 4, 4): 1,
+    }
 
 
 def test_shifted_sentences_are_reported(caplog):
@@ -98,7 +103,9 @@ SQUAD_CASES = [  # what, gold answers, prediction, (exact match, f1)
 ]
 
 
-@pytest.mark.parametrize("gold, predicted, expected", [case[1:] for case in SQUAD_CASES], ids=[case[0] for case in SQUAD_CASES])
+@pytest.mark.parametrize(
+    "gold, predicted, expected", [case[1:] for case in SQUAD_CASES], ids=[case[0] for case in SQUAD_CASES]
+)
 @pytest.mark.parametrize("task, language", [("xquad", "zh"), ("tydiqa", None), ("squad", "en")])
 def test_squad_rules(task, language, gold, predicted, expected):
     found = score(task, [{"id": "q", "answers": gold}], {"q": predicted}, language)
@@ -125,7 +132,9 @@ MLQA_CASES = [  # what, language, gold answer, prediction, (exact match, f1)
 ]
 
 
-@pytest.mark.parametrize("language, gold, predicted, expected", [case[1:] for case in MLQA_CASES], ids=[case[0] for case in MLQA_CASES])
+@pytest.mark.parametrize(
+    "language, gold, predicted, expected", [case[1:] for case in MLQA_CASES], ids=[case[0] for case in MLQA_CASES]
+)
 def test_mlqa_rules(language, gold, predicted, expected):
     found = score("mlqa", [{"id": "q", "answers": [gold]}], {"q": predicted}, language)
     assert (found["exact_match"], found["f1"]) == pytest.approx(expected, abs=1e-9)
@@ -152,17 +161,31 @@ def test_only_squad_v2_has_questions_without_answers():
 
 
 def test_no_answer_threshold():
-    references = [{"id": "a", "answers": ["x"]}, {"id": "b", "answers": []}, {"id": "c", "answers": ["y z"]}, {"id": "d", "answers": []}]
+    references = [
+        {"id": "a", "answers": ["x"]},
+        {"id": "b", "answers": []},
+        {"id": "c", "answers": ["y z"]},
+        {"id": "d", "answers": []},
+    ]
     predictions = {"a": "x", "b": "wrong", "c": "y", "d": "wrong"}
     threshold, scores = best_no_answer_threshold(references, predictions, {"a": -3.0, "b": 2.0, "c": 1.0, "d": 4.0})
     assert threshold == 1.0 and scores == pytest.approx({"exact_match": 75, "f1": 100 * (1 + 1 + 2 / 3 + 1) / 4})
-    # The official best_exact has a threshold of its own: answering "c" loses nothing in F1, but gains nothing in exact match.
-    threshold, scores = best_no_answer_threshold(references, predictions, {"a": -3.0, "b": 2.0, "c": 1.0, "d": 4.0}, metric="exact_match")
+    # The official best_exact has a threshold of its own: answering "c" loses nothing in F1, but gains nothing in exact
+    # match.
+    threshold, scores = best_no_answer_threshold(
+        references, predictions, {"a": -3.0, "b": 2.0, "c": 1.0, "d": 4.0}, metric="exact_match"
+    )
     assert threshold == -3.0 and scores["exact_match"] == 75
     # Here the two metrics want different thresholds, and no single one reaches both maxima.
-    references, predictions = [{"id": "a", "answers": []}, {"id": "b", "answers": ["x y z"]}, {"id": "c", "answers": ["u v w"]}], {"a": "q", "b": "x y", "c": "u v"}
+    references, predictions = (
+        [{"id": "a", "answers": []}, {"id": "b", "answers": ["x y z"]}, {"id": "c", "answers": ["u v w"]}],
+        {"a": "q", "b": "x y", "c": "u v"},
+    )
     given = {"a": 0.0, "b": 1.0, "c": 2.0}
-    assert best_no_answer_threshold(references, predictions, given) == (2.0, pytest.approx({"exact_match": 0, "f1": 100 * 1.6 / 3}))
+    assert best_no_answer_threshold(references, predictions, given) == (
+        2.0,
+        pytest.approx({"exact_match": 0, "f1": 100 * 1.6 / 3}),
+    )
     threshold, scores = best_no_answer_threshold(references, predictions, given, metric="exact_match")
     assert threshold < 0 and scores["exact_match"] == pytest.approx(100 / 3)
     references = [{"id": "a", "answers": ["x"]}, {"id": "b", "answers": []}]
@@ -179,7 +202,11 @@ def test_no_answer_threshold_is_the_best_of_all():
     given = {name: float(random.integers(-5, 5)) for name in names}
 
     def at(threshold):
-        return score("squad_v2", references, {name: text if given[name] <= threshold else "" for name, text in predictions.items()})
+        return score(
+            "squad_v2",
+            references,
+            {name: text if given[name] <= threshold else "" for name, text in predictions.items()},
+        )
 
     threshold, scores = best_no_answer_threshold(references, predictions, given)
     assert at(threshold) == pytest.approx(scores)
@@ -190,7 +217,9 @@ def test_no_answer_threshold_is_the_best_of_all():
 
 
 def test_accuracy_of_labels():
-    assert score("xnli", ["neutral", "neutral", "entailment"], ["neutral", "Neutral", "entailment"]) == pytest.approx({"accuracy": 200 / 3})
+    assert score("xnli", ["neutral", "neutral", "entailment"], ["neutral", "Neutral", "entailment"]) == pytest.approx(
+        {"accuracy": 200 / 3}
+    )
     assert score("xcopa", [0, 1], [0, 0]) == {"accuracy": 50}
 
 
@@ -200,7 +229,10 @@ def test_text_and_numbers_never_match(caplog):
 
 
 def test_paraphrases():
-    gold, predicted = ["duplicate", "duplicate", "not_duplicate", "not_duplicate"], ["duplicate", "not_duplicate", "not_duplicate", "duplicate"]
+    gold, predicted = (
+        ["duplicate", "duplicate", "not_duplicate", "not_duplicate"],
+        ["duplicate", "not_duplicate", "not_duplicate", "duplicate"],
+    )
     assert score("qqp", gold, predicted) == {"accuracy": 50, "f1": 50}
     assert score("qqp", ["1", "0"], ["1", "0"]) == {"accuracy": 100, "f1": 100}
 
@@ -227,7 +259,10 @@ def test_ccg_is_token_accuracy():
 EXAMPLES = {  # task -> (references, predictions)
     "xnli": (list("abcabcab"), list("abbacbab")),
     "qqp": (list("01011010"), list("01101110")),
-    "udpos": ([["NOUN", "NOUN"], ["SYM", "X"], ["DET"], ["ADJ", "ADJ", "X"]], [["NOUN", "X"], ["SYM", "X"], ["X"], ["ADJ", "ADJ", "ADJ"]]),
+    "udpos": (
+        [["NOUN", "NOUN"], ["SYM", "X"], ["DET"], ["ADJ", "ADJ", "X"]],
+        [["NOUN", "X"], ["SYM", "X"], ["X"], ["ADJ", "ADJ", "ADJ"]],
+    ),
     "ccg": ([["N", "NP"], ["N"], ["S"]], [["N", "N"], ["N"], ["N"]]),
 }
 
@@ -244,13 +279,17 @@ def test_counts_of_a_resample_give_its_score(task):
 
 
 def test_counts_of_resampled_questions_give_their_score():
-    references = [{"id": str(i), "answers": [text]} for i, text in enumerate(["one two", "three", "four five six", "the"])]
+    references = [
+        {"id": str(i), "answers": [text]} for i, text in enumerate(["one two", "three", "four five six", "the"])
+    ]
     predictions = {"0": "one", "1": "three", "2": "six five", "3": "a"}
     counts = count("xquad", references, predictions)
     assert [row["id"] for row in counts] == list("0123")
     for seed in range(20):
         sample = np.random.default_rng(seed).integers(4, size=4)
-        assert aggregate("xquad", [counts[i] for i in sample]) == pytest.approx(score("xquad", [references[i] for i in sample], predictions))
+        assert aggregate("xquad", [counts[i] for i in sample]) == pytest.approx(
+            score("xquad", [references[i] for i in sample], predictions)
+        )
 
 
 def test_every_task_with_a_test_has_a_metric():
@@ -310,7 +349,14 @@ FILES = {  # task -> (label file, prediction file), with different scores
     "ranking": ('{"m": ["Q1"]}', '{"m": ["Q2", "Q1"]}'),
 }
 FILES["mlqa"] = FILES["squad"]
-TASK_SCORES = {"label": 75.0, "chunk": 50.0, "squad": (50 + 100 * (1 + 2 / 3) / 2) / 2, "pairs": 200 / 3, "choice": 50.0, "ranking": 50.0}
+TASK_SCORES = {
+    "label": 75.0,
+    "chunk": 50.0,
+    "squad": (50 + 100 * (1 + 2 / 3) / 2) / 2,
+    "pairs": 200 / 3,
+    "choice": 50.0,
+    "ranking": 50.0,
+}
 TASK_SCORES["mlqa"] = TASK_SCORES["squad"]
 
 
@@ -337,12 +383,22 @@ def command(*arguments, cwd=REPOSITORY):
 
 def test_complete_benchmark(tree):
     root = tree()
-    done = command("--predictions", root / "predictions", "--labels", root / "labels", "--output_file", root / "new/scores.json", cwd=root)
+    done = command(
+        "--predictions",
+        root / "predictions",
+        "--labels",
+        root / "labels",
+        "--output_file",
+        root / "new/scores.json",
+        cwd=root,
+    )
     assert done.returncode == 0, done.stderr
     found = json.loads((root / "new/scores.json").read_text(encoding="utf-8"))
     expected = {name: TASK_SCORES[metrics.METRICS[name]] for group in BENCHMARKS["xtreme"].values() for name in group}
     assert {name: found[name]["metric"] for name in expected} == pytest.approx(expected, abs=1e-9)
-    assert found["groups"] == pytest.approx({group: np.mean([expected[name] for name in names]) for group, names in BENCHMARKS["xtreme"].items()})
+    assert found["groups"] == pytest.approx(
+        {group: np.mean([expected[name] for name in names]) for group, names in BENCHMARKS["xtreme"].items()}
+    )
     assert found["overall"] == pytest.approx(sum(expected.values()) / 9, abs=1e-9)
     assert found["missing"] == {} and found["ignored"] == []
     assert found["xquad"]["el"] == pytest.approx({"exact_match": 50, "f1": 250 / 3})
@@ -362,7 +418,9 @@ def test_incomplete_benchmark(tree):
     for path in (root / "predictions/bucc2018").iterdir():
         path.unlink()
     (root / "predictions/bucc2018").rmdir()
-    done = command("--predictions", root / "predictions", "--labels", root / "labels", "--output_file", root / "scores.json")
+    done = command(
+        "--predictions", root / "predictions", "--labels", root / "labels", "--output_file", root / "scores.json"
+    )
     assert done.returncode == 0, done.stderr
     found = json.loads((root / "scores.json").read_text(encoding="utf-8"))
     assert found["overall"] is None and set(found["groups"]) == {"tagging"}
@@ -373,7 +431,12 @@ def test_incomplete_benchmark(tree):
     }
     assert found["ignored"] == ["notes", "tatoeba/test-xx.tsv"]
     assert found["xnli"]["metric"] == 75 and "bucc2018" not in found
-    expected = ("14/15 incomplete", "xnli (no prediction file):  sw", "bucc2018 (no prediction file):  all languages", "benchmark is incomplete")
+    expected = (
+        "14/15 incomplete",
+        "xnli (no prediction file):  sw",
+        "bucc2018 (no prediction file):  all languages",
+        "benchmark is incomplete",
+    )
     for text in expected:
         assert text in done.stdout
 
@@ -452,7 +515,10 @@ def test_command_line_errors_are_one_line_with_code_2(tree):
     cases = [
         (["--predictions", root / "nowhere", "--labels", root / "labels"], "nowhere: no such folder"),
         (["--predictions", root / "predictions", "--data_dir", root / "nowhere"], "nowhere: no such folder"),
-        (["--predictions", root / "empty", "--labels", root / "labels"], "no task folder of xtreme in it (found: none; tasks: pawsx, xnli"),
+        (
+            ["--predictions", root / "empty", "--labels", root / "labels"],
+            "no task folder of xtreme in it (found: none; tasks: pawsx, xnli",
+        ),
         (["--predictions", root, "--labels", root / "labels"], "found: empty, labels, predictions"),
         (good[:2], "one of the arguments --data_dir --labels is required"),
         ([*good, "--data_dir", root], "not allowed with argument"),
@@ -463,7 +529,10 @@ def test_command_line_errors_are_one_line_with_code_2(tree):
     cases.append((good, "test-de.tsv: 1 predictions for 4 references"))
     for arguments, message in cases:
         done = command(*arguments, "--output_file", root / "scores.json")
-        assert done.returncode == 2 and message in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr, (message, done.stderr)
+        assert done.returncode == 2 and message in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr, (
+            message,
+            done.stderr,
+        )
         assert done.stdout == "" and not (root / "scores.json").exists()
 
 
@@ -514,6 +583,9 @@ def test_evaluate_loads_it_offline_from_any_folder(tmp_path):
 
 
 def test_metrics_alone_import_neither_torch_nor_evaluate():
-    code = "import sys, metrics, score; print({'torch', 'evaluate', 'datasets', 'transformers', 'sklearn'} & set(sys.modules))"
+    code = (
+        "import sys, metrics, score; print({'torch', 'evaluate', 'datasets', 'transformers', 'sklearn'} & "
+        "set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY)
     assert done.stdout.strip() == "set()", done.stderr

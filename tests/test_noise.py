@@ -1,4 +1,6 @@
-"""noise: safety, offsets, rates and determinism, on sentences of 26 scripts and languages and, where it is there, on real text of 47 languages."""
+"""noise: safety, offsets, rates and determinism, on sentences of 26 scripts and languages and, where it is there, on
+real text of 47 languages.
+"""
 
 import hashlib
 import json
@@ -23,7 +25,8 @@ REAL = sorted(path.stem for path in TEXT.glob("*.txt"))
 shared = [pytest.mark.shared, pytest.mark.skipif(not REAL, reason="the real data copy is not here")]
 
 SENTENCES = {
-    "en": "The teacher's 12 students wrote to anna@example.com, and nobody at https://example.com/x answered before Friday!",
+    "en": "The teacher's 12 students wrote to anna@example.com, and nobody at https://example.com/x answered before "
+    "Friday!",
     "de": "Die Straße war weiß vor Schnee; über 300 Schüler mußten früher nach Hause gehen, sagte Frau Müller.",
     "tr": "İstanbul'da ılık bir akşamdı; çocuklar ışıkları söndürüp şarkı söylediler, 7 kişiydiler.",
     "vi": "Người dân ở thành phố Hồ Chí Minh đã chuẩn bị đầy đủ lương thực cho 3 ngày tới.",
@@ -51,7 +54,9 @@ SENTENCES = {
     "zh": "孩子们早上去学校，在下午五点以前带着新的书本回到家里，他们觉得很高兴。",
 }
 USER = {"孩": ["亥", "骸"], "the": ["teh"], "teacher": ["Lehrer"], "Friday": ["Freitag"], "学校": ["school"]}
-CASES = [(op, lang) for lang in SENTENCES for op in OPERATIONS if not not_applicable(op, lang, tables.SCRIPT_OF[lang], USER)]
+CASES = [
+    (op, lang) for lang in SENTENCES for op in OPERATIONS if not not_applicable(op, lang, tables.SCRIPT_OF[lang], USER)
+]
 
 
 GOLDEN = {
@@ -89,7 +94,9 @@ def check_safe(noise, texts):
             if not inside:
                 assert noised[new_start:new_end] == text[start:end]
             elif all(start <= edit.start and edit.start + len(edit.old) <= end for edit in inside):
-                assert noised[new_start:new_end] == replay(text[start:end], [edit._replace(start=edit.start - start) for edit in inside])
+                assert noised[new_start:new_end] == replay(
+                    text[start:end], [edit._replace(start=edit.start - start) for edit in inside]
+                )
             else:  # an edit across the border belongs to the span
                 assert 0 <= new_start <= new_end <= len(noised) and new_end - new_start >= 1
         changed += bool(edits)
@@ -99,7 +106,10 @@ def check_safe(noise, texts):
 @pytest.mark.parametrize("op, lang", CASES)
 def test_no_operation_harms_a_text_or_its_offsets(op, lang):
     noise = noiser(op, None, lang, rate=0.5)
-    assert check_safe(noise, [SENTENCES[lang], unicodedata.normalize("NFD", SENTENCES[lang]), SENTENCES[lang] * 2]) > 0 or OPERATIONS[op].places
+    assert (
+        check_safe(noise, [SENTENCES[lang], unicodedata.normalize("NFD", SENTENCES[lang]), SENTENCES[lang] * 2]) > 0
+        or OPERATIONS[op].places
+    )
 
 
 @pytest.mark.parametrize("lang", [pytest.param(lang, marks=shared) for lang in REAL])
@@ -121,35 +131,56 @@ def test_rates_of_real_text_rise_and_are_the_target(lang):
         noises = [noise.noise(line, str(i)) for i, line in enumerate(lines[: 500 if level < 3 else 100])]
         rates.append(sum(n.spent for n in noises) / sum(n.size for n in noises))
     assert rates == sorted(rates) and rates[0] == 0
-    assert rates[1:] == pytest.approx([0.01, 0.02, 0.05, 0.10, 0.15], rel=0.1)  # chance alone; perturb.py corrects what is beyond 3 %
+    assert rates[1:] == pytest.approx(
+        [0.01, 0.02, 0.05, 0.10, 0.15], rel=0.1
+    )  # chance alone; perturb.py corrects what is beyond 3 %
     pairs = [(line, noised.text) for line, noised in zip(lines[:15], noises)]
-    assert error_rate(pairs) == pytest.approx(sum(n.spent for n in noises[:15]) / sum(n.size for n in noises[:15]), rel=0.05)
+    assert error_rate(pairs) == pytest.approx(
+        sum(n.spent for n in noises[:15]) / sum(n.size for n in noises[:15]), rel=0.05
+    )
 
 
 @pytest.mark.parametrize("lang", [pytest.param(lang, marks=shared) for lang in REAL if lang not in ("zh", "ko")])
 def test_keyboard_covers_the_letters_of_real_text(lang):
     text = (TEXT / f"{lang}.txt").read_text(encoding="utf-8")
-    own = regex.findall(rf"[\p{{L}}--\p{{Script=Han}}{'--[a-zA-Z]' if tables.SCRIPT_OF[lang] != 'Latn' else ''}]", text, regex.V1)
+    own = regex.findall(
+        rf"[\p{{L}}--\p{{Script=Han}}{'--[a-zA-Z]' if tables.SCRIPT_OF[lang] != 'Latn' else ''}]", text, regex.V1
+    )
     keys, counts = Neighbors(lang, tables.SCRIPT_OF[lang]), Counter(own)
     assert [char for char, count in counts.items() if count >= 0.005 * len(own) and not keys[char]] == []
 
 
 @pytest.mark.parametrize("lang", SENTENCES)
 def test_realised_rate_is_the_edit_distance(lang):
-    for op, level in (("keyboard", 3), ("swap", 3), ("delete", 4), ("insert", 3), ("repeat", 2), ("case", 3), ("jamo", 3), ("mixed", 5)):
+    for op, level in (
+        ("keyboard", 3),
+        ("swap", 3),
+        ("delete", 4),
+        ("insert", 3),
+        ("repeat", 2),
+        ("case", 3),
+        ("jamo", 3),
+        ("mixed", 5),
+    ):
         if not_applicable(op, lang, tables.SCRIPT_OF[lang]):
             continue
         noise = Noiser(op, level, lang)
         results = [noise.noise(SENTENCES[lang], str(key)) for key in range(200)]
         assert sum(r.spent for r in results) / sum(r.size for r in results) == pytest.approx(noise.rate, rel=0.12)
         pairs = [(SENTENCES[lang], r.text) for r in results[:12]]
-        assert error_rate(pairs) == pytest.approx(sum(r.spent for r in results[:12]) / (12 * len(regex.findall(r"\X", SENTENCES[lang]))), rel=0.08)
+        assert error_rate(pairs) == pytest.approx(
+            sum(r.spent for r in results[:12]) / (12 * len(regex.findall(r"\X", SENTENCES[lang]))), rel=0.08
+        )
 
 
-@pytest.mark.parametrize("op", ["homoglyph", "invisible", "whitespace", "truncate", "inner_shuffle", "full_shuffle", "vowels", "ocr"])
+@pytest.mark.parametrize(
+    "op", ["homoglyph", "invisible", "whitespace", "truncate", "inner_shuffle", "full_shuffle", "vowels", "ocr"]
+)
 def test_rate_of_places_and_words(op):
     results = [Noiser(op, 3).noise(SENTENCES["en"], str(key)) for key in range(600)]
-    assert sum(r.spent for r in results) / sum(r.size for r in results) == pytest.approx(OPERATIONS[op].rates[3], rel=0.1)
+    assert sum(r.spent for r in results) / sum(r.size for r in results) == pytest.approx(
+        OPERATIONS[op].rates[3], rel=0.1
+    )
     assert all(r.spent == len(r.edits) for r in results)
 
 
@@ -167,7 +198,9 @@ def all_noise():
 def test_same_noise_in_any_process(hash_seed, locale):
     code = "import sys; sys.path[:0] = ['.', 'tests']; import test_noise; print(test_noise.all_noise())"
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "LC_ALL": locale}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=environment, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=environment, check=True
+    )
     assert done.stdout.strip() == all_noise()
 
 
@@ -198,7 +231,11 @@ def test_edits_do_not_pile_up_and_seeds_disagree():
     text = "a considerable number of ordinary sentences begin in just about the same way as this one"
     first, shared_edits, total = Counter(), 0, 0
     for key in range(2000):
-        draws = [Noiser("keyboard", 2, seed=seed)(text, str(key))[2] for seed in (0, 1)] if key < 300 else [Noiser("keyboard", 2)(text, str(key))[2]]
+        draws = (
+            [Noiser("keyboard", 2, seed=seed)(text, str(key))[2] for seed in (0, 1)]
+            if key < 300
+            else [Noiser("keyboard", 2)(text, str(key))[2]]
+        )
         first.update(edit.start for edit in draws[0][:1])
         if key < 300:
             shared_edits += len(set(draws[0]) & set(draws[1]))
@@ -214,7 +251,10 @@ def test_offsets_move_like_the_text():
     for start in range(len(clean)):
         for end in range(start + 1, len(clean) + 1):
             widened = [i for i in range(start, end)] + [
-                i for e in edits if e.start < end and e.start + len(e.old) > start for i in range(e.start, e.start + len(e.old))
+                i
+                for e in edits
+                if e.start < end and e.start + len(e.old) > start
+                for i in range(e.start, e.start + len(e.old))
             ]
             expected = replay(
                 clean[min(widened) : max(widened) + 1],
@@ -245,7 +285,9 @@ def test_no_token_is_lost_or_split():
     [
         ("diacritics", "tr", "ığdır ŞİŞ", {"igdir SIS"}), ("diacritics", "de", "Straße", {"Strasse"}), ("diacritics", "es", "ñandú", {"nandu"}),
         ("diacritics", "pl", "łąka Źle", {"laka Zle"}), ("diacritics", "vi", "đường", {"duong"}), ("diacritics", "he", "סֵפֶר", {"ספר"}),
-        ("diacritics", "ar", "مُعَلِّمٌ", {"معلم"}), ("diacritics", "ru", "Йод ёлка", {"Йод елка"}), ("diacritics", "cs", "příliš žluťoučký", {"prilis zlutoucky"}),
+        ("diacritics", "ar", "مُعَلِّمٌ", {"معلم"}), ("diacritics", "ru", "Йод ёлка", {"Йод елка"}), ("diacritics", "cs", "příliš "
+                                                                                                                          "žluťoučký", {"prilis "
+                                                                                                                                        "zlutoucky"}),
         ("vowels", "en", "brown fox", {"brwn fx"}), ("truncate", "en", "brown fox", {"brow fox"}), ("case", "tr", "i", {"İ"}), ("case", "en", "i", {"I"}),
         ("ime", "ja", "か", {"が"}), ("ime", "ja", "っ", {"つ", "づ"}), ("orthography", "de", "ß", {"ss"}), ("orthography", "ar", "إ", {"ا"}),
         ("orthography", "ja", "Ａ", {"A"}), ("inner_shuffle", "en", "abca", {"acba"}), ("punctuation", "ja", "。", {"、", "，", "．", "！", "？"}),
@@ -257,9 +299,13 @@ def test_operations_do_what_they_say(op, lang, text, expected):
 
 def test_keyboard_slips_to_a_touching_key_of_the_same_kind():
     assert set(Neighbors("en", "Latn")["g"]) == set("fhtyvb") and set(Neighbors("fr", "Latn")["a"]) <= set("qzéù&w")
-    assert set(Neighbors("th", "Thai")["เ"]) <= set("แโใไ") and all(unicodedata.category(char) == "Mn" for char in Neighbors("th", "Thai")["ี"])
+    assert set(Neighbors("th", "Thai")["เ"]) <= set("แโใไ") and all(
+        unicodedata.category(char) == "Mn" for char in Neighbors("th", "Thai")["ี"]
+    )
     assert Neighbors("vi", "Latn")["ế"] == Neighbors("vi", "Latn")["ê"] or Neighbors("vi", "Latn")["ế"]
-    assert Neighbors("hi", "Deva")["g"] == Neighbors("en", "Latn")["g"]  # words in another script use that script's layout
+    assert (
+        Neighbors("hi", "Deva")["g"] == Neighbors("en", "Latn")["g"]
+    )  # words in another script use that script's layout
 
 
 def test_jamo_stays_a_syllable():
@@ -270,13 +316,20 @@ def test_jamo_stays_a_syllable():
 
 def test_keyboards_name_their_source_and_are_safe():
     data = keyboards()
-    wanted = "af ar az bg bn de el en es et eu fa fi fr gu he hi ht hu id it ja jv ka kk lt ml mr ms my nl pa pl pt qu ro ru sw ta te th tl tr uk ur vi wo yo"
+    wanted = (
+        "af ar az bg bn de el en es et eu fa fi fr gu he hi ht hu id it ja jv ka kk lt ml mr ms my nl pa pl pt "
+        "qu ro ru sw ta te th tl tr uk ur vi wo yo"
+    )
     assert set(wanted.split()) <= data["languages"].keys() and len(data["languages"]) >= 48
     for about in data["languages"].values():
         assert about["source"] and about["name"] and len(data["layouts"][about["layout"]]) >= 26
     for layout in data["layouts"].values():
         for char, near in layout.items():
-            assert near and char not in near and all(unicodedata.category(other)[0] == unicodedata.category(char)[0] for other in near)
+            assert (
+                near
+                and char not in near
+                and all(unicodedata.category(other)[0] == unicodedata.category(char)[0] for other in near)
+            )
 
 
 def test_tables_exchange_like_for_like():
@@ -295,7 +348,20 @@ def test_tables_exchange_like_for_like():
 
 
 def test_other_scripts_and_strange_texts_pass_through():
-    for text in ("", " ", "\n", "12.5 %", "👩‍👩‍👧 🇩🇪", "\u0301", "้", "a\x00b" * 3, "Ａ" * 5, "x" * 3000, "\ufeffabc def", "क्‍ष" * 3):
+    for text in (
+        "",
+        " ",
+        "\n",
+        "12.5 %",
+        "👩‍👩‍👧 🇩🇪",
+        "\u0301",
+        "้",
+        "a\x00b" * 3,
+        "Ａ" * 5,
+        "x" * 3000,
+        "\ufeffabc def",
+        "क्‍ष" * 3,
+    ):
         for op in ("mixed", "delete", "swap", "punctuation", "invisible", "homoglyph"):
             for lang in ("en", "th", "hi", "ja"):
                 noised, _, edits = Noiser(op, 5, lang)(text, "k")
@@ -304,16 +370,28 @@ def test_other_scripts_and_strange_texts_pass_through():
 
 
 def test_script_of_unknown_languages():
-    assert [script_of(SENTENCES[lang]) for lang in ("en", "ru", "th", "ko", "zh", "hi")] == ["Latn", "Cyrl", "Thai", "Kore", "Hans", "Deva"]
-    assert Noiser("keyboard", 5, "xx", script="Latn")(SENTENCES["en"], "k")[2] and WORD[5] == 0.8 and LOOKALIKE[5] == 0.2
+    assert [script_of(SENTENCES[lang]) for lang in ("en", "ru", "th", "ko", "zh", "hi")] == [
+        "Latn",
+        "Cyrl",
+        "Thai",
+        "Kore",
+        "Hans",
+        "Deva",
+    ]
+    assert (
+        Noiser("keyboard", 5, "xx", script="Latn")(SENTENCES["en"], "k")[2] and WORD[5] == 0.8 and LOOKALIKE[5] == 0.2
+    )
 
 
 @pytest.mark.parametrize(
     "arguments, says",
     [
-        (("keybord", 1), "did you mean 'keyboard'"), (("keyboard", 6), "level 6"), (("keyboard", True), "level True"), (("keyboard",), "level None"),
-        (("keyboard", 1, "xx"), "unknown language 'xx'"), (("keyboard", 1, "ko"), "does not apply to the script Kore"), (("codeswitch", 1), "needs a table"),
-        (("case", 1, "th"), "does not apply"), (("ime", 1, "zh"), "needs a table"), (("orthography", 1, "ka"), "no table of variants"),
+        (("keybord", 1), "did you mean 'keyboard'"), (("keyboard", 6), "level 6"), (("keyboard", True), "level True"), (("keyboard",), "level "
+                                                                                                                                       "None"),
+        (("keyboard", 1, "xx"), "unknown language 'xx'"), (("keyboard", 1, "ko"), "does not apply to the script Kore"), (("codeswitch", 1), "needs a "
+                                                                                                                                            "table"),
+        (("case", 1, "th"), "does not apply"), (("ime", 1, "zh"), "needs a table"), (("orthography", 1, "ka"), "no table of "
+                                                                                                               "variants"),
     ],
 )  # fmt: skip
 def test_bad_arguments(arguments, says):

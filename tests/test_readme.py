@@ -20,7 +20,12 @@ from tasks import TARGETS
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```bash\n(.*?)```", TEXT, re.S)
-COMMANDS = [tokens for block in BLOCKS for line in block.replace("\\\n", " ").splitlines() if (tokens := shlex.split(line, comments=True))]
+COMMANDS = [
+    tokens
+    for block in BLOCKS
+    for line in block.replace("\\\n", " ").splitlines()
+    if (tokens := shlex.split(line, comments=True))
+]
 
 
 @pytest.mark.parametrize("tokens", COMMANDS, ids=" ".join)
@@ -49,15 +54,32 @@ def test_command_parses(tokens):
 
 def test_readme_shows_commands_of_every_script():
     assert len(COMMANDS) >= 8
-    scripts = {"download_data.py", "run_xtreme.py", "run_intermediate.py", "score.py", "perturb.py", "report.py", "demo.sh", "tests/run.sh"}
+    scripts = {
+        "download_data.py",
+        "run_xtreme.py",
+        "run_intermediate.py",
+        "score.py",
+        "perturb.py",
+        "report.py",
+        "demo.sh",
+        "tests/run.sh",
+    }
     scripts |= {"recipes/study1_noise.sh", "recipes/study2_non_latin.sh"}
     assert scripts <= {token for tokens in COMMANDS for token in tokens}
 
 
 def test_every_flag_in_the_readme_exists():
     parsers = (download_data, run_xtreme, run_intermediate, score, perturb, report)
-    known = {option for module in parsers for action in module.build_parser()._actions for option in action.option_strings}
-    known |= {f"--{name}" for name in arguments.trainer_flags()} | {"--rounds", "--nproc_per_node", "--cov", "--text_dir", "--peers"}
+    known = {
+        option for module in parsers for action in module.build_parser()._actions for option in action.option_strings
+    }
+    known |= {f"--{name}" for name in arguments.trainer_flags()} | {
+        "--rounds",
+        "--nproc_per_node",
+        "--cov",
+        "--text_dir",
+        "--peers",
+    }
     known |= {"--device", "--sizes", "--gpus", "--wrap"}  # the last two are sbatch's
     assert {flag for flag in re.findall(r"--[a-z]\w+", TEXT)} <= known
 

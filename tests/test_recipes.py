@@ -1,4 +1,6 @@
-"""The studies: their plan, their checks, the hardware they choose, and (slow) a shrunken study that is killed and goes on."""
+"""The studies: their plan, their checks, the hardware they choose, and (slow) a shrunken study that is killed and goes
+on.
+"""
 
 import json
 import os
@@ -103,7 +105,11 @@ def test_plan_has_commands_that_the_scripts_accept_and_touches_nothing(checkout,
 
 
 def test_settings_and_folders_at_both_sizes(checkout):
-    full = [shlex.join(argv) for _, script, argv in planned(recipe(checkout, "study1_noise", SCALE="full", DRY_RUN="1")) if script != "perturb.py"]
+    full = [
+        shlex.join(argv)
+        for _, script, argv in planned(recipe(checkout, "study1_noise", SCALE="full", DRY_RUN="1"))
+        if script != "perturb.py"
+    ]
     folders = [line.split("--output_dir ")[1].split()[0].split("/")[-1] for line in full]
     runnable = [name for name, task in TARGETS.items() if not task.not_runnable]
     assert {*NINE, "all"} <= set(folders)
@@ -127,14 +133,26 @@ def test_plan_needs_no_packages(checkout, tmp_path):
 
 
 def test_paths_with_spaces_and_other_folders(checkout, tmp_path):
-    done = recipe(checkout, "study1_noise", cwd=tmp_path, DRY_RUN="1", OUTPUT="my study", MODEL="Org/model", TARGETS="xnli", SEEDS="7", OPS="")
+    done = recipe(
+        checkout,
+        "study1_noise",
+        cwd=tmp_path,
+        DRY_RUN="1",
+        OUTPUT="my study",
+        MODEL="Org/model",
+        TARGETS="xnli",
+        SEEDS="7",
+        OPS="",
+    )
     commands = planned(done)
     assert not any(script == "perturb.py" for _, script, _ in commands)
     *_, (_, script, last) = commands
     assert script == "report.py" and last[last.index("--output_dir") + 1] == f"{tmp_path}/my study/report"
     first = next(argv for _, script, argv in commands if script == "run_xtreme.py")
     assert first[first.index("--model_name_or_path") + 1] == "Org/model"  # a Hub id is no path
-    assert first[first.index("--conditions") + 1] == f"clean={tmp_path}/my study/toy/xtreme" and not any(tmp_path.iterdir())
+    assert first[first.index("--conditions") + 1] == f"clean={tmp_path}/my study/toy/xtreme" and not any(
+        tmp_path.iterdir()
+    )
 
 
 @pytest.mark.parametrize(
@@ -189,7 +207,11 @@ def test_launcher_and_deepspeed_follow_the_gpus(checkout, tmp_path, memories, vi
 def test_missing_data_names_the_download(checkout, tmp_path):
     executable(tmp_path / "nvidia-smi", "echo 81559")
     done = recipe(checkout, "study1_noise", path=str(tmp_path), SCALE="full")
-    assert done.returncode == 2 and "download_data.py --tasks all --output_dir data" in done.stderr and not (checkout / "studies").exists()
+    assert (
+        done.returncode == 2
+        and "download_data.py --tasks all --output_dir data" in done.stderr
+        and not (checkout / "studies").exists()
+    )
 
 
 SMALL = {
@@ -226,15 +248,27 @@ def test_a_killed_study_goes_on_and_a_finished_one_is_skipped(checkout, tmp_path
     assert len(results) == 6
 
     again = recipe(checkout, "study1_noise", **settings)
-    assert again.returncode == 0 and "6 finished before and skipped" in again.stdout and not re.search(r"\] \S+ run_", again.stdout)
-    other = recipe(checkout, "study1_noise", **{**settings, "PHASE2_FLAGS": settings["PHASE2_FLAGS"].replace("3", "4")})
-    assert other.returncode == 1 and "mnli: holds another run" in other.stdout and "mnli failed; its log is" in other.stdout
+    assert (
+        again.returncode == 0
+        and "6 finished before and skipped" in again.stdout
+        and not re.search(r"\] \S+ run_", again.stdout)
+    )
+    other = recipe(
+        checkout, "study1_noise", **{**settings, "PHASE2_FLAGS": settings["PHASE2_FLAGS"].replace("3", "4")}
+    )
+    assert (
+        other.returncode == 1
+        and "mnli: holds another run" in other.stdout
+        and "mnli failed; its log is" in other.stdout
+    )
     # Runs look again where the files that they name changed.
     settings.update(DATA_DIR=str(tmp_path / "xtreme"), MODEL=str(output / "outputs/pretrained"))
     shutil.copytree(output / "toy/xtreme", settings["DATA_DIR"])
     moved = recipe(checkout, "study1_noise", **settings)
     assert moved.returncode == 0, moved.stdout + moved.stderr
-    assert {path: path.read_bytes() for path in output.rglob("results.jsonl")} == results  # of the same files: no cell was computed again
+    assert {
+        path: path.read_bytes() for path in output.rglob("results.jsonl")
+    } == results  # of the same files: no cell was computed again
     test = Path(settings["DATA_DIR"], "panx/test-de.tsv")
     test.write_text(test.read_text(encoding="utf-8").partition("\n\n")[0] + "\n\n", encoding="utf-8")
     changed = recipe(checkout, "study1_noise", **settings)

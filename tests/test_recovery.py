@@ -20,16 +20,58 @@ from common.run_record import checkpoint_hash
 from mixture import dev
 
 ROOT = Path(run_xtreme.__file__).parent
-QUICK = ["--learning_rate", "1e-3", "--max_seq_length", "48", "--disable_tqdm", "true", "--logging_steps", "1", "--do_train", "--do_eval"]
+QUICK = [
+    "--learning_rate",
+    "1e-3",
+    "--max_seq_length",
+    "48",
+    "--disable_tqdm",
+    "true",
+    "--logging_steps",
+    "1",
+    "--do_train",
+    "--do_eval",
+]
 
 
 def target(toy, output, *flags, model=None):
-    data = ["--task", "xnli", "--data_dir", str(toy / "xtreme"), "--model_name_or_path", str(model or toy / "model"), "--output_dir", str(output)]
-    return [*data, *QUICK, "--max_train_samples", "128", "--num_train_epochs", "2", "--do_predict", "--languages", "en", "zh", "de", *flags]
+    data = [
+        "--task",
+        "xnli",
+        "--data_dir",
+        str(toy / "xtreme"),
+        "--model_name_or_path",
+        str(model or toy / "model"),
+        "--output_dir",
+        str(output),
+    ]
+    return [
+        *data,
+        *QUICK,
+        "--max_train_samples",
+        "128",
+        "--num_train_epochs",
+        "2",
+        "--do_predict",
+        "--languages",
+        "en",
+        "zh",
+        "de",
+        *flags,
+    ]
 
 
 def mixture(toy, output, *flags):
-    data = ["--tasks", "mnli", "squad", "mlm", "--mlm_files", str(toy / "text/de.txt"), "--data_dir", str(toy / "intermediate")]
+    data = [
+        "--tasks",
+        "mnli",
+        "squad",
+        "mlm",
+        "--mlm_files",
+        str(toy / "text/de.txt"),
+        "--data_dir",
+        str(toy / "intermediate"),
+    ]
     data += ["--model_name_or_path", str(toy / "model"), "--output_dir", str(output), "--collapse_guard", "off"]
     return [*data, *QUICK, "--max_train_samples", "48", "--max_eval_samples", "16", "--num_train_epochs", "2", *flags]
 
@@ -38,7 +80,11 @@ def kept(folder):
     """What must be equal to the byte: the model, predictions, scores, tables; not times and logs."""
     found = {str(path.relative_to(folder)): path for path in Path(folder).rglob("*") if path.is_file()}
     other = ("run.json", "_results.json", "_state.json", ".lock")
-    return {name: path.read_bytes() for name, path in found.items() if "checkpoint-" not in name and not name.endswith(other)}
+    return {
+        name: path.read_bytes()
+        for name, path in found.items()
+        if "checkpoint-" not in name and not name.endswith(other)
+    }
 
 
 def ended(main, argv, capsys, code):
@@ -64,7 +110,10 @@ def signal_at(monkeypatch, call, number):
     monkeypatch.setattr(trainer.EncoderTrainer, "compute_loss", compute_loss)
 
 
-KINDS = {"target": (run_xtreme, target, 6), "mixture": (run_intermediate, mixture, 3)}  # a step in the second epoch, one in the first
+KINDS = {
+    "target": (run_xtreme, target, 6),
+    "mixture": (run_intermediate, mixture, 3),
+}  # a step in the second epoch, one in the first
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +140,9 @@ def test_a_signal_stops_and_the_rerun_gives_the_same_bytes(uninterrupted, monkey
     with monkeypatch.context() as patched:
         signal_at(patched, step, getattr(signal, name))
         message = ended(script.main, command, capsys, 130 if name == "SIGINT" else 0)
-    assert "run the same command again" in message and (name == "SIGINT" or f"stopped by {name}; {folder}/checkpoint-{step} is saved" in message)
+    assert "run the same command again" in message and (
+        name == "SIGINT" or f"stopped by {name}; {folder}/checkpoint-{step} is saved" in message
+    )
     script.main(command)
     assert kept(folder) == whole
     assert not list(folder.rglob("training_args.bin"))  # a pickle that may hold tokens
@@ -107,7 +158,10 @@ def test_a_failure_that_came_of_ctrl_c_is_ctrl_c(capsys):
             finally:
                 raise RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed")
 
-    assert ended(saving, [], capsys, 130) == "run_x.py: interrupted; checkpoints are kept, run the same command again to go on\n"
+    assert (
+        ended(saving, [], capsys, 130)
+        == "run_x.py: interrupted; checkpoints are kept, run the same command again to go on\n"
+    )
 
 
 def test_a_signal_during_the_dev_scores_keeps_finished_cells(uninterrupted, monkeypatch, capsys):
@@ -122,7 +176,10 @@ def test_a_signal_during_the_dev_scores_keeps_finished_cells(uninterrupted, monk
 
     monkeypatch.setattr(dev.DevCell, "evaluate", signalled)
     message = ended(run_intermediate.main, command, capsys, 0)
-    assert f"stopped by SIGTERM; {folder}: training is finished; it and finished dev scores are kept, run the same command again" in message
+    assert (
+        f"stopped by SIGTERM; {folder}: training is finished; it and finished dev scores are kept, run the same "
+        "command again" in message
+    )
     assert not (folder / "README.md").exists() and len((folder / "results.jsonl").read_text().splitlines()) > 1
     run_intermediate.main(command)
     assert scored == 3 * ["mnli", "squad", "mlm"]  # each once per epoch, and once at the end
@@ -160,7 +217,12 @@ def test_damaged_checkpoints_are_skipped_and_refused(toy, stopped, tmp_path, cap
     folder = Path(shutil.copytree(stopped, tmp_path / "run"))
     newest, older = recovery.checkpoints(folder)
     DAMAGE[how](newest)
-    message = ended(run_xtreme.main, [*target(toy, folder, "--save_total_limit", "5"), "--resume_from_checkpoint", str(newest)], capsys, 2)
+    message = ended(
+        run_xtreme.main,
+        [*target(toy, folder, "--save_total_limit", "5"), "--resume_from_checkpoint", str(newest)],
+        capsys,
+        2,
+    )
     assert f"--resume_from_checkpoint {newest}" in message and newest.exists()
     shutil.rmtree(folder / "predictions")
     assert recovery.resume_point(folder, None) == str(older) and not newest.exists() and older.exists()
@@ -179,11 +241,15 @@ def test_a_checkpoint_needs_its_best(stopped, tmp_path):
 
 def test_only_own_checkpoints(toy, stopped, tmp_path, capsys):
     foreign = recovery.checkpoints(stopped)[0]
-    message = ended(run_xtreme.main, target(toy, tmp_path / "run", "--resume_from_checkpoint", str(foreign)), capsys, 2)
+    message = ended(
+        run_xtreme.main, target(toy, tmp_path / "run", "--resume_from_checkpoint", str(foreign)), capsys, 2
+    )
     assert "not a checkpoint of --output_dir" in message and not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("flags, says", [(["--weight_decay", "0.5"], "weight_decay"), (["--optim_args", "foreach=False"], "optim_args")])
+@pytest.mark.parametrize(
+    "flags, says", [(["--weight_decay", "0.5"], "weight_decay"), (["--optim_args", "foreach=False"], "optim_args")]
+)
 def test_other_arguments_are_refused_by_name(toy, stopped, capsys, flags, says):
     assert says in ended(run_xtreme.main, target(toy, stopped, "--save_total_limit", "5", *flags), capsys, 2)
 
@@ -194,7 +260,9 @@ def test_zero_checkpoints_need_zero(toy, stopped, tmp_path, capsys):
     about["training"].update(zero_stage=2, processes=2)
     (folder / "run.json").write_text(json.dumps(about))
     message = ended(run_xtreme.main, target(toy, folder), capsys, 2)
-    assert "processes 2 there, 1 here; zero_stage 2 there, None here" in message and "ZeRO's checkpoints need" in message
+    assert (
+        "processes 2 there, 1 here; zero_stage 2 there, None here" in message and "ZeRO's checkpoints need" in message
+    )
 
 
 def test_two_runs_in_one_folder(toy, tmp_path, capsys):
@@ -216,7 +284,12 @@ def test_no_room_for_a_checkpoint(toy, tmp_path, capsys, monkeypatch):
 
 def test_temporary_files_of_a_killed_run_are_removed(tmp_path):
     (tmp_path / "scores").mkdir()
-    names = ("scores/.test-en.jsonl.123.tmp", ".tmpIAelpg", "model.safetensors", ".template")  # safetensors names its own like the second
+    names = (
+        "scores/.test-en.jsonl.123.tmp",
+        ".tmpIAelpg",
+        "model.safetensors",
+        ".template",
+    )  # safetensors names its own like the second
     for name in names:
         (tmp_path / name).touch()
     recovery.lock(tmp_path)
@@ -226,7 +299,9 @@ def test_temporary_files_of_a_killed_run_are_removed(tmp_path):
 
 @pytest.fixture
 def disk(tmp_path):
-    """A file system of its own, to be filled and made read-only: disk(options of mount) -> folder, or disk("remount,…")."""
+    """A file system of its own, to be filled and made read-only: disk(options of mount) -> folder, or
+    disk("remount,…").
+    """
     folder = tmp_path / "disk"
     folder.mkdir()
 
@@ -240,21 +315,31 @@ def disk(tmp_path):
         subprocess.run(["umount", folder], check=True)
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0 or not shutil.which("mount"), reason="only root mounts")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0 or not shutil.which("mount"), reason="only root mounts"
+)
 def test_full_and_read_only_disks(toy, disk, capsys, monkeypatch, uninterrupted):
     """Room for a checkpoint is checked; here it is lost after the check, to the tokenizer and to a second checkpoint."""
-    result = {name: content for name, content in uninterrupted("target")[2].items() if name.startswith(("model", "predictions"))}  # no paths
+    result = {
+        name: content
+        for name, content in uninterrupted("target")[2].items()
+        if name.startswith(("model", "predictions"))
+    }  # no paths
     for size in ("3700k", "17000k"):
         folder = disk(f"size={size}") / "run"
         with monkeypatch.context() as patched:
             patched.setattr(recovery, "check_room", lambda *args: None)
-            assert "check the disk's free space; checkpoints and finished cells are kept" in ended(run_xtreme.main, target(toy, folder), capsys, 1)
+            assert "check the disk's free space; checkpoints and finished cells are kept" in ended(
+                run_xtreme.main, target(toy, folder), capsys, 1
+            )
         disk("remount,size=100m")
         run_xtreme.main(target(toy, folder))
         assert result.items() <= kept(folder).items()
         disk("remount,ro")
         for output in (folder, folder.with_name("new")):
-            assert f"--output_dir {output}: cannot be written" in ended(run_xtreme.main, target(toy, output), capsys, 2)
+            assert f"--output_dir {output}: cannot be written" in ended(
+                run_xtreme.main, target(toy, output), capsys, 2
+            )
         subprocess.run(["umount", folder.parent], check=True)
 
 
@@ -287,7 +372,10 @@ def test_a_loss_that_is_not_finite_names_its_examples(toy, tmp_path, capsys, mon
     command = target(toy, tmp_path / "run", "--per_device_train_batch_size", "4", "--gradient_accumulation_steps", "2")
     message = ended(run_xtreme.main, command, capsys, 1)
     assert "not finite at step 2, on the training examples " in message
-    assert len(message.split("examples ")[1].split(", counted")[0].split(", ")) == 4 and "--learning_rate 0.0005" in message
+    assert (
+        len(message.split("examples ")[1].split(", counted")[0].split(", ")) == 4
+        and "--learning_rate 0.0005" in message
+    )
 
 
 def test_out_of_memory_says_what_to_try(toy, tmp_path, capsys, monkeypatch):
@@ -298,15 +386,21 @@ def test_out_of_memory_says_what_to_try(toy, tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(trainer.EncoderTrainer, "compute_loss", compute_loss)
     message = ended(run_xtreme.main, target(toy, tmp_path / "run"), capsys, 1)
-    assert "--per_device_train_batch_size 16 --gradient_accumulation_steps 2" in message and "sub-tokens in a batch" in message
+    assert (
+        "--per_device_train_batch_size 16 --gradient_accumulation_steps 2" in message
+        and "sub-tokens in a batch" in message
+    )
 
 
 def test_secrets_stay_out_of_every_file(toy, tmp_path):
     run_xtreme.main(target(toy, tmp_path / "run", "--max_steps", "1", "--hub_token", "hf_verysecret"))
-    assert not [path for path in (tmp_path / "run").rglob("*") if path.is_file() and b"hf_verysecret" in path.read_bytes()]
+    assert not [
+        path for path in (tmp_path / "run").rglob("*") if path.is_file() and b"hf_verysecret" in path.read_bytes()
+    ]
 
 
-# --- kill -9 (and Ctrl-C, and SIGTERM) at random moments of both phases:   bash tests/run.sh -m slow tests/test_recovery.py -s
+# --- kill -9 (and Ctrl-C, and SIGTERM) at random moments of both phases:   bash tests/run.sh -m slow
+# tests/test_recovery.py -s
 
 
 def changes(folder):
@@ -332,7 +426,16 @@ run_xtreme.main(sys.argv[1:])
 def launched(toy, tmp_path, action):
     """A run on 2 processes of which the second one does something in its third step."""
     (tmp_path / "script.py").write_text(LAUNCHED.format(root=str(ROOT), action=action))
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29643", str(tmp_path / "script.py")]
+    launcher = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc_per_node",
+        "2",
+        "--master_port",
+        "29643",
+        str(tmp_path / "script.py"),
+    ]
     return subprocess.run([*launcher, *target(toy, tmp_path / "run")], capture_output=True, text=True, timeout=300)
 
 
@@ -340,7 +443,10 @@ def test_all_processes_end_when_one_fails(toy, tmp_path):
     start = time.time()
     done = launched(toy, tmp_path, "raise OSError(28, 'No space left on device')")
     assert done.returncode == 1 and time.time() - start < 120
-    assert "run_xtreme.py: error: process 1: [Errno 28] No space left on device; checkpoints and finished cells are kept" in done.stderr
+    assert (
+        "run_xtreme.py: error: process 1: [Errno 28] No space left on device; checkpoints and finished cells are kept"
+        in done.stderr
+    )
     assert "Traceback" not in done.stderr.split("torch/distributed")[0]
 
 
@@ -348,9 +454,13 @@ BARRIER = "run_xtreme.check_folder", 1, "Rank 1 failed to pass monitoredBarrier"
 STEP = "trainer.EncoderTrainer.compute_loss", 2, "Timed out"
 
 
-@pytest.mark.parametrize("name, call, says", [pytest.param(*BARRIER, id="barrier"), pytest.param(*STEP, id="step", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name, call, says", [pytest.param(*BARRIER, id="barrier"), pytest.param(*STEP, id="step", marks=pytest.mark.slow)]
+)
 def test_a_process_that_waits_in_vain_says_so(toy, tmp_path, name, call, says):
-    """A real dead-lock: the second process sleeps in the n-th call of a function. No launcher, so that nothing ends the first one but itself."""
+    """A real dead-lock: the second process sleeps in the n-th call of a function. No launcher, so that nothing ends
+    the first one but itself.
+    """
     owner, function = name.rsplit(".", 1)
     code = f"""import os, sys, time
 import run_xtreme
@@ -367,7 +477,9 @@ run_xtreme.main(sys.argv[1:])
     shared = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29644"}
     command = [sys.executable, "-c", code, *target(toy, tmp_path / "run", "--ddp_timeout", "5")]
     options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
-    first, second = [subprocess.Popen(command, env={**shared, "RANK": rank, "LOCAL_RANK": rank}, **options) for rank in "01"]
+    first, second = [
+        subprocess.Popen(command, env={**shared, "RANK": rank, "LOCAL_RANK": rank}, **options) for rank in "01"
+    ]
     try:
         lines = [line for line in first.communicate(timeout=120)[1].splitlines() if "error" in line]
         assert second.poll() is None and first.returncode == 1
@@ -375,7 +487,9 @@ run_xtreme.main(sys.argv[1:])
         second.kill()
         second.communicate()
         first.kill()
-    assert len(lines) == 1 and lines[0].startswith("run_xtreme.py: error: process 0: waited for another process in vain ("), lines
+    assert len(lines) == 1 and lines[0].startswith(
+        "run_xtreme.py: error: process 0: waited for another process in vain ("
+    ), lines
     assert says in lines[0] and "checkpoints and finished cells are kept" in lines[0]
 
 
@@ -385,7 +499,11 @@ def test_two_processes_stop_together_and_resume_to_the_byte(toy, tmp_path):
     whole = kept(tmp_path / "run")
     shutil.rmtree(tmp_path / "run")
     done = launched(toy, tmp_path, "os.kill(os.getpid(), signal.SIGTERM)")
-    assert done.returncode == 0 and "stopped by a signal to another process" in done.stderr and "checkpoint-3 is saved" in done.stderr
+    assert (
+        done.returncode == 0
+        and "stopped by a signal to another process" in done.stderr
+        and "checkpoint-3 is saved" in done.stderr
+    )
     assert not (tmp_path / "run/results.jsonl").exists()
     assert launched(toy, tmp_path, "pass").returncode == 0
     assert kept(tmp_path / "run") == whole
@@ -400,13 +518,18 @@ def observed(folder):
 
 
 def run_until(command, folder, number, event):
-    """Start the run and send it the signal at its event-th change of a file, and a little later; returns what had changed last."""
+    """Start the run and send it the signal at its event-th change of a file, and a little later; returns what had
+    changed last.
+    """
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT)
     before, seen, last = {}, 0, "nothing"
     while process.poll() is None:
         now = observed(folder)
         if now is not None and now != before:
-            seen, last = seen + 1, ", ".join(sorted(name for name in {**before, **now} if before.get(name) != now.get(name))[:3])
+            seen, last = (
+                seen + 1,
+                ", ".join(sorted(name for name in {**before, **now} if before.get(name) != now.get(name))[:3]),
+            )
             before = now
         if seen >= event:
             time.sleep(random.Random(event).random() * 0.05)
@@ -427,7 +550,11 @@ def test_killed_at_any_moment(toy, tmp_path):
     whole, rng = kept(folder), random.Random(0)
     assert len(whole) > 15
     moments = [(signal.SIGKILL, event) for event in sorted(rng.sample(range(1, events), 20))]
-    moments += [(number, event) for number in (signal.SIGINT, signal.SIGTERM) for event in sorted(rng.sample(range(1, events), 4))]
+    moments += [
+        (number, event)
+        for number in (signal.SIGINT, signal.SIGTERM)
+        for event in sorted(rng.sample(range(1, events), 4))
+    ]
     print(f"\n{events} changes of files in an uninterrupted run")
     for number, event in moments:
         code = 0
@@ -441,5 +568,9 @@ def test_killed_at_any_moment(toy, tmp_path):
         again, reruns = subprocess.run(command, capture_output=True, text=True, cwd=ROOT), 1
         assert again.returncode == 0, again.stderr[-2000:]
         same = kept(folder) == whole
-        print(f"{signal.Signals(number).name} at change {event}, exit code {code}, after {last}: {'equal' if same else 'DIFFERENT'}", flush=True)
+        print(
+            f"{signal.Signals(number).name} at change {event}, exit code {code}, after {last}: "
+            f"{'equal' if same else 'DIFFERENT'}",
+            flush=True,
+        )
         assert same, [name for name in {**kept(folder), **whole} if kept(folder).get(name) != whole.get(name)]

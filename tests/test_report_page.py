@@ -1,4 +1,5 @@
-"""A report's files: right numbers, nothing that text can break, links that lead somewhere, and a page that a browser shows.
+"""A report's files: right numbers, nothing that text can break, links that lead somewhere, and a page that a browser
+shows.
 
 The reports here are small and invented; names in them are as bad as a file system allows.
 """
@@ -26,15 +27,23 @@ from reporting.html import STYLE
 from reporting.page import files, write_report
 from reporting.parts import Cell, Report, Scores, Source, Table
 
-BAD = '<b>"x"& |a_b|100% #1 $y$ {z} ~^\\ `c` \'q\' [l](m)'
+BAD = "<b>\"x\"& |a_b|100% #1 $y$ {z} ~^\\ `c` 'q' [l](m)"
 VOID = {"meta", "link", "br", "image", "path", "use", "rect"}
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+)
 NAN = float("nan")
 
 
 def scores(settings=("direct", "mnli", BAD), languages=("en", "de", "sw", "hi", "th"), task="xnli"):
     """Two operations of two levels, one level drawn twice; `case` does not apply to Hindi and Thai."""
-    conditions = [("swap-1", "swap", "1"), ("swap-2", "swap", "2"), ("swap-2-r1", "swap", "2"), ("case-1", "case", "1"), ("case-2", "case", "2")]
+    conditions = [
+        ("swap-1", "swap", "1"),
+        ("swap-2", "swap", "2"),
+        ("swap-2-r1", "swap", "2"),
+        ("case-1", "case", "1"),
+        ("case-2", "case", "2"),
+    ]
     clean = 80.0 - 3 * np.arange(len(languages)) + 2 * np.arange(len(settings))[:, None]  # [settings, languages]
     noisy = clean[:, :, None] - np.array([2, 4, 8, 1, 3])
     noisy[:, [code in ("hi", "th") for code in languages], 3:] = NAN
@@ -69,18 +78,45 @@ def report(runs, drawn):
 
     bad_rows = [["[a]", Cell("1.0", 1.0), BAD], [BAD, Cell("n/a"), "b, c\nd"]]
     bad = Table("xnli-bad", f"Bad {BAD}", f"Caption {BAD}", ("setting", f"de {BAD}", "words"), bad_rows)
-    rows = [cells("direct", 81.23456789012345, 1 / 3), cells("mnli", 9.5, -2.25), [BAD, Cell("n/a"), Cell("-", NAN, f"xnli-{BAD}")]]
-    wide = Table("xnli-wide", "Wide", "Many columns", ("setting", *map(str, range(40))), [cells("direct", *np.linspace(50, 60, 40))], True)
+    rows = [
+        cells("direct", 81.23456789012345, 1 / 3),
+        cells("mnli", 9.5, -2.25),
+        [BAD, Cell("n/a"), Cell("-", NAN, f"xnli-{BAD}")],
+    ]
+    wide = Table(
+        "xnli-wide",
+        "Wide",
+        "Many columns",
+        ("setting", *map(str, range(40))),
+        [cells("direct", *np.linspace(50, 60, 40))],
+        True,
+    )
     tables = [Table("xnli-clean", "Clean", "Accuracy", ("setting", "de", "gain"), rows), bad, wide]
 
     def made(name, seed):
         note = f"collapsed: {BAD}" if seed == 2 and name == "mnli" else ""
         command = f"python run_xtreme.py --output_dir '{name}'"
         folder = str(runs / "runs" / f"{name} {seed}")
-        return {"folder": folder, "command": command, "seed": seed, "started_at": "2026-05-01T10:00:00+00:00", "note": note}
+        return {
+            "folder": folder,
+            "command": command,
+            "seed": seed,
+            "started_at": "2026-05-01T10:00:00+00:00",
+            "note": note,
+        }
 
-    sources = [Source(f"xnli-{name}", "xnli", name, [made(name, 1), made(name, 2)]) for name in ("direct", "mnli", BAD)]
-    return Report(f"Title {BAD}", f"python report.py {BAD}", [f"Summary {BAD}"], {"xnli": tables}, {"xnli": drawn}, sources, [("mPC", f"mean {BAD}")])
+    sources = [
+        Source(f"xnli-{name}", "xnli", name, [made(name, 1), made(name, 2)]) for name in ("direct", "mnli", BAD)
+    ]
+    return Report(
+        f"Title {BAD}",
+        f"python report.py {BAD}",
+        [f"Summary {BAD}"],
+        {"xnli": tables},
+        {"xnli": drawn},
+        sources,
+        [("mPC", f"mean {BAD}")],
+    )
 
 
 class Page(HTMLParser):
@@ -140,7 +176,9 @@ def test_every_link_leads_somewhere(report, tmp_path):
     assert sum(link.endswith("/run.json") for link in outside) == 6
     assert not re.search(r"https?:|@import|url\((?!#)", text)  # nothing to fetch
     assert text.count("Left out: collapsed") == 1
-    lines = [line for line in (folder / "report.md").read_text(encoding="utf-8").splitlines() if not line.startswith("    ")]
+    lines = [
+        line for line in (folder / "report.md").read_text(encoding="utf-8").splitlines() if not line.startswith("    ")
+    ]
     linked = re.findall(r"(?<!\\)\]\(([^)]+)\)", "\n".join(lines))
     assert len(linked) == 6 + 6 + 5 and all((folder / unquote(link)).is_file() for link in linked)
 
@@ -165,7 +203,12 @@ def test_contrast(scheme):
 
     def luminance(color):
         parts = [int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)]
-        return float(np.dot([0.2126, 0.7152, 0.0722], [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]))
+        return float(
+            np.dot(
+                [0.2126, 0.7152, 0.0722],
+                [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts],
+            )
+        )
 
     light, dark = STYLE[: STYLE.index("@media")], STYLE[STYLE.index("@media") : STYLE.index("* {")]
     colors = dict(re.findall(r"--(\w+): (#\w{6})", (light, dark)[scheme]))
@@ -203,7 +246,9 @@ def test_latex_is_well_formed(report, tmp_path):
     for path in sorted((tmp_path / "tables").glob("*.tex")):
         lines = path.read_text(encoding="utf-8").splitlines()
         text = "\n".join(line for line in lines if not line.startswith("%"))
-        assert re.findall(r"\\begin\{(\w+)\}", text) == re.findall(r"\\end\{(\w+)\}", text)[::-1] == ["table", "tabular"]
+        assert (
+            re.findall(r"\\begin\{(\w+)\}", text) == re.findall(r"\\end\{(\w+)\}", text)[::-1] == ["table", "tabular"]
+        )
         bare = re.sub(r"\\[\\&%$#_{}]", "", text)
         assert bare.count("{") == bare.count("}") and bare.count("$") % 2 == 0
         assert not re.search(r"[#~^<>|\"±]", bare) and bare.count("%") == bare.count("{%")
@@ -222,7 +267,11 @@ def test_markdown_tables_keep_their_columns(report, tmp_path):
     lines = (tmp_path / "report.md").read_text(encoding="utf-8").splitlines()
     rows = [line for line in lines if line.startswith("| ")]
     assert Counter(len(re.findall(r"(?<!\\)\|", line)) for line in rows) == {4: 5 + 4, 42: 3}
-    assert not any(re.search(r"(?<!\\)<b>|(?<!\\)\$y", line) for line in lines if not line.startswith("    ") and "      python" not in line)
+    assert not any(
+        re.search(r"(?<!\\)<b>|(?<!\\)\$y", line)
+        for line in lines
+        if not line.startswith("    ") and "      python" not in line
+    )
 
 
 def test_earlier_files_go_and_foreign_ones_stay(report, tmp_path):
@@ -233,7 +282,9 @@ def test_earlier_files_go_and_foreign_ones_stay(report, tmp_path):
     write_report(report._replace(tables={"xnli": report.tables["xnli"][:1]}, figures={}), tmp_path)
     left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
     mine = ["figures/notes.txt", "tables/mine.csv", "tables/xnli-bad.tex"]
-    assert left == sorted(["files.json", "index.html", "report.md", "tables/xnli-clean.csv", "tables/xnli-clean.tex", *mine])
+    assert left == sorted(
+        ["files.json", "index.html", "report.md", "tables/xnli-clean.csv", "tables/xnli-clean.tex", *mine]
+    )
     assert (tmp_path / "tables" / "xnli-bad.tex").read_text() == "mine now"
 
 
@@ -250,7 +301,9 @@ def test_record_cannot_lead_out_of_the_folder(report, tmp_path):
     (tmp_path / "precious").write_text("")
     (tmp_path / "report").mkdir()
     empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-    (tmp_path / "report" / "files.json").write_text(json.dumps({"files": {"../precious": empty, "tables/../../precious": empty, "tables/..": empty}}))
+    (tmp_path / "report" / "files.json").write_text(
+        json.dumps({"files": {"../precious": empty, "tables/../../precious": empty, "tables/..": empty}})
+    )
     write_report(report, tmp_path / "report")
     assert (tmp_path / "precious").exists()
 
@@ -264,7 +317,9 @@ def test_same_report_same_bytes(report, runs):
 
 def test_report_without_anything(tmp_path):
     write_report(Report("Empty", "python report.py", [], {"": []}, {"xnli": []}, [], []), tmp_path)
-    assert Page((tmp_path / "index.html").read_text(encoding="utf-8")).elements["h2"] == 3  # runs, glossary, how it was made
+    assert (
+        Page((tmp_path / "index.html").read_text(encoding="utf-8")).elements["h2"] == 3
+    )  # runs, glossary, how it was made
 
 
 # The numbers in the figures
@@ -286,7 +341,9 @@ def test_missing_scores_enter_no_mean():
     empty = panels.panel(one, "case", ["hi", "th"])
     assert not empty.languages and np.isnan(empty.mean).all()
     lost = panels.noisy_mean(one)
-    np.testing.assert_allclose(lost[0], [80 - 3, 77 - 2, 74 - 3, 71 - 4, 68 - 4])  # German by case alone, Hindi and Thai by swap alone
+    np.testing.assert_allclose(
+        lost[0], [80 - 3, 77 - 2, 74 - 3, 71 - 4, 68 - 4]
+    )  # German by case alone, Hindi and Thai by swap alone
     clean, noisy, languages = panels.group_means(one, ["hi", "th"])
     assert languages == ["hi", "th"]
     np.testing.assert_allclose(clean - noisy, 4)
@@ -314,7 +371,9 @@ def test_many_settings_show_the_baseline_and_the_best():
     assert panels.chosen(many) == [0, *range(13, 20)]
     found = figures.figures(many, GROUPS)
     assert len(found) == 2 + figures.MAPS
-    assert all("Of 20 settings, the baseline and the 7 with the best noisy mean" in figure.caption for figure in found[:2])
+    assert all(
+        "Of 20 settings, the baseline and the 7 with the best noisy mean" in figure.caption for figure in found[:2]
+    )
     assert "No map for s1, s2" in found[2].caption and "CSV" in found[2].caption
 
 
@@ -332,7 +391,9 @@ def test_alternative_texts_have_the_numbers(drawn):
 
 def test_labels_keep_apart():
     places = figures.apart(np.array([1.0, 1.1, 1.2, 9.0, 1.15]), 1.0)
-    assert list(np.argsort(places)) == [0, 1, 4, 2, 3] and np.diff(np.sort(places)).min() >= 1 - 1e-9 and places[3] == 9
+    assert (
+        list(np.argsort(places)) == [0, 1, 4, 2, 3] and np.diff(np.sort(places)).min() >= 1 - 1e-9 and places[3] == 9
+    )
 
 
 def test_maps_are_split_between_operations():
@@ -371,11 +432,16 @@ def test_page_in_a_browser(report, tmp_path):
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     (tmp_path / "probe.html").write_text(page.replace("</body>", PROBE + "</body>"), encoding="utf-8")
     (tmp_path / "wrapper.html").write_text(WRAPPER)
-    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update"
+    flags = (
+        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+        "--disable-component-update"
+    )
     flags += f" --disable-sync --enable-logging=stderr --window-size=1800,1000 --user-data-dir={tmp_path / 'profile'}"
     said, found, deadline = tmp_path / "stderr", {}, time.monotonic() + 60
     with open(said, "w") as file:
-        browser = subprocess.Popen([CHROMIUM, *flags.split(), f"file://{tmp_path / 'wrapper.html'}"], stderr=file, start_new_session=True)
+        browser = subprocess.Popen(
+            [CHROMIUM, *flags.split(), f"file://{tmp_path / 'wrapper.html'}"], stderr=file, start_new_session=True
+        )
     try:
         while len(found) < 2 and time.monotonic() < deadline and browser.poll() is None:
             time.sleep(0.2)
@@ -385,7 +451,11 @@ def test_page_in_a_browser(report, tmp_path):
         os.killpg(browser.pid, signal.SIGTERM)  # with the processes that it has started
         browser.wait(30)
     assert set(found) == {390, 1280}, said.read_text(encoding="utf-8", errors="replace")[-2000:]
-    others = [line for line in said.read_text(encoding="utf-8", errors="replace").splitlines() if "CONSOLE" in line and "FOUND" not in line]
+    others = [
+        line
+        for line in said.read_text(encoding="utf-8", errors="replace").splitlines()
+        if "CONSOLE" in line and "FOUND" not in line
+    ]
     assert not others
     for width, one in found.items():
         assert one["page"] <= width and one["tables"] == 3 and one["drawings"] == 5 and one["closed"]

@@ -23,9 +23,15 @@ def counts_of(task, random, examples=40):
         return metrics.count(task, gold, {row["id"]: " ".join(random.choice(words, 3)) for row in gold}, "en")
     if task == "bucc2018":
         gold = [(f"d{index}", f"e{index}") for index in range(examples)]
-        return metrics.count(task, gold, [(d, e if random.random() < 0.5 else "e0") for d, e in gold if random.random() < 0.8])
+        return metrics.count(
+            task, gold, [(d, e if random.random() < 0.5 else "e0") for d, e in gold if random.random() < 0.8]
+        )
     if task == "mewslix":
-        return metrics.count(task, {str(i): ["Q1"] for i in range(examples)}, {str(i): list(random.permutation(["Q1", "Q2", "Q3"])) for i in range(examples)})
+        return metrics.count(
+            task,
+            {str(i): ["Q1"] for i in range(examples)},
+            {str(i): list(random.permutation(["Q1", "Q2", "Q3"])) for i in range(examples)},
+        )
     return metrics.count(task, list(random.integers(3, size=examples)), list(random.integers(3, size=examples)))
 
 
@@ -35,7 +41,9 @@ def as_sums(task, rows):
     return np.array([[1 if name == "examples" else row[name] for name in columns] for row in rows], float), score
 
 
-@pytest.mark.parametrize("task", ["xnli", "xcopa", "tatoeba", "panx", "udpos", "xquad", "mlqa", "tydiqa", "bucc2018", "mewslix"])
+@pytest.mark.parametrize(
+    "task", ["xnli", "xcopa", "tatoeba", "panx", "udpos", "xquad", "mlqa", "tydiqa", "bucc2018", "mewslix"]
+)
 def test_resampled_corpus_scores_equal_those_of_the_resampled_examples(task):
     from tasks import TARGETS
 
@@ -55,7 +63,8 @@ def test_f1_is_not_a_mean_of_sentences():
     assert score(sums.sum(0)) != pytest.approx(np.mean([score(row) for row in sums]), abs=0.5)
 
 
-# --- Robustness -------------------------------------------------------------------------------------------------------
+# --- Robustness
+# -------------------------------------------------------------------------------------------------------
 
 
 def test_means_weigh_operations_then_levels_then_draws():
@@ -67,7 +76,9 @@ def test_means_weigh_operations_then_levels_then_draws():
 def test_corruption_error_is_the_ratio_of_summed_errors():
     baseline, other = np.array([80.0, 60, 90, 70]), np.array([[90.0, 80, 90, 70], [80, 60, 90, 70]])
     assert statistics.corruption_error(other, baseline, CONDITIONS) == pytest.approx([(50 + 100) / 2, 100])
-    assert np.isnan(statistics.corruption_error(other, np.full(4, 100.0), CONDITIONS)).all()  # nothing to be better than
+    assert np.isnan(
+        statistics.corruption_error(other, np.full(4, 100.0), CONDITIONS)
+    ).all()  # nothing to be better than
 
 
 def test_slopes_go_through_clean_and_all_levels():
@@ -76,7 +87,9 @@ def test_slopes_go_through_clean_and_all_levels():
     assert found["a"] == pytest.approx([-1.0]) and set(found) == {"a"}  # b: a rate is unknown
     line = stats.linregress([0, 1, 5, 10], [80, 79, 70, 61])
     conditions = [(f"c-{level}", "c", str(level)) for level in (1, 2, 3)]
-    assert statistics.slopes(np.array([80.0]), np.array([[79.0, 70, 61]]), np.array([0.01, 0.05, 0.1]), conditions)["c"] == pytest.approx([line.slope])
+    assert statistics.slopes(np.array([80.0]), np.array([[79.0, 70, 61]]), np.array([0.01, 0.05, 0.1]), conditions)[
+        "c"
+    ] == pytest.approx([line.slope])
 
 
 def test_flips_and_worst_of_draws():
@@ -95,7 +108,8 @@ def test_holm_by_hand():
     assert statistics.holm([0.6, 0.7]) == pytest.approx([1, 1]) and len(statistics.holm([])) == 0
 
 
-# --- Intervals --------------------------------------------------------------------------------------------------------
+# --- Intervals
+# --------------------------------------------------------------------------------------------------------
 
 
 def compared(random, seeds, examples, seed_effect=0.0, effect=0.0, resamples=200):
@@ -106,7 +120,9 @@ def compared(random, seeds, examples, seed_effect=0.0, effect=0.0, resamples=200
         shift = random.normal(0, seed_effect, (seeds, 1)) if seed_effect else np.zeros((seeds, 1))
         correct = random.random((seeds, examples)) < np.clip(0.5 + hard + gain + shift, 0, 1)
         sums = np.stack([correct, np.ones_like(correct)], -1).astype(float)
-        sides.append((100 * correct.mean(1), statistics.resampled(sums, lambda s: 100 * s[..., 0] / s[..., 1], resamples)))
+        sides.append(
+            (100 * correct.mean(1), statistics.resampled(sums, lambda s: 100 * s[..., 0] / s[..., 1], resamples))
+        )
     return statistics.difference(*sides, examples)
 
 
@@ -128,7 +144,12 @@ def test_two_seeds_of_one_setting_are_rarely_told_apart_by_the_spread_of_other_s
         for _ in range(8):
             correct = random.random(500) < np.clip(0.5 + hard + random.normal(0, 0.03), 0, 1)
             sums = np.stack([correct, np.ones_like(correct)], -1)[None].astype(float)
-            runs.append((100 * correct.mean(keepdims=True), statistics.resampled(sums, lambda s: 100 * s[..., 0] / s[..., 1], 200)))
+            runs.append(
+                (
+                    100 * correct.mean(keepdims=True),
+                    statistics.resampled(sums, lambda s: 100 * s[..., 0] / s[..., 1], 200),
+                )
+            )
         others = [tuple(np.concatenate(part, -1) for part in zip(*runs[first : first + 3])) for first in (2, 5)]
         found.append(statistics.difference(*runs[:2], 500, others))
         alone.append(statistics.difference(*runs[:2], 500))
@@ -153,11 +174,15 @@ def test_intervals_of_a_span_f1_cover_the_truth():
         gold, easy = random.integers(0, 6, sentences), random.beta(4, 2, sentences)
         for strength in (1.0, 0.9):
             predicted = random.binomial(gold, 0.9) + random.integers(0, 2, sentences)
-            yield np.stack([random.binomial(np.minimum(gold, predicted), strength * easy), predicted, gold], -1).astype(float)
+            yield np.stack(
+                [random.binomial(np.minimum(gold, predicted), strength * easy), predicted, gold], -1
+            ).astype(float)
 
     truth = np.subtract(*(score(side.sum(0)) for side in taggers(2_000_000)))
     for _ in range(1200):
-        sides = [(np.array([score(side.sum(0))]), statistics.resampled(side[None], score, 200)) for side in taggers(300)]
+        sides = [
+            (np.array([score(side.sum(0))]), statistics.resampled(side[None], score, 200)) for side in taggers(300)
+        ]
         found.append(statistics.difference(*sides, 300))
     low, high, _ = statistics.intervals(found)
     assert 0.93 <= np.mean((low <= truth) & (truth <= high)) <= 0.97
@@ -176,7 +201,9 @@ def test_one_seed_against_three_borrows_their_spread():
     (low,), (high,), (p,) = statistics.intervals([one])
     assert one.freedom == 2 and one.s2 == pytest.approx(4)
     half = stats.t.isf(0.025, 2) * np.sqrt(4 * (1 + 1 / 3))
-    assert high - low == pytest.approx(2 * half, rel=0.02) and p == pytest.approx(2 * stats.t.sf(12 / np.sqrt(16 / 3), 2), rel=0.02)
+    assert high - low == pytest.approx(2 * half, rel=0.02) and p == pytest.approx(
+        2 * stats.t.sf(12 / np.sqrt(16 / 3), 2), rel=0.02
+    )
 
 
 def test_equal_settings_differ_by_nothing():

@@ -1,4 +1,6 @@
-"""run_intermediate.py: every task from its raw files, the same steps however they are shared out, heads that later phases can use."""
+"""run_intermediate.py: every task from its raw files, the same steps however they are shared out, heads that later
+phases can use.
+"""
 
 import json
 import shutil
@@ -19,13 +21,38 @@ from common.results import Results
 from mixture import data, dev, plan
 from tasks import INTERMEDIATE, NINE, TARGETS
 
-QUICK = ["--learning_rate", "1e-3", "--max_seq_length", "48", "--max_train_samples", "64", "--max_eval_samples", "16", "--disable_tqdm", "true"]
+QUICK = [
+    "--learning_rate",
+    "1e-3",
+    "--max_seq_length",
+    "48",
+    "--max_train_samples",
+    "64",
+    "--max_eval_samples",
+    "16",
+    "--disable_tqdm",
+    "true",
+]
 QUICK += ["--collapse_guard", "off"]
-KINDS = {"mnli": "xnli", "ccg": "udpos", "squad": "xquad", "hellaswag": "xcopa"}  # intermediate task and target of every kind
+KINDS = {
+    "mnli": "xnli",
+    "ccg": "udpos",
+    "squad": "xquad",
+    "hellaswag": "xcopa",
+}  # intermediate task and target of every kind
 
 
 def command(toy, output, *flags, model=None):
-    return [*flags, "--data_dir", str(toy / "intermediate"), "--model_name_or_path", str(model or toy / "model"), "--output_dir", str(output), *QUICK]
+    return [
+        *flags,
+        "--data_dir",
+        str(toy / "intermediate"),
+        "--model_name_or_path",
+        str(model or toy / "model"),
+        "--output_dir",
+        str(output),
+        *QUICK,
+    ]
 
 
 def run(toy, output, *flags, model=None, train=True):
@@ -59,7 +86,9 @@ def test_every_task_trains_and_evaluates_from_its_files(toy, tmp_path, task, cap
     parts = INTERMEDIATE[task].parts or (task,)
     names = [f"{task}.{part}" for part in INTERMEDIATE[task].parts] or [task]
     rows = Results(folder).rows
-    assert {row["task"] for row in rows} == set(names) and all(row["condition"] == "dev" and row["n"] > 0 for row in rows)
+    assert {row["task"] for row in rows} == set(names) and all(
+        row["condition"] == "dev" and row["n"] > 0 for row in rows
+    )
     scores = json.loads((folder / "eval_results.json").read_text())
     assert 0 <= scores["eval_mean"] <= 1
     stored = checkpoints.stored_heads(folder)[0]
@@ -71,11 +100,26 @@ def test_every_task_trains_and_evaluates_from_its_files(toy, tmp_path, task, cap
 
 def test_all_nine_with_masked_lm_in_one_go(toy, tmp_path):
     files = ["--mlm_files", str(toy / "text/en.txt"), str(toy / "text/zh.txt")]
-    folder = run(toy, tmp_path / "run", "--tasks", "all", "mlm", *files, "--max_steps", "12", "--mixing", "uniform", "--logging_steps", "1")
+    folder = run(
+        toy,
+        tmp_path / "run",
+        "--tasks",
+        "all",
+        "mlm",
+        *files,
+        "--max_steps",
+        "12",
+        "--mixing",
+        "uniform",
+        "--logging_steps",
+        "1",
+    )
     stored, tensors = checkpoints.stored_heads(folder)
     assert set(stored) == {*NINE, "mlm"} and {name.split(".")[0] for name in tensors} == set(stored)
     about = json.loads((folder / "run.json").read_text())
-    assert sum(about["mixture"]["weights"].values()) == pytest.approx(1) and about["mixture"]["weights"]["mlm"] == pytest.approx(0.1)
+    assert sum(about["mixture"]["weights"].values()) == pytest.approx(1) and about["mixture"]["weights"][
+        "mlm"
+    ] == pytest.approx(0.1)
     assert set(about["mixture"]["weights"]) == {"anli_plus.mnli", "anli_plus.snli", "anli_plus.anli", *NINE[1:], "mlm"}
     assert len({name for name in sequence(folder)}) >= 6
     perplexities = {row["metric"] for row in Results(folder).rows if row["task"] == "mlm"}
@@ -92,8 +136,12 @@ def test_the_folder_is_a_plain_float32_encoder(folders, task):
     encoder, info = AutoModel.from_pretrained(folders / task, output_loading_info=True)
     assert not info["unexpected_keys"] and all(key.startswith("pooler.") for key in info["missing_keys"])
     state = load_file(folders / task / "model.safetensors")
-    assert {value.dtype for value in state.values()} == {torch.float32} and not any("lm_head" in key or "classifier" in key for key in state)
-    assert ("pooler.dense.weight" in state) == (task == "hellaswag")  # multiple choice trains it, the others have none to hand on
+    assert {value.dtype for value in state.values()} == {torch.float32} and not any(
+        "lm_head" in key or "classifier" in key for key in state
+    )
+    assert ("pooler.dense.weight" in state) == (
+        task == "hellaswag"
+    )  # multiple choice trains it, the others have none to hand on
     assert all(torch.equal(value, state[key]) for key, value in encoder.state_dict().items() if key in state)
 
 
@@ -138,31 +186,82 @@ def test_kept_heads_are_those_of_phase_two(folders, task, target):
     ],
 )
 def test_heads_that_do_not_fit_are_refused(folders, toy, tmp_path, capsys, target, head, says):
-    flags = ["--task", target, "--data_dir", str(toy / "xtreme"), "--model_name_or_path", str(folders / "mnli"), "--keep_head", head]
+    flags = [
+        "--task",
+        target,
+        "--data_dir",
+        str(toy / "xtreme"),
+        "--model_name_or_path",
+        str(folders / "mnli"),
+        "--keep_head",
+        head,
+    ]
     with pytest.raises(SystemExit) as stopped:
         run_xtreme.main([*flags, "--output_dir", str(tmp_path / "run"), "--do_predict", "--languages", "en"])
-    assert stopped.value.code == 2 and says in capsys.readouterr().err.splitlines()[-1] and not (tmp_path / "run").exists()
+    assert (
+        stopped.value.code == 2
+        and says in capsys.readouterr().err.splitlines()[-1]
+        and not (tmp_path / "run").exists()
+    )
 
 
 def test_xquad_scores_the_same_questions_as_phase_two(toy, tmp_path):
     flags = ["--learning_rate", "1e-3", "--max_seq_length", "128", "--disable_tqdm", "true"]
     base = ["--data_dir", str(toy / "intermediate"), "--tasks", "squad", *flags, "--collapse_guard", "off"]
-    run_intermediate.main([*base, "--model_name_or_path", str(toy / "model"), "--output_dir", str(tmp_path / "squad"), "--do_train", "--max_steps", "30"])
+    run_intermediate.main(
+        [
+            *base,
+            "--model_name_or_path",
+            str(toy / "model"),
+            "--output_dir",
+            str(tmp_path / "squad"),
+            "--do_train",
+            "--max_steps",
+            "30",
+        ]
+    )
     nested = json.loads((toy / "xtreme/xquad/xquad.en.json").read_text(encoding="utf-8"))["data"]
     rows = []
     for paragraph in (paragraph for article in nested for paragraph in article["paragraphs"]):
         for question in paragraph["qas"]:
-            answers = {"text": [a["text"] for a in question["answers"]], "answer_start": [a["answer_start"] for a in question["answers"]]}
-            rows.append({"id": question["id"], "title": "", "context": paragraph["context"], "question": question["question"], "answers": answers})
+            answers = {
+                "text": [a["text"] for a in question["answers"]],
+                "answer_start": [a["answer_start"] for a in question["answers"]],
+            }
+            rows.append(
+                {
+                    "id": question["id"],
+                    "title": "",
+                    "context": paragraph["context"],
+                    "question": question["question"],
+                    "answers": answers,
+                }
+            )
     data = tmp_path / "data/squad"
     data.mkdir(parents=True)
-    (data / "validation.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    (data / "validation.jsonl").write_text(
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8"
+    )
     base[1] = str(tmp_path / "data")
-    run_intermediate.main([*base, "--model_name_or_path", str(tmp_path / "squad"), "--output_dir", str(tmp_path / "again"), "--do_eval"])
-    target = ["--task", "xquad", "--data_dir", str(toy / "xtreme"), "--model_name_or_path", str(tmp_path / "squad"), "--keep_head", "squad"]
+    run_intermediate.main(
+        [*base, "--model_name_or_path", str(tmp_path / "squad"), "--output_dir", str(tmp_path / "again"), "--do_eval"]
+    )
+    target = [
+        "--task",
+        "xquad",
+        "--data_dir",
+        str(toy / "xtreme"),
+        "--model_name_or_path",
+        str(tmp_path / "squad"),
+        "--keep_head",
+        "squad",
+    ]
     run_xtreme.main([*target, *flags, "--output_dir", str(tmp_path / "xquad"), "--do_predict", "--languages", "en"])
     first = json.loads((tmp_path / "again/predictions/dev/squad/dev-en.json").read_text())
-    assert first == json.loads((tmp_path / "xquad/predictions/clean/xquad/test-en.json").read_text()) and len(set(first.values())) > 5
+    assert (
+        first == json.loads((tmp_path / "xquad/predictions/clean/xquad/test-en.json").read_text())
+        and len(set(first.values())) > 5
+    )
     scores = [{row["metric"]: row["value"] for row in Results(tmp_path / name).rows} for name in ("again", "xquad")]
     assert scores[0]["f1"] == scores[1]["f1"] > 0 and scores[0]["exact_match"] == scores[1]["exact_match"]
 
@@ -170,7 +269,19 @@ def test_xquad_scores_the_same_questions_as_phase_two(toy, tmp_path):
 # --- the same steps, however they are shared out
 
 
-MIXTURE = ["--tasks", "mnli", "ccg", "hellaswag", "--max_steps", "20", "--logging_steps", "1", "--save_strategy", "no", "--do_train"]
+MIXTURE = [
+    "--tasks",
+    "mnli",
+    "ccg",
+    "hellaswag",
+    "--max_steps",
+    "20",
+    "--logging_steps",
+    "1",
+    "--save_strategy",
+    "no",
+    "--do_train",
+]
 
 
 def test_processes_and_accumulation_do_not_change_training(toy, tmp_path, monkeypatch):
@@ -179,28 +290,68 @@ def test_processes_and_accumulation_do_not_change_training(toy, tmp_path, monkey
         batch = ["--per_device_train_batch_size", str(size), "--gradient_accumulation_steps", str(steps)]
         run_intermediate.main(command(toy, tmp_path / name, *MIXTURE, *batch))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29617", run_intermediate.__file__]
+    launcher = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc_per_node",
+        "2",
+        "--master_port",
+        "29617",
+        run_intermediate.__file__,
+    ]
     batch = ["--per_device_train_batch_size", "4", "--gradient_accumulation_steps", "1"]
-    done = subprocess.run([*launcher, *command(toy, tmp_path / "two", *MIXTURE, *batch)], capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [*launcher, *command(toy, tmp_path / "two", *MIXTURE, *batch)], capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     one = np.array([[row["loss"], row["grad_norm"]] for row in history(tmp_path / "one")])
     assert len(one) == 20 and len(set(sequence(tmp_path / "one"))) == 3
     for name in ("four", "two"):
         assert sequence(tmp_path / name) == sequence(tmp_path / "one")
         other = np.array([[row["loss"], row["grad_norm"]] for row in history(tmp_path / name)])
-        assert np.abs(one[:, 0] - other[:, 0]).max() < 1e-4 and np.allclose(one[:, 1], other[:, 1], rtol=1e-2, atol=1e-4)
+        assert np.abs(one[:, 0] - other[:, 0]).max() < 1e-4 and np.allclose(
+            one[:, 1], other[:, 1], rtol=1e-2, atol=1e-4
+        )
 
 
 def test_the_log_names_the_planned_sequence(toy, tmp_path):
-    folder = run(toy, tmp_path / "run", "--tasks", "mnli", "ccg", "--max_steps", "15", "--logging_steps", "1", "--mixing_weights", "mnli=0.25", "ccg=0.75")
+    folder = run(
+        toy,
+        tmp_path / "run",
+        "--tasks",
+        "mnli",
+        "ccg",
+        "--max_steps",
+        "15",
+        "--logging_steps",
+        "1",
+        "--mixing_weights",
+        "mnli=0.25",
+        "ccg=0.75",
+    )
     names = ["steps_mnli", "steps_ccg"]
     assert sequence(folder) == [names[index] for index in data.task_sequence([0.25, 0.75], 42, 15)]
-    assert all(row[f"loss_{name[6:]}"] == pytest.approx(row["loss"], rel=1e-5) for row, name in zip(history(folder), sequence(folder)))
+    assert all(
+        row[f"loss_{name[6:]}"] == pytest.approx(row["loss"], rel=1e-5)
+        for row, name in zip(history(folder), sequence(folder))
+    )
 
 
 @pytest.mark.parametrize("stop", [3, 10])
 def test_resume_continues_the_sequence_and_gives_the_same_weights(toy, tmp_path, stop):
-    flags = ["--tasks", "mnli", "mlm", "--mlm_files", str(toy / "text/de.txt"), "--max_steps", "12", "--logging_steps", "1", "--do_train"]
+    flags = [
+        "--tasks",
+        "mnli",
+        "mlm",
+        "--mlm_files",
+        str(toy / "text/de.txt"),
+        "--max_steps",
+        "12",
+        "--logging_steps",
+        "1",
+        "--do_train",
+    ]
     flags += ["--save_strategy", "steps", "--save_steps", str(stop), "--save_total_limit", "9"]
     run_intermediate.main(command(toy, tmp_path / "whole", *flags))
     half = tmp_path / "half"
@@ -219,21 +370,43 @@ def test_a_finished_run_is_not_trained_again_and_evaluates_alike(toy, tmp_path, 
     folder = run(toy, tmp_path / "run", *flags)
     first, table = (folder / "model.safetensors").stat().st_mtime_ns, capsys.readouterr().out.split("\ndev ")[1]
     run(toy, folder, *flags)
-    assert (folder / "model.safetensors").stat().st_mtime_ns == first and capsys.readouterr().out.split("\ndev ")[1] == table
-    run(toy, tmp_path / "again", "--tasks", "squad_v2", "mnli", model=folder, train=False)  # heads by name, in any order
-    assert {row["metric"]: row["value"] for row in Results(tmp_path / "again").rows} == {row["metric"]: row["value"] for row in Results(folder).rows}
+    assert (folder / "model.safetensors").stat().st_mtime_ns == first and capsys.readouterr().out.split("\ndev ")[
+        1
+    ] == table
+    run(
+        toy, tmp_path / "again", "--tasks", "squad_v2", "mnli", model=folder, train=False
+    )  # heads by name, in any order
+    assert {row["metric"]: row["value"] for row in Results(tmp_path / "again").rows} == {
+        row["metric"]: row["value"] for row in Results(folder).rows
+    }
 
 
 # --- collapse
 
 
 def test_degenerate_training_exits_with_advice(toy, tmp_path, capsys):
-    flags = command(toy, tmp_path / "run", "--tasks", "mnli", "--do_train", "--do_eval", "--num_train_epochs", "1", "--restart_on_collapse", "1")
+    flags = command(
+        toy,
+        tmp_path / "run",
+        "--tasks",
+        "mnli",
+        "--do_train",
+        "--do_eval",
+        "--num_train_epochs",
+        "1",
+        "--restart_on_collapse",
+        "1",
+    )
     flags[flags.index("1e-3")], flags[-1] = "3", "on"
     with pytest.raises(SystemExit) as stopped:
         run_intermediate.main(flags)
     message = capsys.readouterr().err.splitlines()[-1]
-    assert stopped.value.code == 1 and "collapsed" in message and "--seed 44" in message and "--learning_rate 1.5" in message
+    assert (
+        stopped.value.code == 1
+        and "collapsed" in message
+        and "--seed 44" in message
+        and "--learning_rate 1.5" in message
+    )
     about = json.loads((tmp_path / "run/run.json").read_text())
     assert [one["seed"] for one in about["collapses"]] == [42, 43] and not about["training"]["finished"]
     with pytest.raises(SystemExit) as stopped:  # the same command again says so at once
@@ -252,12 +425,27 @@ def test_the_next_seed_is_tried_and_recorded(toy, tmp_path, monkeypatch):
         return guard(cells)
 
     monkeypatch.setattr(dev, "collapse_guard", first_one_collapses)
-    flags = command(toy, tmp_path / "run", "--tasks", "ccg", "--do_train", "--do_eval", "--num_train_epochs", "2", "--restart_on_collapse", "2")
+    flags = command(
+        toy,
+        tmp_path / "run",
+        "--tasks",
+        "ccg",
+        "--do_train",
+        "--do_eval",
+        "--num_train_epochs",
+        "2",
+        "--restart_on_collapse",
+        "2",
+    )
     flags[flags.index("64")], flags[flags.index("16")], flags[-1] = "600", "90", "on"
     run_intermediate.main(flags)
     about = json.loads((tmp_path / "run/run.json").read_text())
-    assert [one["seed"] for one in about["collapses"]] == [42] and about["seed"] == 43 and about["training"]["finished"]
-    plain = command(toy, tmp_path / "plain", "--tasks", "ccg", "--do_train", "--do_eval", "--num_train_epochs", "2", "--seed", "43")
+    assert (
+        [one["seed"] for one in about["collapses"]] == [42] and about["seed"] == 43 and about["training"]["finished"]
+    )
+    plain = command(
+        toy, tmp_path / "plain", "--tasks", "ccg", "--do_train", "--do_eval", "--num_train_epochs", "2", "--seed", "43"
+    )
     plain[plain.index("64")], plain[plain.index("16")] = "600", "90"
     run_intermediate.main(plain)
     assert (tmp_path / "plain/model.safetensors").read_bytes() == (tmp_path / "run/model.safetensors").read_bytes()
@@ -284,8 +472,14 @@ def test_a_loss_that_is_not_finite_stops_training(toy, tmp_path, monkeypatch, ca
 
 def test_matched_languages_have_as_many_examples_as_english(toy, tmp_path):
     sizes = {}
-    for name, flags in {"en": ["en"], "matched": ["en", "de", "ru", "sw"], "all": ["de", "en", "--language_sizes", "all"]}.items():
-        arguments = command(toy, tmp_path / name, "--tasks", "mnli", "--do_train", "--max_steps", "1", "--task_languages", *flags)
+    for name, flags in {
+        "en": ["en"],
+        "matched": ["en", "de", "ru", "sw"],
+        "all": ["de", "en", "--language_sizes", "all"],
+    }.items():
+        arguments = command(
+            toy, tmp_path / name, "--tasks", "mnli", "--do_train", "--max_steps", "1", "--task_languages", *flags
+        )
         del arguments[arguments.index("--max_train_samples") : arguments.index("--max_train_samples") + 2]
         run_intermediate.main(arguments)
         sizes[name] = json.loads((tmp_path / name / "run.json").read_text())["mixture"]["features"]["mnli"]
@@ -295,7 +489,10 @@ def test_matched_languages_have_as_many_examples_as_english(toy, tmp_path):
 def test_matched_languages_share_out_the_examples(toy):
     from datasets import Dataset
 
-    rows = {code: Dataset.from_dict({"text": [f"{code}{i}" for i in range(number)]}) for code, number in (("en", 8), ("de", 7), ("ru", 9))}
+    rows = {
+        code: Dataset.from_dict({"text": [f"{code}{i}" for i in range(number)]})
+        for code, number in (("en", 8), ("de", 7), ("ru", 9))
+    }
     assert list(data.join_languages(rows, "matched")["text"]) == ["en0", "de1", "ru2", "en3", "de4", "ru5", "en6"]
     assert len(data.join_languages(rows, "all")) == 24
 
@@ -311,7 +508,9 @@ def test_english_files_may_be_named_as_the_other_languages(toy):
 
     assert heads.path_of(INTERMEDIATE["mnli"], toy / "intermediate", "train", "de")[0].name == "train.de.jsonl"
     assert heads.path_of(INTERMEDIATE["mnli"], toy / "intermediate", "train", "en")[0].name == "train.jsonl"
-    assert [path.name for path in heads.path_of(INTERMEDIATE["anli"], "x", "dev", "sw")] == [f"dev_r{number}.sw.jsonl" for number in (1, 2, 3)]
+    assert [path.name for path in heads.path_of(INTERMEDIATE["anli"], "x", "dev", "sw")] == [
+        f"dev_r{number}.sw.jsonl" for number in (1, 2, 3)
+    ]
     assert heads.path_of(TARGETS["xcopa"], toy / "xtreme", "test", "zh")[0].name == "test-zh.jsonl"
 
 
@@ -320,7 +519,19 @@ def test_a_folder_with_english_named_alike(toy, tmp_path):
     for split in ("train", "validation_matched"):
         for code, name in (("en", f"{split}.jsonl"), ("de", f"{split}.de.jsonl")):
             shutil.copy(toy / "intermediate/mnli" / name, tmp_path / f"mnli/{split}.{code}.jsonl")
-    arguments = command(toy, tmp_path / "run", "--tasks", "mnli", "--task_languages", "en", "de", "--do_train", "--do_eval", "--max_steps", "1")
+    arguments = command(
+        toy,
+        tmp_path / "run",
+        "--tasks",
+        "mnli",
+        "--task_languages",
+        "en",
+        "de",
+        "--do_train",
+        "--do_eval",
+        "--max_steps",
+        "1",
+    )
     arguments[arguments.index(str(toy / "intermediate"))] = str(tmp_path)
     run_intermediate.main(arguments)
     assert {row["language"] for row in Results(tmp_path / "run").rows} == {"en", "de"}
@@ -360,21 +571,54 @@ def test_packed_blocks_lose_no_token(toy):
     assert max(features["length"]) == 64 and np.mean(features["length"]) > 60
     for language in ("en", "th"):
         lines = [text for text, code in zip(rows["text"], rows["language"]) if code == language]
-        expected = [piece for line in tokenizer(lines, add_special_tokens=False)["input_ids"] for piece in [*line, tokenizer.sep_token_id]]
-        packed = [piece for block, code in zip(features["input_ids"], features["language"]) if code == language for piece in block[1:]]
+        expected = [
+            piece
+            for line in tokenizer(lines, add_special_tokens=False)["input_ids"]
+            for piece in [*line, tokenizer.sep_token_id]
+        ]
+        packed = [
+            piece
+            for block, code in zip(features["input_ids"], features["language"])
+            if code == language
+            for piece in block[1:]
+        ]
         assert packed == expected
     dev = masked_lm.read([str(toy / "text/th.txt")], "dev")
-    assert len(dev) == 200 and not set(dev["text"]) - set((toy / "text/th.txt").read_text(encoding="utf-8").split("\n"))
+    assert len(dev) == 200 and not set(dev["text"]) - set(
+        (toy / "text/th.txt").read_text(encoding="utf-8").split("\n")
+    )
 
 
 def test_masked_lm_alone_pretrains_from_random_weights_and_goes_on(toy, tmp_path):
-    base = ["--tasks", "mlm", "--mlm_files", str(toy / "text/en.txt"), str(toy / "text/sw.txt"), "--do_train", "--do_eval", "--max_seq_length", "64"]
+    base = [
+        "--tasks",
+        "mlm",
+        "--mlm_files",
+        str(toy / "text/en.txt"),
+        str(toy / "text/sw.txt"),
+        "--do_train",
+        "--do_eval",
+        "--max_seq_length",
+        "64",
+    ]
     base += ["--disable_tqdm", "true", "--per_device_train_batch_size", "16", "--max_steps", "60"]
-    run_intermediate.main([*base, "--config_name", str(toy / "model"), "--output_dir", str(tmp_path / "first"), "--learning_rate", "2e-3"])
+    run_intermediate.main(
+        [
+            *base,
+            "--config_name",
+            str(toy / "model"),
+            "--output_dir",
+            str(tmp_path / "first"),
+            "--learning_rate",
+            "2e-3",
+        ]
+    )
     scores = [{row["metric"]: row["value"] for row in Results(tmp_path / "first").rows}]
     assert scores[0]["perplexity"] < 1200 == pytest.approx(1200)  # 2,000 pieces
     assert scores[0]["perplexity"] == pytest.approx((scores[0]["perplexity_en"] + scores[0]["perplexity_sw"]) / 2)
-    run_intermediate.main([*base, "--model_name_or_path", str(tmp_path / "first"), "--output_dir", str(tmp_path / "second")])
+    run_intermediate.main(
+        [*base, "--model_name_or_path", str(tmp_path / "first"), "--output_dir", str(tmp_path / "second")]
+    )
     scores.append({row["metric"]: row["value"] for row in Results(tmp_path / "second").rows})
     assert scores[1]["perplexity"] < 1.02 * scores[0]["perplexity"]  # its output layer went along, at a rate of 5e-6
     assert json.loads((tmp_path / "second/run.json").read_text())["training_arguments"]["learning_rate"] == 5e-6
@@ -383,7 +627,10 @@ def test_masked_lm_alone_pretrains_from_random_weights_and_goes_on(toy, tmp_path
 OWN = {
     "classification": [{"sentence1": f"{word} a", "sentence2": "b", "label": word} for word in ("yes", "no")],
     "tagging": [{"tokens": ["a", "b"], "tags": ["X", "Y"]}, {"tokens": ["c"], "tags": ["Z"]}],
-    "question_answering": [{"id": str(i), "context": "a b c", "question": "d?", "answers": {"text": ["b"], "answer_start": [2]}} for i in range(2)],
+    "question_answering": [
+        {"id": str(i), "context": "a b c", "question": "d?", "answers": {"text": ["b"], "answer_start": [2]}}
+        for i in range(2)
+    ],
     "multiple_choice": [{"question": "a", "choices": ["b", "c", "d"], "label": label} for label in (0, 2)],
 }
 
@@ -399,4 +646,11 @@ def test_own_data_of_every_kind(toy, tmp_path):
     stored = checkpoints.stored_heads(folder)[0]
     assert {name: about["kind"] for name, about in stored.items()} == {f"my_{kind}": kind for kind in OWN}
     assert stored["my_classification"]["labels"] == ["no", "yes"] and stored["my_tagging"]["labels"] == ["X", "Y", "Z"]
-    run(toy, tmp_path / "again", "--extra_task", f"my_tagging=tagging:{tmp_path / 'tagging'}", model=folder, train=False)
+    run(
+        toy,
+        tmp_path / "again",
+        "--extra_task",
+        f"my_tagging=tagging:{tmp_path / 'tagging'}",
+        model=folder,
+        train=False,
+    )

@@ -25,7 +25,18 @@ SPEED = ["--learning_rate", "2e-3", "--num_train_epochs", "2", "--max_seq_length
 
 
 def command(toy, output, task, *flags, model=None):
-    return ["--task", task, "--data_dir", str(toy / "xtreme"), "--model_name_or_path", str(model or toy / "model"), "--output_dir", str(output), *SPEED, *flags]
+    return [
+        "--task",
+        task,
+        "--data_dir",
+        str(toy / "xtreme"),
+        "--model_name_or_path",
+        str(model or toy / "model"),
+        "--output_dir",
+        str(output),
+        *SPEED,
+        *flags,
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -38,13 +49,25 @@ def runs(toy, tmp_path_factory):
 
 
 def prediction_bytes(folder):
-    return {str(path.relative_to(folder / "predictions")): path.read_bytes() for path in sorted((folder / "predictions").rglob("test-*"))}
+    return {
+        str(path.relative_to(folder / "predictions")): path.read_bytes()
+        for path in sorted((folder / "predictions").rglob("test-*"))
+    }
 
 
 @pytest.mark.parametrize("task", TRAINED)
 def test_a_run_leaves_what_the_design_says(runs, toy, task):
     folder = runs / task
-    for name in ("config.json", "model.safetensors", "tokenizer.json", "run.json", "results.jsonl", "train_results.json", "eval_results.json", "README.md"):
+    for name in (
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "run.json",
+        "results.jsonl",
+        "train_results.json",
+        "eval_results.json",
+        "README.md",
+    ):
         assert (folder / name).exists(), name
     rows = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
     assert all(0 <= row["value"] <= 100 and row["n"] > 0 for row in rows)
@@ -69,9 +92,20 @@ def test_example_scores_add_up_to_the_results(runs, task):
 
 @pytest.mark.parametrize("task", TRAINED)
 def test_the_submission_folder_scores_the_same(runs, toy, task, tmp_path):
-    scorer = [sys.executable, score.__file__, "--predictions", str(runs / task / "predictions/clean"), "--data_dir", str(toy / "xtreme")]
+    scorer = [
+        sys.executable,
+        score.__file__,
+        "--predictions",
+        str(runs / task / "predictions/clean"),
+        "--data_dir",
+        str(toy / "xtreme"),
+    ]
     version = "xtreme-r" if task == "xcopa" else "xtreme"
-    done = subprocess.run([*scorer, "--benchmark", version, "--output_file", str(tmp_path / "scores.json")], capture_output=True, text=True)
+    done = subprocess.run(
+        [*scorer, "--benchmark", version, "--output_file", str(tmp_path / "scores.json")],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     scored = json.loads((tmp_path / "scores.json").read_text())[task]
     for row in map(json.loads, (runs / task / "results.jsonl").read_text().splitlines()):
@@ -86,7 +120,18 @@ def test_training_learns_and_transfers(runs):
 
 
 def test_same_seed_same_bytes_and_order_does_not_matter(runs, toy, tmp_path):
-    flags = ["--do_train", "--do_eval", "--do_predict", "--languages", "zh", "en", "de", "--conditions", f"b={toy}/xtreme", f"clean={toy}/xtreme"]
+    flags = [
+        "--do_train",
+        "--do_eval",
+        "--do_predict",
+        "--languages",
+        "zh",
+        "en",
+        "de",
+        "--conditions",
+        f"b={toy}/xtreme",
+        f"clean={toy}/xtreme",
+    ]
     run_xtreme.main(command(toy, tmp_path / "again", "xnli", *flags))
     again, first = prediction_bytes(tmp_path / "again"), prediction_bytes(runs / "xnli")
     for language in ("zh", "en", "de"):
@@ -97,7 +142,9 @@ def test_same_seed_same_bytes_and_order_does_not_matter(runs, toy, tmp_path):
 
 @pytest.mark.parametrize("task", ["xnli", "panx", "xquad", "xcopa"])
 def test_predictions_do_not_depend_on_batch_size(runs, toy, tmp_path, task):
-    run_xtreme.main(command(toy, tmp_path / "one", task, "--do_predict", "--per_device_eval_batch_size", "7", model=runs / task))
+    run_xtreme.main(
+        command(toy, tmp_path / "one", task, "--do_predict", "--per_device_eval_batch_size", "7", model=runs / task)
+    )
     same = total = 0
     for name, content in prediction_bytes(tmp_path / "one").items():
         lines = list(zip(content.split(b"\n"), prediction_bytes(runs / task)[name].split(b"\n"), strict=True))
@@ -109,7 +156,18 @@ def test_finished_cells_are_skipped_and_changed_inputs_redone(runs, toy, tmp_pat
     data, folder = tmp_path / "xtreme", tmp_path / "run"
     shutil.copytree(toy / "xtreme/xnli", data / "xnli")
     shutil.copytree(runs / "xnli", folder)
-    arguments = ["--task", "xnli", "--data_dir", str(data), "--model_name_or_path", str(folder), "--output_dir", str(folder), "--do_predict", *SPEED]
+    arguments = [
+        "--task",
+        "xnli",
+        "--data_dir",
+        str(data),
+        "--model_name_or_path",
+        str(folder),
+        "--output_dir",
+        str(folder),
+        "--do_predict",
+        *SPEED,
+    ]
     arguments += ["--languages", "de", "zh"]
     first = prediction_bytes(folder)
     stamps = {path: path.stat().st_mtime_ns for path in (folder / "predictions").rglob("test-*")}
@@ -146,8 +204,20 @@ def test_files_without_labels_are_predicted_and_named(runs, toy, tmp_path, capsy
             question["answers"] = [{"text": "", "answer_start": 0}]  # as XTREME strips them
         path.write_text(json.dumps(data), encoding="utf-8")
     else:
-        path.write_text("\n".join(line.rpartition("\t")[0] for line in source.read_text(encoding="utf-8").split("\n")), encoding="utf-8")
-    arguments = ["--task", task, "--data_dir", str(tmp_path), "--model_name_or_path", str(runs / task), "--output_dir", str(tmp_path / "run")]
+        path.write_text(
+            "\n".join(line.rpartition("\t")[0] for line in source.read_text(encoding="utf-8").split("\n")),
+            encoding="utf-8",
+        )
+    arguments = [
+        "--task",
+        task,
+        "--data_dir",
+        str(tmp_path),
+        "--model_name_or_path",
+        str(runs / task),
+        "--output_dir",
+        str(tmp_path / "run"),
+    ]
     run_xtreme.main([*arguments, "--do_predict", *SPEED])
     assert "no labels" in capsys.readouterr().out
     name = f"clean/{task}/{os.path.basename(Results(tmp_path).prediction_path(TARGETS[task], 'de', 'clean'))}"
@@ -158,7 +228,17 @@ def test_files_without_labels_are_predicted_and_named(runs, toy, tmp_path, capsy
 
 @pytest.mark.parametrize("task, metric", [("tatoeba", "accuracy"), ("bucc2018", "f1")])
 def test_retrieval_needs_no_training_and_sweeps_layers(toy, tmp_path, capsys, task, metric):
-    base = ["--task", task, "--data_dir", str(toy / "xtreme"), "--model_name_or_path", str(toy / "model"), "--do_predict", "--disable_tqdm", "true"]
+    base = [
+        "--task",
+        task,
+        "--data_dir",
+        str(toy / "xtreme"),
+        "--model_name_or_path",
+        str(toy / "model"),
+        "--do_predict",
+        "--disable_tqdm",
+        "true",
+    ]
     run_xtreme.main([*base, "--output_dir", str(tmp_path / "all"), "--layer", "all"])
     assert "by layer" in capsys.readouterr().out
     depth = json.loads((toy / "model/config.json").read_text())["num_hidden_layers"]
@@ -180,31 +260,60 @@ def test_a_second_phase_starts_from_the_folder_of_the_first(runs, toy, tmp_path)
 
 
 def test_results_tell_their_lineage_and_noise_by_themselves(runs, toy, tmp_path):
-    perturb.main(["--data_dir", f"{toy}/xtreme", "--output_dir", f"{tmp_path}/noised", "--ops", "keyboard", "--levels", "2", "--tasks", "xnli"])
+    perturb.main(
+        [
+            "--data_dir",
+            f"{toy}/xtreme",
+            "--output_dir",
+            f"{tmp_path}/noised",
+            "--ops",
+            "keyboard",
+            "--levels",
+            "2",
+            "--tasks",
+            "xnli",
+        ]
+    )
     conditions = ["--conditions", f"clean={toy}/xtreme", f"kb={tmp_path}/noised/keyboard-2"]
-    run_xtreme.main(command(toy, tmp_path / "de", "xnli", "--do_predict", "--languages", "de", *conditions, model=runs / "xnli"))
+    run_xtreme.main(
+        command(toy, tmp_path / "de", "xnli", "--do_predict", "--languages", "de", *conditions, model=runs / "xnli")
+    )
     about = json.loads((tmp_path / "de/run.json").read_text())
     assert about["parent"]["task"] == "xnli" and about["parent"]["parent"]["task"] is None
     assert about["conditions"]["clean"] == {"folder": f"{toy}/xtreme"}
     noise = about["conditions"]["kb"]
-    assert (noise["op"], noise["level"]) == ("keyboard", 2) and noise["realised"]["de"] == pytest.approx(0.02, rel=0.05)
+    assert (noise["op"], noise["level"]) == ("keyboard", 2) and noise["realised"]["de"] == pytest.approx(
+        0.02, rel=0.05
+    )
     assert "zh" in noise["not_applicable"] and "zh" not in noise["realised"]
     data = {row["condition"]: row["data"] for row in Results(tmp_path / "de").rows}
     assert data["clean"] != data["kb"] == sha256(tmp_path / "noised/keyboard-2/xnli/test-de.tsv")
     run_xtreme.main(command(toy, tmp_path / "de", "xnli", "--do_predict", "--languages", "de", model=runs / "xnli"))
-    assert set(json.loads((tmp_path / "de/run.json").read_text())["conditions"]) == {"clean", "kb"}  # of earlier calls too
+    assert set(json.loads((tmp_path / "de/run.json").read_text())["conditions"]) == {
+        "clean",
+        "kb",
+    }  # of earlier calls too
 
 
 def test_what_noise_does_not_apply_to_is_not_missing(toy, tmp_path):
     ops = ["--ops", "keyboard", "delete", "--levels", "2", "--tasks", "xnli", "pawsx"]
-    perturb.main(["--data_dir", f"{toy}/xtreme", "--output_dir", f"{tmp_path}/noised", *ops, "--languages", "de", "zh"])
+    perturb.main(
+        ["--data_dir", f"{toy}/xtreme", "--output_dir", f"{tmp_path}/noised", *ops, "--languages", "de", "zh"]
+    )
 
     def planned(task, *languages):
-        conditions = [f"clean={toy}/xtreme", *(f"{name}={tmp_path}/noised/{name}" for name in ("keyboard-2", "delete-2"))]
+        conditions = [
+            f"clean={toy}/xtreme",
+            *(f"{name}={tmp_path}/noised/{name}" for name in ("keyboard-2", "delete-2")),
+        ]
         args = SimpleNamespace(languages=languages, conditions=conditions, data_dir=f"{toy}/xtreme")
         return {name: codes for name, (_, codes) in run_xtreme.plan_cells(TARGETS[task], args).items()}
 
-    assert planned("xnli", "de", "zh") == {"clean": ["de", "zh"], "keyboard-2": ["de"], "delete-2": ["de", "zh"]}  # no keyboard of Han
+    assert planned("xnli", "de", "zh") == {
+        "clean": ["de", "zh"],
+        "keyboard-2": ["de"],
+        "delete-2": ["de", "zh"],
+    }  # no keyboard of Han
     assert planned("pawsx", "de")["delete-2"] == []  # lost letters may flip its labels
     with pytest.raises(InputError, match="keyboard-2/xnli/test-ru.tsv does not exist"):
         planned("xnli", "ru")  # never noised
@@ -216,7 +325,11 @@ def test_averages_compare_the_same_languages(tmp_path):
         write_text(results.prediction_path(TARGETS["xnli"], language, condition), "neutral\n")
         results.add(TARGETS["xnli"], language, condition, {"accuracy": value}, [{"correct": 1}], 1, "")
     lines = table(results, TARGETS["xnli"], ["en", "zh"], ["clean", "noise-1"], ("accuracy",)).splitlines()
-    assert [line.split() for line in lines[3:]] == [["zh", "1", "50.0", "-"], ["average", "of", "1", "shared", "90.0", "80.0"], ["average", "without", "en", "-", "-"]]
+    assert [line.split() for line in lines[3:]] == [
+        ["zh", "1", "50.0", "-"],
+        ["average", "of", "1", "shared", "90.0", "80.0"],
+        ["average", "without", "en", "-", "-"],
+    ]
 
 
 def test_runs_stand_side_by_side(runs, toy, tmp_path):

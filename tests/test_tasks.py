@@ -31,7 +31,9 @@ def test_number_of_languages(name, xtreme, xtreme_r):
 
 
 def test_xtreme_r_is_fifty_languages_and_xtreme_forty():
-    covered = {version: {code for task in TARGETS.values() for code in task.languages[version]} for version in BENCHMARKS}
+    covered = {
+        version: {code for task in TARGETS.values() for code in task.languages[version]} for version in BENCHMARKS
+    }
     assert len(covered["xtreme"]) == 40
     assert len(covered["xtreme-r"]) == 50
     assert set(LANGUAGES) == covered["xtreme-r"] | AMERICAS_NLI
@@ -47,7 +49,10 @@ def test_every_language_of_a_task_has_a_record(task):
 @pytest.mark.parametrize("version", BENCHMARKS)
 def test_groups_hold_exactly_the_tasks_of_their_version(version):
     grouped = [name for names in BENCHMARKS[version].values() for name in names]
-    assert len(set(grouped)) == {"xtreme": 9, "xtreme-r": 10}[version] and len(grouped) == {"xtreme": 9, "xtreme-r": 11}[version]  # xcopa twice
+    assert (
+        len(set(grouped)) == {"xtreme": 9, "xtreme-r": 10}[version]
+        and len(grouped) == {"xtreme": 9, "xtreme-r": 11}[version]
+    )  # xcopa twice
     assert set(grouped) == {task.name for task in TARGETS.values() if task.languages[version]}
 
 
@@ -105,7 +110,9 @@ def test_hub_revisions_are_commits_or_say_that_they_are_not(task):
     assert task.hub or task.name in ("ccg", "lareqa", "mewslix")
     for hub in task.hub:
         assert hub.note, hub.id
-        assert re.fullmatch(r"[0-9a-f]{40}", hub.revision) or (hub.revision == "main" and "not pinned" in hub.note), hub.id
+        assert re.fullmatch(r"[0-9a-f]{40}", hub.revision) or (hub.revision == "main" and "not pinned" in hub.note), (
+            hub.id
+        )
 
 
 @BY_NAME
@@ -121,18 +128,33 @@ def test_hub_configs_can_be_filled_in_for_every_language(task):
 
 def test_languages_have_codes_and_sizes():
     for code, language in LANGUAGES.items():
-        assert language.code == code and re.fullmatch(r"[A-Z][a-z]{3}", language.script) and language.family and language.genus
+        assert (
+            language.code == code
+            and re.fullmatch(r"[A-Z][a-z]{3}", language.script)
+            and language.family
+            and language.genus
+        )
         assert language.in_xlmr == (language.cc100_gib > 0)
         assert language.tatoeba == "" or re.fullmatch(r"[a-z]{3}", language.tatoeba)
-    assert {code for code, language in LANGUAGES.items() if not language.in_xlmr} == AMERICAS_NLI | {"ht", "qu", "wo", "yo"}
+    assert {code for code, language in LANGUAGES.items() if not language.in_xlmr} == AMERICAS_NLI | {
+        "ht",
+        "qu",
+        "wo",
+        "yo",
+    }
     assert all(LANGUAGES[code].ud for code in TARGETS["udpos"].languages["xtreme-r"])
     names = [language.name for language in LANGUAGES.values()]
     assert len(set(names)) == len(names)
 
 
 def test_tables_need_only_the_standard_library():
-    program = "import sys; import tasks; print(*({name.partition('.')[0] for name in sys.modules} - sys.stdlib_module_names - {'tasks', '__main__'}))"
-    done = subprocess.run([sys.executable, "-S", "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True)
+    program = (
+        "import sys; import tasks; print(*({name.partition('.')[0] for name in sys.modules} - "
+        "sys.stdlib_module_names - {'tasks', '__main__'}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == ""
 
 
@@ -145,5 +167,10 @@ def test_every_template_resolves_on_real_data(task):
         for template in (templates,) if isinstance(templates, str) else templates:
             paths = {folder / template.format(lang=code) for code in LANGUAGES}
             assert any(path.is_file() for path in paths), f"{task.name} {split}: no file {template} below {folder}"
-            if template.count("{lang}") == 1 and split in ("dev", "test"):  # nothing on disk is missed for want of a language record
-                assert set(folder.glob(template.replace("{lang}", "*"))) <= paths, f"{task.name} {split}: files of unlisted languages"
+            if template.count("{lang}") == 1 and split in (
+                "dev",
+                "test",
+            ):  # nothing on disk is missed for want of a language record
+                assert set(folder.glob(template.replace("{lang}", "*"))) <= paths, (
+                    f"{task.name} {split}: files of unlisted languages"
+                )

@@ -1,4 +1,6 @@
-"""The toy world is deterministic, well formed, in XTREME's and the Hub's formats, and comes with a tokenizer that behaves like XLM-R's."""
+"""The toy world is deterministic, well formed, in XTREME's and the Hub's formats, and comes with a tokenizer that
+behaves like XLM-R's.
+"""
 
 import hashlib
 import json
@@ -101,7 +103,9 @@ def break_foreign(folder):
 
 
 def break_file(folder):
-    (folder / toy_data.MARKER).write_text(json.dumps({"seed": 0, "version": toy_data.fingerprint(), "files": {"xtreme/gone.tsv": 3}}))
+    (folder / toy_data.MARKER).write_text(
+        json.dumps({"seed": 0, "version": toy_data.fingerprint(), "files": {"xtreme/gone.tsv": 3}})
+    )
 
 
 def break_seed(folder):
@@ -138,7 +142,9 @@ def test_scripts():
     assert all(len(set(syllables)) == 75 for syllables in SCRIPTS.values())
     words = toy_data.lexicon(0)
     for language, grammar in GRAMMARS.items():
-        assert scripts_of("".join(words[language].values())) == {"CJK" if grammar.script == "Han" else grammar.script.upper()}
+        assert scripts_of("".join(words[language].values())) == {
+            "CJK" if grammar.script == "Han" else grammar.script.upper()
+        }
         assert len(set(words[language].values())) == len(words[language])
         assert all(unicodedata.is_normalized("NFKC", word) for word in words[language].values())
 
@@ -147,7 +153,9 @@ def test_files_are_in_their_script(toy):
     seen = set()
     for language in toy_data.languages_of("panx"):
         script = "CJK" if GRAMMARS[language].script == "Han" else GRAMMARS[language].script.upper()
-        assert scripts_of("".join(word for sentence in sentences(files(toy, "panx")["test", language]) for word, _ in sentence)) == {script}
+        assert scripts_of(
+            "".join(word for sentence in sentences(files(toy, "panx")["test", language]) for word, _ in sentence)
+        ) == {script}
         seen.add(script)
     assert len(seen) >= 5
 
@@ -169,12 +177,18 @@ def test_tags(toy, name):
     for (split, _), path in files(toy, name).items():
         found = sentences(path)
         assert len(found) == toy_data.SIZES[split]
-        assert all(len(pair) == 2 and pair[0] and not re.search(r"\s", pair[0]) for sentence in found for pair in sentence)
+        assert all(
+            len(pair) == 2 and pair[0] and not re.search(r"\s", pair[0]) for sentence in found for pair in sentence
+        )
         tags = [[tag for _, tag in sentence] for sentence in found]
         assert {tag for sentence in tags for tag in sentence} <= set(TARGETS[name].labels)
         if name == "panx":  # IOB2: I- continues a name of its own type
             for sentence in tags:
-                assert all(previous[2:] == tag[2:] for previous, tag in zip(["O", *sentence], sentence) if tag.startswith("I-"))
+                assert all(
+                    previous[2:] == tag[2:]
+                    for previous, tag in zip(["O", *sentence], sentence)
+                    if tag.startswith("I-")
+                )
     everything = {tag for sentence in sentences(files(toy, name)["train", "en"]) for _, tag in sentence}
     assert everything >= set(TARGETS["panx"].labels) if name == "panx" else len(everything) >= 14
 
@@ -201,7 +215,12 @@ def test_choices(toy):
     for (split, _), path in files(toy, "xcopa").items():
         rows = [json.loads(line) for line in lines(path)]
         assert [row["idx"] for row in rows] == list(range(toy_data.SIZES[split]))
-        assert all(set(TARGETS["xcopa"].columns) <= set(row) and row["question"] in ("cause", "effect") and row["label"] in (0, 1) for row in rows)
+        assert all(
+            set(TARGETS["xcopa"].columns) <= set(row)
+            and row["question"] in ("cause", "effect")
+            and row["label"] in (0, 1)
+            for row in rows
+        )
         assert all(row["choice1"] != row["choice2"] for row in rows)
         assert 0.3 < sum(row["label"] for row in rows) / len(rows) < 0.7
 
@@ -217,11 +236,17 @@ def test_bucc_gold_exists(toy):
     paths = files(toy, "bucc2018")
     for language in toy_data.languages_of("bucc2018"):
         for split in ("dev", "test"):
-            source, english = (dict(line.split("\t") for line in lines(paths[f"{split}{side}", language])) for side in ("", "_english"))
+            source, english = (
+                dict(line.split("\t") for line in lines(paths[f"{split}{side}", language]))
+                for side in ("", "_english")
+            )
             gold = [tuple(line.split("\t")) for line in lines(paths[f"{split}_gold", language])]
             assert len(source) == len(english) == 130 and len(gold) == 50
             assert all(left in source and right in english for left, right in gold)
-            assert len(set(source.values())) == len(source) and len({left for left, _ in gold}) == len({right for _, right in gold}) == 50
+            assert (
+                len(set(source.values())) == len(source)
+                and len({left for left, _ in gold}) == len({right for _, right in gold}) == 50
+            )
 
 
 # ---------------------------------------------------------------- the intermediate tasks and the text
@@ -231,7 +256,9 @@ def hub_files(toy, name, split, language="en"):
     """Paths of one split of an intermediate task."""
     templates = INTERMEDIATE[name].files[split]
     for template in (templates,) if isinstance(templates, str) else templates:
-        yield toy / "intermediate" / (template if language == "en" else template.replace(".jsonl", f".{language}.jsonl"))
+        yield (
+            toy / "intermediate" / (template if language == "en" else template.replace(".jsonl", f".{language}.jsonl"))
+        )
 
 
 def hub_rows(toy, name, split, language="en"):
@@ -239,8 +266,11 @@ def hub_rows(toy, name, split, language="en"):
 
 
 HUB_COLUMNS = {
-    "mnli": "premise hypothesis label idx", "snli": "premise hypothesis label", "anli": "uid premise hypothesis label reason",
-    "qqp": "question1 question2 label idx", "squad": "id title context question answers", "squad_v2": "id title context question answers",
+    "mnli": "premise hypothesis label idx", "snli": "premise hypothesis label", "anli": "uid premise hypothesis "
+                                                                                        "label reason",
+    "qqp": "question1 question2 label idx", "squad": "id title context question answers", "squad_v2": "id title context "
+                                                                                                      "question "
+                                                                                                      "answers",
     "hellaswag": "ind activity_label ctx_a ctx_b ctx endings source_id split split_type label",
     "cosmos_qa": "id context question answer0 answer1 answer2 answer3 label",
     "commonsense_qa": "id question question_concept choices answerKey", "ccg": "id tokens tags",
@@ -273,11 +303,19 @@ def test_labels_are_written_as_on_the_hub(toy):
     for name in ("mnli", "snli", "anli", "qqp"):
         assert {type(row["label"]) for row in hub_rows(toy, name, "train")} == {int}
     for row in hub_rows(toy, "hellaswag", "train"):
-        assert row["label"] in ("0", "1", "2", "3") and len(set(row["endings"])) == 4 and row["ctx"] == f"{row['ctx_a']} {row['ctx_b']}"
+        assert (
+            row["label"] in ("0", "1", "2", "3")
+            and len(set(row["endings"])) == 4
+            and row["ctx"] == f"{row['ctx_a']} {row['ctx_b']}"
+        )
     for row in hub_rows(toy, "cosmos_qa", "train"):
         assert row["label"] in range(4) and len({row[f"answer{number}"] for number in range(4)}) == 4
     for row in hub_rows(toy, "commonsense_qa", "train"):
-        assert row["choices"]["label"] == list("ABCDE") and row["answerKey"] in "ABCDE" and len(set(row["choices"]["text"])) == 5
+        assert (
+            row["choices"]["label"] == list("ABCDE")
+            and row["answerKey"] in "ABCDE"
+            and len(set(row["choices"]["text"])) == 5
+        )
 
 
 def test_a_third_of_the_squad_v2_questions_has_no_answer(toy):
@@ -303,7 +341,11 @@ def test_translated_files_are_parallel(toy, name, split):
     english = hub_rows(toy, name, split)
     for language in TRANSLATED[name]:
         rows = hub_rows(toy, name, split, language)
-        key = (lambda row: (row["idx"], row["label"])) if name == "mnli" else (lambda row: (row["id"], len(row["answers"]["text"])))
+        key = (
+            (lambda row: (row["idx"], row["label"]))
+            if name == "mnli"
+            else (lambda row: (row["id"], len(row["answers"]["text"])))
+        )
         assert [key(row) for row in rows] == [key(row) for row in english]
         text = "premise" if name == "mnli" else "context"
         assert all(row[text] != told[text] for row, told in zip(rows, english))
@@ -323,7 +365,11 @@ def test_intermediate_tasks_do_not_repeat_xtreme(toy):
 
 def test_text_and_intermediate_tasks_hold_no_unknown_piece(toy, tokenizer):
     for path in [*(toy / "text").iterdir(), *(toy / "intermediate").rglob("*.jsonl")]:
-        texts = lines(path) if path.suffix == ".txt" else [text for line in lines(path) for text in strings(json.loads(line))]
+        texts = (
+            lines(path)
+            if path.suffix == ".txt"
+            else [text for line in lines(path) for text in strings(json.loads(line))]
+        )
         assert not any(3 in row for row in tokenizer(texts, add_special_tokens=False)["input_ids"]), path
 
 
@@ -345,7 +391,9 @@ def test_text_is_of_the_language_half_of_it_beside_a_translation(toy, language):
     if GRAMMARS[language].script == "Latin":  # told apart by their words
         words = {other: set(toy_data.lexicon(0)[other].values()) for other in GRAMMARS}
         own, strange = words[language], set.union(*words.values()) - words[language]
-        beside = [line for line in found if not strange.isdisjoint(re.findall(r"\w+", line)) or scripts_of(line) > {"LATIN"}]
+        beside = [
+            line for line in found if not strange.isdisjoint(re.findall(r"\w+", line)) or scripts_of(line) > {"LATIN"}
+        ]
         assert not any(own.isdisjoint(re.findall(r"\w+", line)) for line in found)
         assert len(beside) == PAIRS
     else:
@@ -357,9 +405,14 @@ def test_text_is_of_the_language_half_of_it_beside_a_translation(toy, language):
 # ---------------------------------------------------------------- the model
 
 
-
 def test_tokenizer_is_xlmr(tokenizer):
-    assert [tokenizer.convert_tokens_to_ids(piece) for piece in ("<s>", "<pad>", "</s>", "<unk>", "<mask>")] == [0, 1, 2, 3, len(tokenizer) - 1]
+    assert [tokenizer.convert_tokens_to_ids(piece) for piece in ("<s>", "<pad>", "</s>", "<unk>", "<mask>")] == [
+        0,
+        1,
+        2,
+        3,
+        len(tokenizer) - 1,
+    ]
     assert (tokenizer.pad_token_id, tokenizer.model_max_length, len(tokenizer)) == (1, 512, 2000)
     first, second = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("cause", "effect"))
     assert tokenizer("cause", "effect")["input_ids"] == [0, *first, 2, 2, *second, 2]
@@ -401,8 +454,13 @@ def test_model(toy, tokenizer):
 
     model = AutoModel.from_pretrained(toy / "model", add_pooling_layer=False)
     assert model.config.model_type == "xlm-roberta" and model.config.max_position_embeddings == 514
-    assert model.config.vocab_size == len(tokenizer) and {weight.dtype for weight in model.parameters()} == {torch.float32}
+    assert model.config.vocab_size == len(tokenizer) and {weight.dtype for weight in model.parameters()} == {
+        torch.float32
+    }
     vectors = torch.nn.functional.normalize(model.embeddings.word_embeddings.weight.detach(), dim=-1)
-    english, russian = (vectors[[tokenizer.convert_tokens_to_ids("▁" + word) for word in toy_data.lexicon(0)[x].values()]] for x in ("en", "ru"))
+    english, russian = (
+        vectors[[tokenizer.convert_tokens_to_ids("▁" + word) for word in toy_data.lexicon(0)[x].values()]]
+        for x in ("en", "ru")
+    )
     nearest = (english @ russian.T).argmax(dim=1)
     assert (nearest == torch.arange(len(nearest))).float().mean() > 0.9  # translations start close to each other

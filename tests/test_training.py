@@ -20,8 +20,28 @@ HEADS = {"xnli": classification, "udpos": tagging, "xquad": question_answering, 
 
 
 def command(toy, output, task, *flags):
-    shape = ["--max_steps", "4", "--logging_steps", "1", "--learning_rate", "1e-3", "--max_seq_length", "48", "--disable_tqdm", "true"]
-    data = ["--task", task, "--data_dir", str(toy / "xtreme"), "--model_name_or_path", str(toy / "model"), "--output_dir", str(output)]
+    shape = [
+        "--max_steps",
+        "4",
+        "--logging_steps",
+        "1",
+        "--learning_rate",
+        "1e-3",
+        "--max_seq_length",
+        "48",
+        "--disable_tqdm",
+        "true",
+    ]
+    data = [
+        "--task",
+        task,
+        "--data_dir",
+        str(toy / "xtreme"),
+        "--model_name_or_path",
+        str(toy / "model"),
+        "--output_dir",
+        str(output),
+    ]
     return [*data, "--do_train", "--save_strategy", "no", *shape, *flags]
 
 
@@ -46,16 +66,38 @@ def test_loss_and_gradients_do_not_depend_on_accumulation(toy, tmp_path, task):
 def test_two_processes_give_the_gradients_of_one(toy, tmp_path, task, monkeypatch):
     run_xtreme.main(command(toy, tmp_path / "one", task, "--per_device_train_batch_size", "8"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29611", run_xtreme.__file__]
+    launcher = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc_per_node",
+        "2",
+        "--master_port",
+        "29611",
+        run_xtreme.__file__,
+    ]
     flags = ["--per_device_train_batch_size", "4", "--do_predict", "--languages", "en", "zh"]
-    done = subprocess.run([*launcher, *command(toy, tmp_path / "two", task, *flags)], capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [*launcher, *command(toy, tmp_path / "two", task, *flags)], capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     one, two = log(tmp_path / "one"), log(tmp_path / "two")
     assert np.abs(one[:, 0] - two[:, 0]).max() < 1e-4
     assert np.allclose(one[:, 1], two[:, 1], rtol=1e-3)
     # prediction shared out over processes equals prediction by one
-    alone = ["--model_name_or_path", str(tmp_path / "two"), "--output_dir", str(tmp_path / "alone"), "--do_predict", "--languages", "en", "zh"]
-    run_xtreme.main(["--task", task, "--data_dir", str(toy / "xtreme"), *alone, "--max_seq_length", "48", "--disable_tqdm", "true"])
+    alone = [
+        "--model_name_or_path",
+        str(tmp_path / "two"),
+        "--output_dir",
+        str(tmp_path / "alone"),
+        "--do_predict",
+        "--languages",
+        "en",
+        "zh",
+    ]
+    run_xtreme.main(
+        ["--task", task, "--data_dir", str(toy / "xtreme"), *alone, "--max_seq_length", "48", "--disable_tqdm", "true"]
+    )
     for language in ("en", "zh"):
         file = f"predictions/clean/{task}/test-{language}.tsv"
         assert (tmp_path / "two" / file).read_bytes() == (tmp_path / "alone" / file).read_bytes()
@@ -97,7 +139,9 @@ def test_every_pair_of_heads_hands_over_the_encoder_and_a_fresh_head(saved, toy,
 def test_skipping_unread_positions_changes_neither_logits_nor_gradients(saved, task):
     (model, _), tokenizer = load(saved / task, task, keep_head=True)
     plain = getattr(transformers, HEADS[task].MODEL).from_pretrained(saved / task, dtype=torch.float32).eval()
-    inputs = tokenizer(["Lego hiho somo gotu", "somo"], ["Lego hiho", "kagobo zibe"], padding=True, return_tensors="pt")
+    inputs = tokenizer(
+        ["Lego hiho somo gotu", "somo"], ["Lego hiho", "kagobo zibe"], padding=True, return_tensors="pt"
+    )
     if task == "xcopa":
         inputs = {name: value[None] for name, value in inputs.items()}
     logits = [each(**inputs).logits for each in (model.eval(), plain)]
@@ -145,7 +189,11 @@ def test_unknown_encoder_keys_are_an_error(saved, tmp_path):
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     state = load_file(tmp_path / "model.safetensors")
-    save_file({name.replace("roberta.", "xlm-roberta."): value for name, value in state.items()}, tmp_path / "model.safetensors", {"format": "pt"})
+    save_file(
+        {name.replace("roberta.", "xlm-roberta."): value for name, value in state.items()},
+        tmp_path / "model.safetensors",
+        {"format": "pt"},
+    )
     with pytest.raises(InputError, match="not the weights of a xlm-roberta encoder"):
         load(tmp_path, "udpos")
 
@@ -187,5 +235,7 @@ def test_bf16_keeps_weights_and_files_float32(toy, tmp_path):
         pytest.skip("this CPU has no bfloat16 instructions")
     from safetensors.torch import load_file
 
-    run_xtreme.main(command(toy, tmp_path / "run", "xnli", "--bf16", "--bf16_full_eval", "--do_predict", "--languages", "en"))
+    run_xtreme.main(
+        command(toy, tmp_path / "run", "xnli", "--bf16", "--bf16_full_eval", "--do_predict", "--languages", "en")
+    )
     assert {value.dtype for value in load_file(tmp_path / "run/model.safetensors").values()} == {torch.float32}

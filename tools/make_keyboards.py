@@ -2,13 +2,14 @@
 
     python tools/make_keyboards.py [--output noise/keyboards.json]
 
-Reads the layouts of the Debian packages xkb-data and libxkbcommon0 (MIT-style licenses) through ctypes; only facts about
-layouts go into the file: no text of theirs. Needed again only to add a language; noise reads the file that is committed.
+Reads the layouts of the Debian packages xkb-data and libxkbcommon0 (MIT-style licenses) through ctypes; only facts
+about layouts go into the file: no text of theirs. Needed again only to add a language; noise reads the file that is
+committed.
 
-A letter's neighbors are the letters at the same shift level of the keys that touch its key, in the same script and of the
-same Indic syllabic category, so that one may stand where the other stands: a consonant for a consonant, a vowel sign for a
-vowel sign. Where no key that touches has one, the nearest counts. A letter on AltGr (Polish ą) also has its key's plain
-letter as neighbor: the slip of not holding AltGr.
+A letter's neighbors are the letters at the same shift level of the keys that touch its key, in the same script and of
+the same Indic syllabic category, so that one may stand where the other stands: a consonant for a consonant, a vowel
+sign for a vowel sign. Where no key that touches has one, the nearest counts. A letter on AltGr (Polish ą) also has its
+key's plain letter as neighbor: the slip of not holding AltGr.
 """
 
 import argparse
@@ -21,7 +22,8 @@ from pathlib import Path
 
 import regex
 
-# Left edge of each row's first key in key widths, on an ISO board; AC12 is ISO's key left of Return, LSGT the one right of Shift.
+# Left edge of each row's first key in key widths, on an ISO board; AC12 is ISO's key left of Return, LSGT the one
+# right of Shift.
 ROWS = (
     (0.0, ("TLDE", *(f"AE{i:02}" for i in range(1, 14)))),
     (1.5, tuple(f"AD{i:02}" for i in range(1, 13))),
@@ -37,9 +39,11 @@ LAYOUTS = {
     "za": "af", "ara": "ar", "az": "az", "bg": "bg", "bd": "bn", "de": "de lb", "gr": "el", "es": "es eu gl", "es:cat": "ca", "ee": "et",
     "ir": "fa", "fi": "fi", "fr": "fr", "in:guj": "gu", "il": "he", "in:deva": "hi", "hu": "hu", "id": "id", "it": "it", "jp:kana": "ja",
     "ge": "ka", "kz": "kk", "lt": "lt", "in:mal": "ml", "in:marathi": "mr", "mm": "my", "us:intl": "nl", "in:guru": "pa", "pl": "pl", "pt": "pt",
-    "latam": "qu quy aym gn nah oto tar shp cni bzd hch", "ro": "ro", "ru": "ru", "in:tam": "ta", "in:tel": "te", "th": "th", "ph": "tl fil ceb",
+    "latam": "qu quy aym gn nah oto tar shp cni bzd hch", "ro": "ro", "ru": "ru", "in:tam": "ta", "in:tel": "te", "th": "th", "ph": "tl fil "
+                                                                                                                                    "ceb",
     "tr": "tr", "ua": "uk", "pk": "ur", "vn": "vi", "sn": "wo", "ng:yoruba": "yo", "ng:igbo": "ig", "ng:hausa": "ha",
-    "am": "hy", "by": "be", "rs": "sr", "mk": "mk", "hr": "hr bs", "si": "sl", "sk": "sk", "cz": "cs", "dk": "da", "se": "sv", "no": "nb no nn",
+    "am": "hy", "by": "be", "rs": "sr", "mk": "mk", "hr": "hr bs", "si": "sl", "sk": "sk", "cz": "cs", "dk": "da", "se": "sv", "no": "nb no "
+                                                                                                                                     "nn",
     "is": "is", "lv": "lv", "al": "sq", "mt": "mt", "ie": "ga", "gb": "cy gd", "et": "am ti", "kh": "km", "la": "lo", "lk": "si", "np": "ne",
     "in:kan": "kn", "in:ori": "or", "af:ps": "ps", "pk:snd": "sd", "cn:ug": "ug", "kg": "ky", "tj": "tg", "uz": "uz",
     "mn": "mn", "mv": "dv", "epo": "eo", "iq:ku_ara": "ckb",
@@ -61,7 +65,9 @@ def load_xkb():
 
 
 def read_layout(xkb, layout, variant):
-    """(name, {(row, x): [characters of one key by level, "" where there is none]}), or None when xkb does not know the layout."""
+    """(name, {(row, x): [characters of one key by level, "" where there is none]}), or None when xkb does not know the
+    layout.
+    """
     context = ctypes.c_void_p(xkb.xkb_context_new(0))
     names = Names(b"evdev", b"pc105", layout.encode(), variant.encode(), b"")
     keymap = ctypes.c_void_p(xkb.xkb_keymap_new_from_names(context, ctypes.byref(names), 0))
@@ -84,22 +90,30 @@ def character(xkb, keymap, key, level):
 
 def is_letter(char):
     """Letters and marks; not the presentation forms and superscripts (ﻻ, ª) that some layouts carry."""
-    return unicodedata.category(char)[0] in "LM" and not unicodedata.decomposition(char).startswith(("<isol", "<fin", "<init", "<med", "<super"))
+    return unicodedata.category(char)[0] in "LM" and not unicodedata.decomposition(char).startswith(
+        ("<isol", "<fin", "<init", "<med", "<super")
+    )
 
 
 @cache
 def place(char):
-    """What a letter can stand for: (script, letter or mark, Indic syllabic category, written before its consonant as in Thai)."""
+    """What a letter can stand for: (script, letter or mark, Indic syllabic category, written before its consonant as
+    in Thai).
+    """
     value = next((name for name in SYLLABIC if regex.match(rf"\p{{InSC={name}}}", char)), "")
     script = "KATAKANA" if char == "ー" else unicodedata.name(char).split()[0]
     return script, unicodedata.category(char)[0], value, bool(regex.match(r"\p{InPC=Visual_Order_Left}", char))
 
 
 SYLLABIC = (
-    "Consonant Vowel_Independent Vowel_Dependent Vowel Tone_Mark Virama Pure_Killer Invisible_Stacker Nukta Bindu Visarga "
+    "Consonant Vowel_Independent Vowel_Dependent Vowel Tone_Mark Virama Pure_Killer Invisible_Stacker Nukta Bindu "
+    "Visarga "
     "Consonant_Medial Consonant_Dead"
 ).split()
-BARE = ("Vowel_Independent", "Consonant_Dead")  # letters that carry no vowel sign: a consonant may stand for them, not they for it
+BARE = (
+    "Vowel_Independent",
+    "Consonant_Dead",
+)  # letters that carry no vowel sign: a consonant may stand for them, not they for it
 
 
 def neighbors(keys):
@@ -116,11 +130,22 @@ def neighbors(keys):
 
 
 def closest(char, near, level):
-    """The letters on the touching keys that may stand for `char`, else on the nearest keys: of its level, of any level, of any consonant."""
+    """The letters on the touching keys that may stand for `char`, else on the nearest keys: of its level, of any
+    level, of any consonant.
+    """
     same, script = place(char), place(char)[0]
     consonant = (script, "L", "Consonant", False)
-    for levels, wanted in (([level], same), (range(LEVELS), same), (range(LEVELS), consonant if same[2] in BARE else same)):
-        usable = [(distance, keys[i]) for distance, keys in near for i in levels if keys[i] and keys[i] != char and place(keys[i]) == wanted]
+    for levels, wanted in (
+        ([level], same),
+        (range(LEVELS), same),
+        (range(LEVELS), consonant if same[2] in BARE else same),
+    ):
+        usable = [
+            (distance, keys[i])
+            for distance, keys in near
+            for i in levels
+            if keys[i] and keys[i] != char and place(keys[i]) == wanted
+        ]
         reach = max(1, usable[0][0]) if usable else 0
         if 0 < reach <= FARTHEST:
             return "".join(letter for distance, letter in usable if distance <= reach)
@@ -133,15 +158,25 @@ def with_hiragana(found):
     def hiragana(text):
         return "".join(chr(ord(char) - 0x60) if "ァ" <= char <= "ヴ" else "" for char in text)
 
-    return {**found, **{hiragana(char): hiragana(near) for char, near in found.items() if hiragana(char) and hiragana(near)}}
+    return {
+        **found,
+        **{hiragana(char): hiragana(near) for char, near in found.items() if hiragana(char) and hiragana(near)},
+    }
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path(__file__).resolve().parents[1] / "noise" / "keyboards.json")
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path(__file__).resolve().parents[1] / "noise" / "keyboards.json"
+    )
     args = parser.parse_args()
     xkb = load_xkb()
-    version = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", "xkb-data"], capture_output=True, text=True).stdout or "unknown version"
+    version = (
+        subprocess.run(["dpkg-query", "-W", "-f", "${Version}", "xkb-data"], capture_output=True, text=True).stdout
+        or "unknown version"
+    )
     layouts, languages = {}, {}
     for spelling, codes in LAYOUTS.items():
         layout, _, variant = spelling.partition(":")

@@ -1,10 +1,11 @@
-"""What run_intermediate.py trains on in the invented world of toy_data.py: the intermediate tasks in the Hub's columns, and text.
+"""What run_intermediate.py trains on in the invented world of toy_data.py: the intermediate tasks in the Hub's
+columns, and text.
 
     intermediate_files(speakers, seed)    ("mnli/train.jsonl", rows), ... in English; TRANSLATED tasks also as "mnli/train.de.jsonl"
     text_files(speakers, seed)            ("de.txt", lines), ... for masked language modeling
 
-Everything is told in words that the toy model's tokenizer knows. Each file has a random stream of its own, so that no intermediate task
-asks the questions of an XTREME task. Writes nothing itself.
+Everything is told in words that the toy model's tokenizer knows. Each file has a random stream of its own, so that no
+intermediate task asks the questions of an XTREME task. Writes nothing itself.
 """
 
 import random
@@ -43,7 +44,11 @@ PAIRS = 2000  # of a sentence and its translation per text file
 def nli_rows(speaker, examples, task, origin):
     """The columns of MNLI, of SNLI, which has no numbers, and of ANLI, which has ids and (here empty) reasons."""
     for index, (label, premise, hypothesis, options) in enumerate(examples):
-        row = {"premise": speaker.say(premise), "hypothesis": speaker.say(hypothesis, **options), "label": task.labels.index(label)}
+        row = {
+            "premise": speaker.say(premise),
+            "hypothesis": speaker.say(hypothesis, **options),
+            "label": task.labels.index(label),
+        }
         if task.name == "mnli":
             row["idx"] = index
         elif task.name == "anli":
@@ -53,14 +58,21 @@ def nli_rows(speaker, examples, task, origin):
 
 def qqp_rows(speaker, examples, task, origin):
     for index, (label, first, second, options) in enumerate(examples):
-        yield {"question1": speaker.say(first), "question2": speaker.say(second, **options), "label": int(label), "idx": index}
+        yield {
+            "question1": speaker.say(first),
+            "question2": speaker.say(second, **options),
+            "label": int(label),
+            "idx": index,
+        }
 
 
 # ---------------------------------------------------------------- questions
 
 
 def gap_article(rng, index):
-    """An article that, two times out of three, leaves out a fact that is asked about: about a third of the questions have no answer."""
+    """An article that, two times out of three, leaves out a fact that is asked about: about a third of the questions
+    have no answer.
+    """
     facts, asked = article(rng, index)
     return facts, asked, [asked[0][0]] if index % 3 else []
 
@@ -71,7 +83,13 @@ def squad_rows(speaker, articles, task, origin):
         context, asked = passage(speaker, *example)
         for name, question, found in asked:
             answers = {"text": [found[0]], "answer_start": [found[1]]} if found else {"text": [], "answer_start": []}
-            yield {"id": f"{origin}-{number}-{name}", "title": f"{number}", "context": context, "question": question, "answers": answers}
+            yield {
+                "id": f"{origin}-{number}-{name}",
+                "title": f"{number}",
+                "context": context,
+                "question": question,
+                "answers": answers,
+            }
 
 
 # ---------------------------------------------------------------- choices
@@ -106,7 +124,8 @@ def hellaswag_rows(speaker, examples, task, origin):
     for index, (before, event, link, verbs, label) in enumerate(examples):
         told, begun = f"{speaker.say(before)} {speaker.say(event)}", speaker.text([Word(link, "X"), *event.agent])[0]
         yield {
-            "ind": index, "activity_label": speaker.words[before.verb], "ctx_a": told, "ctx_b": begun, "ctx": f"{told} {begun}",
+            "ind": index, "activity_label": speaker.words[before.verb], "ctx_a": told, "ctx_b": begun, "ctx": f"{told} "
+                                                                                                              f"{begun}",
             "endings": [speaker.text(speaker.sentence([Word(verb, "VERB")]))[0] for verb in verbs], "source_id": f"{origin}-{index}",
             "split": "train" if origin == "train" else "val", "split_type": "indomain", "label": str(label),
         }  # fmt: skip
@@ -141,7 +160,11 @@ def knowledge_example(rng, index):
 
 def commonsense_rows(speaker, examples, task, origin):
     for index, (question, about, concepts, label) in enumerate(examples):
-        row = {"id": f"{origin}-{index}", "question": asking(speaker, question), "question_concept": speaker.words[about]}
+        row = {
+            "id": f"{origin}-{index}",
+            "question": asking(speaker, question),
+            "question_concept": speaker.words[about],
+        }
         named = {"label": list("ABCDE"), "text": [speaker.words[concept] for concept in concepts]}
         yield {**row, "choices": named, "answerKey": "ABCDE"[label]}
 
@@ -156,7 +179,11 @@ CATEGORIES = {  # of the parts of speech that have one only
 
 def category(words, index):
     """A category in the manner of CCG for one word of an English sentence; many depend on the words around it."""
-    word, before, after = words[index], words[index - 1] if index else None, words[index + 1] if index + 1 < len(words) else None
+    word, before, after = (
+        words[index],
+        words[index - 1] if index else None,
+        words[index + 1] if index + 1 < len(words) else None,
+    )
     if word.upos == "PUNCT":
         return word.concept
     if word.role == "year":
@@ -173,7 +200,11 @@ def category(words, index):
 def ccg_rows(speaker, stories, task, origin):
     for index, example in enumerate(stories):
         words = story_words(speaker, *example)
-        yield {"id": index, "tokens": [speaker.form(word) for word in words], "tags": [category(words, position) for position in range(len(words))]}
+        yield {
+            "id": index,
+            "tokens": [speaker.form(word) for word in words],
+            "tags": [category(words, position) for position in range(len(words))],
+        }
 
 
 # ---------------------------------------------------------------- the files
@@ -206,7 +237,9 @@ def sentences(speaker, rng, number):
     for index in range(number):
         if index % 4 == 0:
             who, (first, second, link) = person(rng), consequence(rng)
-            words = speaker.sentence([*speaker.clause(Fact(who, first)), Word(link, "X"), *speaker.clause(Fact(who, second))])
+            words = speaker.sentence(
+                [*speaker.clause(Fact(who, first)), Word(link, "X"), *speaker.clause(Fact(who, second))]
+            )
         elif index % 4 == 1:
             fact = deed(rng, 0.5, (person, organization))
             noun = rng.choice((fact.patient.noun, kind_of(fact.patient.noun)))
@@ -218,8 +251,8 @@ def sentences(speaker, rng, number):
 
 
 def text_files(speakers, seed):
-    """Yield (file, lines): sentences of the language alone, mixed with lines of a sentence and its translation, as XLM's translation
-    language modeling reads them: into English, from English into all other languages in turn.
+    """Yield (file, lines): sentences of the language alone, mixed with lines of a sentence and its translation, as
+    XLM's translation language modeling reads them: into English, from English into all other languages in turn.
     """
     for language, speaker in speakers.items():
         rng = random.Random(f"{seed}-text-{language}")
@@ -227,7 +260,9 @@ def text_files(speakers, seed):
         others = [other for other in GRAMMARS if other != language] if language == "en" else ["en"]
         for other in others:
             parallel = f"{seed}-text-{language}-{other}"
-            both = (sentences(side, random.Random(parallel), PAIRS // len(others)) for side in (speaker, speakers[other]))
+            both = (
+                sentences(side, random.Random(parallel), PAIRS // len(others)) for side in (speaker, speakers[other])
+            )
             lines += [f"{text} {translation}" for text, translation in zip(*both)]
         rng.shuffle(lines)
         yield f"{language}.txt", lines

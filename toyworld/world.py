@@ -1,8 +1,9 @@
-"""The invented world of toy_data.py: its languages, its things, how facts about them are said, and what tasks ask about them.
+"""The invented world of toy_data.py: its languages, its things, how facts about them are said, and what tasks ask
+about them.
 
-A *concept* ("buy", "cat") has one invented word per language, spelled from the syllables of that language's script. No real words: a
-language code stands for a script, a word order and a punctuation. Names keep their syllables in every script, as transliterated names do.
-Read by toy_data.py and toyworld/intermediate.py; no input, no output.
+A *concept* ("buy", "cat") has one invented word per language, spelled from the syllables of that language's script. No
+real words: a language code stands for a script, a word order and a punctuation. Names keep their syllables in every
+script, as transliterated names do. Read by toy_data.py and toyworld/intermediate.py; no input, no output.
 """
 
 import random
@@ -10,13 +11,18 @@ from typing import NamedTuple
 
 # Syllable 5 * c + v of every script: consonant c of "bdfghklmnprstvz", vowel v of "aeiou".
 HAN = "巴贝比波布达德迪多杜法费菲佛富加格吉戈古哈赫希霍胡卡克基科库拉莱利洛卢马梅米莫穆纳内尼诺努帕佩皮坡普腊雷里罗鲁萨塞西索苏塔特提托图瓦维韦沃武扎泽齐佐祖"
-HANGUL = [chr(0xAC00 + 588 * c + 28 * v) for c in (7, 3, 8, 0, 18, 15, 5, 6, 2, 17, 4, 9, 16, 14, 12) for v in (0, 5, 20, 8, 13)]
+HANGUL = [
+    chr(0xAC00 + 588 * c + 28 * v)
+    for c in (7, 3, 8, 0, 18, 15, 5, 6, 2, 17, 4, 9, 16, 14, 12)
+    for v in (0, 5, 20, 8, 13)
+]
 SCRIPTS = {
     "Latin": [c + v for c in "bdfghklmnprstvz" for v in "aeiou"],
     "Cyrillic": [c + v for c in "бдфгхклмнпрствз" for v in "аеиоу"],
     "Arabic": [c + v for c in "بدفغهكلمنجرستقز" for v in "اعيؤو"],
     "Devanagari": [c + v for c in "बदफगहकलमनपरसतवज" for v in "ाेीोू"],
-    "Thai": [v + c if v in "เโ" else c + v for c in "บดฟกหคลมนพรสทวซ" for v in "าเีโู"],  # two vowels are written first
+    # two vowels are written first
+    "Thai": [v + c if v in "เโ" else c + v for c in "บดฟกหคลมนพรสทวซ" for v in "าเีโู"],
     "Hangul": HANGUL,
     "Han": list(HAN),
 }
@@ -41,16 +47,23 @@ GRAMMARS = {
     "de": Grammar("Latin", "SVO", article=True),
     "sw": Grammar("Latin", "SVO", adjective_first=False),
     "ru": Grammar("Cyrillic", "SVO"),
-    "ar": Grammar("Arabic", "VSO", adjective_first=False, article=True, comma="،"),  # no "؟": the tokenizer learns from stories, which do not ask
+    "ar": Grammar(
+        "Arabic", "VSO", adjective_first=False, article=True, comma="،"
+    ),  # no "؟": the tokenizer learns from stories, which do not ask
     "hi": Grammar("Devanagari", "SOV", postposition=True, stop="।"),
     "th": Grammar("Thai", "SVO", adjective_first=False, space="", stop="", comma="", question=""),
     "ko": Grammar("Hangul", "SOV", postposition=True),
     "zh": Grammar("Han", "SVO", space="", stop="。", comma="，", question="？"),
 }
 
-# What there is in the world. Names are spelled alike everywhere; the other concepts have a word of their own in every language.
+# What there is in the world. Names are spelled alike everywhere; the other concepts have a word of their own in every
+# language.
 GIVEN, FAMILY, CITY = ([f"{kind}{i}" for i in range(10)] for kind in ("given", "family", "city"))
-KINDS = {"animal": ("cat", "dog", "horse", "bird"), "fruit": ("apple", "plum", "melon", "fig"), "tool": ("saw", "rake", "drill", "axe")}
+KINDS = {
+    "animal": ("cat", "dog", "horse", "bird"),
+    "fruit": ("apple", "plum", "melon", "fig"),
+    "tool": ("saw", "rake", "drill", "axe"),
+}
 OPPOSITES = {
     "VERB": (("buy", "sell"), ("find", "lose"), ("love", "hate"), ("lift", "drop")),
     "ADJ": (("big", "small"), ("old", "new"), ("red", "green")),
@@ -145,7 +158,11 @@ class Speaker:
         return article + number + (adjective + noun if self.grammar.adjective_first else noun + adjective)
 
     def adjunct(self, adposition, phrase):
-        return (phrase + [Word(adposition, "ADP")] if self.grammar.postposition else [Word(adposition, "ADP")] + phrase) if phrase else []
+        return (
+            (phrase + [Word(adposition, "ADP")] if self.grammar.postposition else [Word(adposition, "ADP")] + phrase)
+            if phrase
+            else []
+        )
 
     def clause(self, fact, negated=False, passive=False, fronted=False):
         """The words of a fact, in the order of the language and without the stop."""
@@ -172,7 +189,11 @@ class Speaker:
         """Asks for the one part of the fact; people are asked about by what they did, all else by who did it."""
         known = fact._replace(**{role: ()}) if role != "year" else fact._replace(year="")
         known = known if role == "agent" else known._replace(place=(), year="")
-        return [Word(WH[role], "PRON"), *self.clause(known), *([Word(self.grammar.question, "PUNCT")] if self.grammar.question else [])]
+        return [
+            Word(WH[role], "PRON"),
+            *self.clause(known),
+            *([Word(self.grammar.question, "PUNCT")] if self.grammar.question else []),
+        ]
 
     def form(self, word):
         return self.words.get(word.concept, word.concept)
@@ -195,21 +216,36 @@ class Speaker:
 
 def person(rng):
     family = rng.choice(FAMILY)
-    return (Word(family, "PROPN", "B-PER"),) if rng.random() < 0.3 else (Word(rng.choice(GIVEN), "PROPN", "B-PER"), Word(family, "PROPN", "I-PER"))
+    return (
+        (Word(family, "PROPN", "B-PER"),)
+        if rng.random() < 0.3
+        else (Word(rng.choice(GIVEN), "PROPN", "B-PER"), Word(family, "PROPN", "I-PER"))
+    )
 
 
 def place(rng):
     city = rng.choice(CITY)
-    return (Word(city, "PROPN", "B-LOC"),) if rng.random() < 0.7 else (Word("lake", "PROPN", "B-LOC"), Word(city, "PROPN", "I-LOC"))
+    return (
+        (Word(city, "PROPN", "B-LOC"),)
+        if rng.random() < 0.7
+        else (Word("lake", "PROPN", "B-LOC"), Word(city, "PROPN", "I-LOC"))
+    )
 
 
 def organization(rng):
-    return (Word(rng.choice(CITY + FAMILY), "PROPN", "B-ORG"), Word(rng.choice(("bank", "school", "club")), "PROPN", "I-ORG"))
+    return (
+        Word(rng.choice(CITY + FAMILY), "PROPN", "B-ORG"),
+        Word(rng.choice(("bank", "school", "club")), "PROPN", "I-ORG"),
+    )
 
 
 def thing(rng):
     adjective = rng.choice(CLASSES["ADJ"]) if rng.random() < 0.7 else ""
-    return Thing(rng.choice(("", "", *CLASSES["NUM"])), adjective, rng.choice([noun for nouns in KINDS.values() for noun in nouns]))
+    return Thing(
+        rng.choice(("", "", *CLASSES["NUM"])),
+        adjective,
+        rng.choice([noun for nouns in KINDS.values() for noun in nouns]),
+    )
 
 
 def deed(rng, detail=0.6, agents=(person,)):
@@ -235,7 +271,8 @@ def kind_of(noun):
     return next(kind for kind, nouns in KINDS.items() if noun in nouns)
 
 
-# ---------------------------------------------------------------- what is asked about it: examples without a language; a speaker writes them
+# ---------------------------------------------------------------- what is asked about it: examples without a language;
+# a speaker writes them
 
 
 def nli_example(rng, index):
@@ -246,30 +283,56 @@ def nli_example(rng, index):
     bare = fact._replace(place=(), year="", patient=fact.patient._replace(adjective=""))
     if label == "entailment":
         general = bare._replace(patient=bare.patient._replace(noun=kind_of(bare.patient.noun)))
-        return label, fact, *rng.choice(((fact, {"passive": True}), (bare, {}), (general, {}), (general, {"passive": True})))
+        return (
+            label,
+            fact,
+            *rng.choice(((fact, {"passive": True}), (bare, {}), (general, {}), (general, {"passive": True}))),
+        )
     if label == "neutral":
         more = bare._replace(place=place(rng)) if rng.random() < 0.5 else bare._replace(year=rng.choice(YEARS))
         return label, fact._replace(place=(), year=""), more, {}
     reverse = fact._replace(patient=fact.patient._replace(adjective=opposite(fact.patient.adjective)))
     undone = bare._replace(verb=opposite(fact.verb))
-    return label, fact, *rng.choice(((fact, {"negated": True}), (bare, {"negated": True}), (undone, {}), (reverse, {})))
+    return (
+        label,
+        fact,
+        *rng.choice(((fact, {"negated": True}), (bare, {"negated": True}), (undone, {}), (reverse, {}))),
+    )
 
 
 def paraphrase_example(rng, index):
-    """(label, fact, fact, options of the second): the passive and fronted places keep who did it, swapped names do not."""
+    """(label, fact, fact, options of the second): the passive and fronted places keep who did it, swapped names do
+    not.
+    """
     fact = meeting(rng)
     swapped = fact._replace(agent=fact.patient, patient=fact.agent)
     if index % 2:
-        return "1", fact, fact, rng.choice(({"passive": True}, {"passive": True}, {"passive": True, "fronted": True}, {"fronted": True}))
+        return (
+            "1",
+            fact,
+            fact,
+            rng.choice(({"passive": True}, {"passive": True}, {"passive": True, "fronted": True}, {"fronted": True})),
+        )
     return "0", fact, swapped, rng.choice(({}, {}, {"fronted": True}, {"passive": True}))
 
 
 def story(rng, index):
     """Words of a sentence with all parts of speech, as a function of the speaker."""
-    facts = [deed(rng, 0.5, (person, organization)), meeting(rng) if rng.random() < 0.4 else deed(rng, 0.3, (person, organization))]
+    facts = [
+        deed(rng, 0.5, (person, organization)),
+        meeting(rng) if rng.random() < 0.4 else deed(rng, 0.3, (person, organization)),
+    ]
     pronoun = (Word(rng.choice(("he", "she")), "PRON"),)
     facts[1] = facts[1]._replace(agent=pronoun) if rng.random() < 0.4 else facts[1]
-    opening = rng.choice(([], [], [Word("often", "ADV")], [Word("then", "ADV")], [Word(rng.choice(("yes", "oh")), "INTJ"), Word(",", "PUNCT")]))
+    opening = rng.choice(
+        (
+            [],
+            [],
+            [Word("often", "ADV")],
+            [Word("then", "ADV")],
+            [Word(rng.choice(("yes", "oh")), "INTJ"), Word(",", "PUNCT")],
+        )
+    )
     link = rng.choice((None, Word("and", "CCONJ"), Word("or", "CCONJ"), Word("because", "SCONJ"), Word("if", "SCONJ")))
     options = {"negated": rng.random() < 0.2, "passive": rng.random() < 0.2}
     return opening, facts, link, options
@@ -293,22 +356,30 @@ def article(rng, index):
 
 
 def passage(speaker, facts, asked, left_out=()):
-    """(context, [(id, question, (answer, its start) or None)]); what is asked of facts that the context leaves out has no answer."""
+    """(context, [(id, question, (answer, its start) or None)]); what is asked of facts that the context leaves out has
+    no answer.
+    """
     context, answers = "", {}
     for which, (fact, options) in enumerate(facts):
         if which in left_out:
             continue
         words = speaker.sentence(fact, **options)
         text, starts = speaker.text(words)
-        context += " " if context and (speaker.grammar.space or not speaker.grammar.stop) else ""  # Thai parts sentences by a space
+        context += (
+            " " if context and (speaker.grammar.space or not speaker.grammar.stop) else ""
+        )  # Thai parts sentences by a space
         for role in WH:
-            inside = [(start, start + len(speaker.form(word))) for start, word in zip(starts, words) if word.role == role]
+            inside = [
+                (start, start + len(speaker.form(word))) for start, word in zip(starts, words) if word.role == role
+            ]
             if inside:
                 begin, end = inside[0][0], inside[-1][1]
                 answers[which, role] = text[begin:end], len(context) + begin
         context += text
     questions = [speaker.text(speaker.question(facts[which][0], role))[0] for which, role in asked]
-    return context, [(f"{which}-{role}", question, answers.get((which, role))) for question, (which, role) in zip(questions, asked)]
+    return context, [
+        (f"{which}-{role}", question, answers.get((which, role))) for question, (which, role) in zip(questions, asked)
+    ]
 
 
 def choice_example(rng, index):
@@ -316,7 +387,13 @@ def choice_example(rng, index):
     who, direction = person(rng), rng.randrange(2)  # 0: the cause is asked for, 1: the effect
     pair, other = rng.sample(CAUSES, 2)
     right, wrong = pair[direction], rng.choice(other)
-    return Fact(who, pair[1 - direction]), Fact(who, right), Fact(who, wrong), ("cause", "effect")[direction], rng.randrange(2)
+    return (
+        Fact(who, pair[1 - direction]),
+        Fact(who, right),
+        Fact(who, wrong),
+        ("cause", "effect")[direction],
+        rng.randrange(2),
+    )
 
 
 def distinct(rng, number):
