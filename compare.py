@@ -7,7 +7,8 @@ Reads the results.jsonl of every folder. Copy with it: common/.
 
 from common.arguments import Parser
 from common.files import InputError
-from common.results import Results, aligned
+from common.results import Results
+from common.text import aligned
 
 
 def build_parser():

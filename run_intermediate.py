@@ -32,7 +32,7 @@ from common.arguments import (
     trainer_origins,
     truthy,
 )
-from common.files import InputError, nearest, sha256, write_json
+from common.files import InputError, sha256, write_json
 from common.recovery import (
     Failure,
     guarded,
@@ -49,6 +49,7 @@ from common.run_record import (
     plain,
     write_card,
 )
+from common.text import nearest
 from heads import Settings
 from mixture.plan import EXTRA_KINDS, check_files, make_plan, source_files
 from tasks import INTERMEDIATE

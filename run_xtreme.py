@@ -33,7 +33,7 @@ from common.arguments import (
     trainer_origins,
     truthy,
 )
-from common.files import InputError, nearest, sha256, write_json
+from common.files import InputError, sha256, write_json
 from common.recovery import (
     Failure,
     guarded,
@@ -52,6 +52,7 @@ from common.run_record import (
     plain,
     write_card,
 )
+from common.text import nearest
 from heads import Settings, limit, path_of
 from tasks import LANGUAGES, TARGETS
 

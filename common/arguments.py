@@ -17,6 +17,7 @@ from pathlib import Path
 
 from common.files import InputError
 from common.run_record import plain
+from common.text import show
 
 logger = logging.getLogger("xtreme")
 
@@ -86,6 +87,9 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)
+
+    def print_help(self, file=None):
+        show(self.format_help())
 
     def error(self, message):
         if str(message).startswith(

@@ -1,6 +1,8 @@
-"""Files that are written whole or not at all, their hashes, and the one way to refuse input. Standard library only."""
+"""Files that are written whole or not at all, their hashes, folders that may be written to, and the one way to refuse
+input. Standard library only.
+"""
 
-import difflib
+import contextlib
 import hashlib
 import json
 import os
@@ -8,13 +10,7 @@ from pathlib import Path
 
 
 class InputError(ValueError):
-    """Input that cannot be used: one line that names the thing, the value and the next step. Scripts exit with code 2."""
-
-
-def nearest(value, choices):
-    """A hint for a misspelt value: "; did you mean 'panx'?" or nothing."""
-    near = difflib.get_close_matches(str(value), list(choices), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    """Input that cannot be used: one line that names the thing, the value and the next step; scripts exit with 2."""
 
 
 def write_text(path, text):
@@ -23,14 +19,45 @@ def write_text(path, text):
 
 
 def write_bytes(path, data):
+    """Write a file whole or not at all; makes its folder."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """A path to write to beside `path`: it takes the place of `path` when the block ends, and goes when the block fails.
+
+    Makes the folder. A killed process leaves only `.<name>.<pid>.tmp`.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(data)
+        yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_output_dir(folder, ours):
+    """Refuse an --output_dir that is a file, cannot be written, or holds files but not `ours`: the name of a file that
+    the script itself leaves in its folders. Files whose names begin with a dot do not count.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--output_dir {folder}: is a file; name a new folder")
+    above = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise InputError(f"--output_dir {folder}: cannot be written below {above}; name another folder")
+    if (
+        folder.is_dir()
+        and not (folder / ours).exists()
+        and any(not path.name.startswith(".") for path in folder.iterdir())
+    ):
+        raise InputError(
+            f"--output_dir {folder}: not empty and without {ours}, so not ours to write into; name a new folder"
+        )
 
 
 def write_json(path, value):

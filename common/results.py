@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 
 from common.files import InputError, sha256, write_json, write_text
+from common.text import aligned
 
 SUFFIX = {"question_answering": "json", "multiple_choice": "jsonl"}  # of a prediction file; tsv for the others
 ROW = {
@@ -152,14 +153,3 @@ def table(results, task, languages, conditions, metrics):
             means.append(" / ".join(f"{sum(column) / len(rows):.1f}" for column in zip(*rows)) if rows else "-")
         lines.append([name, "", *means])
     return "\n".join([f"{task.name}: {' / '.join(metrics)}, percent", *aligned(lines)])
-
-
-def aligned(lines):
-    """Rows of a table as lines of text: the first column to the left, the others to the right."""
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return [
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(line, widths))
-        )
-        for line in lines
-    ]

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
-from common.files import InputError, sha256, write_text
+from common.files import InputError, check_output_dir, sha256, write_text
 
 logger = logging.getLogger("xtreme")
 
@@ -108,18 +108,8 @@ def check_folder(output_dir, task, training):
     `training` is what decides the result of the training that is about to start, None when none is.
     """
     folder = Path(output_dir)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--output_dir {folder}: is a file; name a new folder")
-    above = next(parent for parent in folder.absolute().parents if parent.exists())
-    if not os.access(folder if folder.exists() else above, os.W_OK) or not above.is_dir():
-        raise InputError(f"--output_dir {folder}: cannot be written below {above}; name another folder")
+    check_output_dir(folder, "run.json")
     previous = read_run(folder)
-    if (
-        not previous and folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
-    ):  # .lock of a run killed at once
-        raise InputError(
-            f"--output_dir {folder}: not empty and without a run.json, so not ours to write into; name a new folder"
-        )
     if previous and not {"task", "command", "started_at"} <= previous.keys():
         raise InputError(
             f"{folder / 'run.json'}: broken (no task, command or started_at); remove it or choose a new --output_dir"

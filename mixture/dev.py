@@ -12,7 +12,7 @@ from common.files import sha256
 from common.launching import any_process, precision
 from common.prediction import Scored, scorer
 from common.recovery import stop_requested, stopped
-from common.results import aligned
+from common.text import aligned
 from common.trainer import Collapse
 from mixture.plan import source_files
 

@@ -7,7 +7,6 @@ heads.safetensors with their kinds and label names. Checkpoints of a run have th
 import copy
 import json
 import logging
-import os
 import zlib
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from transformers import AutoModel, set_seed
 
 from common import checkpoints
 from common.checkpoints import BERT_LIKE, HEADS_FILE, POOLER
-from common.files import InputError
+from common.files import InputError, replacing
 
 logger = logging.getLogger("xtreme")
 
@@ -76,13 +75,9 @@ class MultiTaskModel(torch.nn.Module):
         encoder = {key.removeprefix("encoder."): value for key, value in state.items() if key.startswith("encoder.")}
         self.encoder.save_pretrained(folder, state_dict=encoder)
         about = {task: {"kind": kind, "labels": list(self.labels[task])} for task, kind in self.kinds.items()}
-        temporary = Path(folder) / f".{HEADS_FILE}.tmp"
-        save_file(
-            {key: value.contiguous() for key, value in self._head_tensors(state)},
-            temporary,
-            {"heads": json.dumps(about)},
-        )
-        os.replace(temporary, Path(folder) / HEADS_FILE)
+        tensors = {key: value.contiguous() for key, value in self._head_tensors(state)}
+        with replacing(Path(folder) / HEADS_FILE) as temporary:
+            save_file(tensors, temporary, {"heads": json.dumps(about)})
 
     def _head_tensors(self, state):
         """(<task>.<name>, tensor) of every head; the decoder of masked LM is the encoder's embedding matrix."""

@@ -11,7 +11,8 @@ import re
 from pathlib import Path
 
 from common.arguments import truthy
-from common.files import InputError, nearest
+from common.files import InputError
+from common.text import nearest
 from heads import path_of
 from tasks import INTERMEDIATE, LANGUAGES, MASKED_LM, NINE, Defaults, Task
 

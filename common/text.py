@@ -1,0 +1,28 @@
+"""What scripts print: aligned tables, hints for misspelt values, output that `| head` may cut off."""
+
+import difflib
+import os
+import sys
+
+
+def nearest(value, choices):
+    """A hint for a misspelt value: "; did you mean 'panx'?" or nothing."""
+    near = difflib.get_close_matches(str(value), list(choices), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def aligned(lines, left=(0,)):
+    """Rows of a table as lines of text: the columns `left` to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    sides = [str.ljust if column in left else str.rjust for column in range(len(widths))]
+    return ["  ".join(side(cell, width) for side, cell, width in zip(sides, line, widths)).rstrip() for line in lines]
+
+
+def show(text):
+    """Print to stdout; silently cut off where its reader has gone (`| head`)."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # or Python complains when it flushes at its end
