@@ -18,7 +18,7 @@ from pathlib import Path
 
 from common.arguments import Parser
 from common.files import InputError, write_text
-from common.run_record import mask_tokens
+from common.run_record import mask_secrets
 
 OURS = "index.html"  # marks a folder that we may write into
 
@@ -54,7 +54,7 @@ def main(argv=None):
     parser = build_parser()
     args = parser.parse_args(argv)
     try:
-        run(args, f"python report.py {shlex.join(mask_tokens(argv))}")
+        run(args, f"python report.py {shlex.join(mask_secrets(argv))}")
     except InputError as error:
         parser.error(str(error))
     except OSError as error:

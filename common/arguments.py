@@ -1,25 +1,16 @@
-"""The command line of the run scripts: their own flags first, then every flag of transformers.TrainingArguments,
-unchanged.
+"""The command line of the run scripts: their own flags first, then every flag of transformers.TrainingArguments.
 
-Importing transformers and torch takes seconds, so flags are checked and `--help` is printed without them: the names
-and help texts of TrainingArguments are read from its source file.
+Importing transformers and torch takes seconds; flags are checked and `--help` is printed without them.
 """
 
 import argparse
-import ast
-import difflib
-import importlib.util
-import logging
 import os
 import re
-from functools import lru_cache
-from pathlib import Path
+import textwrap
 
 from common.files import InputError
-from common.run_record import plain
-from common.text import show
-
-logger = logging.getLogger("xtreme")
+from common.text import show, similar
+from common.trainer_flags import TRAINER_FLAGS
 
 # Flags that transformers 5 no longer has -> what to write instead.
 RENAMED_FLAGS = {
@@ -52,31 +43,15 @@ RENAMED_FLAGS = {
     "max_length": "--max_seq_length",
 }
 
-# Values of TrainingArguments that nobody else checks before work begins: flag -> (least, most).
-RANGES = {
-    "learning_rate": (0, 1e6),
-    "weight_decay": (0, 1e6),
-    "warmup_steps": (0, 1e12),
-    "max_grad_norm": (0, 1e12),
-    "label_smoothing_factor": (0, 1),
-    "adam_beta1": (0, 0.999999),
-    "adam_beta2": (0, 0.999999999),
-    "adam_epsilon": (0, 1),
-    "num_train_epochs": (1e-6, 1e6),
-    "per_device_train_batch_size": (1, 1e6),
-    "per_device_eval_batch_size": (1, 1e6),
-    "gradient_accumulation_steps": (1, 1e6),
-    "seed": (0, 2**32 - 1),
-    "data_seed": (0, 2**32 - 1),
-    "dataloader_num_workers": (0, 1e4),
-}
 
-# Arguments of TrainingArguments that decide what a training run computes: a folder holds one run, so they must not
-# change in it.
-DECISIVE = """learning_rate num_train_epochs max_steps per_device_train_batch_size gradient_accumulation_steps warmup_steps weight_decay
-lr_scheduler_type optim adam_beta1 adam_beta2 adam_epsilon max_grad_norm label_smoothing_factor bf16 fp16 seed data_seed
-train_sampling_strategy load_best_model_at_end metric_for_best_model eval_strategy eval_steps neftune_noise_alpha optim_args lr_scheduler_kwargs
-eval_delay greater_is_better dataloader_drop_last average_tokens_across_devices bf16_full_eval fp16_full_eval tf32 torch_compile""".split()
+# Arguments of TrainingArguments that decide what a training computes: a folder holds one, so they must not change in it.
+DECISIVE = """
+learning_rate num_train_epochs max_steps per_device_train_batch_size gradient_accumulation_steps warmup_steps
+weight_decay lr_scheduler_type optim adam_beta1 adam_beta2 adam_epsilon max_grad_norm label_smoothing_factor bf16 fp16
+seed data_seed train_sampling_strategy load_best_model_at_end metric_for_best_model eval_strategy eval_steps
+neftune_noise_alpha optim_args lr_scheduler_kwargs eval_delay greater_is_better dataloader_drop_last
+average_tokens_across_devices bf16_full_eval fp16_full_eval tf32 torch_compile
+""".split()
 
 TRUE, FALSE = ("true", "1", "yes", "y", "t"), ("false", "0", "no", "n", "f")  # HfArgumentParser's spellings
 STRAY = "unexpected argument {!r}; every value belongs to a --flag before it"
@@ -92,29 +67,66 @@ class Parser(argparse.ArgumentParser):
         show(self.format_help())
 
     def error(self, message):
-        if str(message).startswith(
-            ("argument ", "the following arguments")
-        ):  # argparse's own, which name no next step
+        """One line; argparse's own messages name no next step."""
+        if str(message).startswith(("argument ", "the following arguments")):
             message = f"{message}; see --help"
         self.exit(2, f"{self.prog}: error: {' '.join(str(message).split())}\n")
 
 
-@lru_cache
-def trainer_flags():
-    """{flag name: help text} of TrainingArguments, from its source, without importing transformers."""
-    package = importlib.util.find_spec("transformers")
-    if package is None:
-        raise InputError("the package transformers is not installed; run: pip install -r requirements.txt")
-    tree = ast.parse((Path(package.submodule_search_locations[0]) / "training_args.py").read_text(encoding="utf-8"))
-    (body,) = (node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "TrainingArguments")
-    flags = {}
-    for node in body:
-        if isinstance(node, ast.AnnAssign):
-            texts = [n.value for n in ast.walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
-            flags[node.target.id] = " ".join(max(texts, key=len, default="").split()) if len(texts) else ""
-            if "default=True" in ast.unparse(node):  # HfArgumentParser's way to switch off what is on by default
-                flags[f"no_{node.target.id}"] = f"Turn {node.target.id} off."
-    return flags
+def run_parser(script, description):
+    """A Parser with the flags that all run scripts share; its help also names those of TrainingArguments."""
+    switches = [f"--{name}" for name in TRAINER_FLAGS if not name.startswith("no_")]
+    names = textwrap.fill(" ".join(switches), 100, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+    epilog = f"""every flag of transformers.TrainingArguments, with its meaning
+(https://huggingface.co/docs/transformers/main_classes/trainer):
+{names}"""
+    parser = Parser(prog=script, description=description, epilog=epilog)
+    add = parser.add_argument
+    add("--model_revision", default="main", help="branch, tag or commit of a Hub model")
+    add("--max_seq_length", type=int, help="longest input in sub-tokens (default: the task's)")
+    add(
+        "--doc_stride",
+        type=int,
+        help="question answering: sub-tokens from one window to the next (default: the task's)",
+    )
+    add("--n_best_size", type=int, default=20, help="question answering: start and end candidates per window")
+    add("--max_answer_length", type=int, default=30, help="question answering: longest answer in sub-tokens")
+    add("--max_train_samples", type=int, help="use the first N training examples of a task")
+    add("--max_eval_samples", type=int, help="use the first N dev examples of a task")
+    add("--attn_implementation", help="sdpa (default), eager, flash_attention_2, ...")
+    return parser
+
+
+def check_stages(args, given, possible, example):
+    """The stages that are asked for, some of `possible`; InputError without any, without --output_dir, and for numbers
+    of the shared flags that are too small.
+    """
+    stages = [stage for stage in possible if truthy(given.get(stage))]
+    if not stages:
+        raise InputError(f"nothing to do: give {', '.join(f'--{stage}' for stage in possible)} or several of them")
+    if "output_dir" not in given:
+        raise InputError(f"--output_dir is missing: name a new folder for this run, e.g. outputs/{example}")
+    check_least(args, max_seq_length=16)
+    check_least(args, doc_stride=1, n_best_size=1, max_answer_length=1, max_train_samples=1, max_eval_samples=1)
+    return stages
+
+
+def check_least(args, **least):
+    """InputError where a number is given that is below its least value."""
+    for name, number in least.items():
+        value = getattr(args, name)
+        if value is not None and value < number:
+            raise InputError(f"--{name} {value}: must be at least {number}; leave it out for the default")
+
+
+def lengths(args, task, of=""):
+    """(max_seq_length, doc_stride) for a task and [(name, value, where it comes from)] of what matters to it."""
+    recipe = f"task default, {task.defaults.source}"
+    length, stride = args.max_seq_length or task.defaults.max_seq_length, args.doc_stride or task.defaults.doc_stride
+    origins = [(f"max_seq_length{of}", length, "given" if args.max_seq_length else recipe)]
+    if task.head == "question_answering":
+        origins.append((f"doc_stride{of}", stride, "given" if args.doc_stride else recipe))
+    return length, stride, origins
 
 
 def parse(parser, argv):
@@ -122,22 +134,12 @@ def parse(parser, argv):
 
     Exits with code 2 and one line for an unknown flag (naming the nearest one), an abbreviation, or a removed flag.
     """
-    try:
-        hf_flags = trainer_flags()
-    except InputError as error:
-        parser.error(error)
-    if {"-h", "--help"} & set(argv):
-        parser.epilog = "flags of transformers.TrainingArguments (same names, same meaning):\n" + "\n".join(
-            f"  --{name:<32}{text[:110]}" for name, text in hf_flags.items() if not name.startswith("no_")
-        )
-        parser.print_help()
-        parser.exit(0)
     own_flags = {
         option[2:] for action in parser._actions for option in action.option_strings if option.startswith("--")
     }
     for token in argv:
         if re.match(r"--?[A-Za-z]", token):
-            check_flag(parser, token, own_flags, hf_flags)
+            check_flag(parser, token, own_flags)
     own, rest = parser.parse_known_args([underscored(token) for token in argv])
     if rest and (rest[0] == "--" or not rest[0].startswith("--")):
         parser.error(STRAY.format(rest[0]))
@@ -161,17 +163,18 @@ def underscored(token):
     return f"--{name.replace('-', '_')}{separator}{value}"
 
 
-def check_flag(parser, token, own_flags, hf_flags):
+def check_flag(parser, token, own_flags):
+    """Exit with one line that names the nearest flag where a token is none of the script's and none of HF's."""
     name = token.lstrip("-").split("=")[0].replace("-", "_")
-    if token.startswith("--") and (name in own_flags or name in hf_flags):
+    if token.startswith("--") and (name in own_flags or name in TRAINER_FLAGS):
         return
     if name in RENAMED_FLAGS:
         parser.error(
             f"--{name} does not exist here (transformers 5 or this script dropped it); use {RENAMED_FLAGS[name]}"
         )
-    known = sorted(own_flags) + [flag for flag in hf_flags if not flag.startswith("no_")]
+    known = sorted(own_flags) + [flag for flag in TRAINER_FLAGS if not flag.startswith("no_")]
     longer = [flag for flag in known if flag.startswith(name) and flag != name]
-    near = [name] if name in known else longer or difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    near = [name] if name in known else longer or similar(name, known, 3)
     hint = f"did you mean {' or '.join(f'--{flag}' for flag in near[:3])}?" if near else "see --help"
     rule = " Flags begin with two dashes." if name in known else " Flags are not abbreviated." if longer else ""
     parser.error(f"unknown flag {token.split('=')[0]}; {hint}{rule}")
@@ -180,155 +183,6 @@ def check_flag(parser, token, own_flags, hf_flags):
 def truthy(value):
     """Whether a flag's value on the command line switches it on."""
     return str(value).lower() in TRUE
-
-
-def task_defaults(task, given, world_size):
-    """[(flag, value, origin)] for the flags of TrainingArguments that were not given: the task's recipe, and selection
-    on English dev.
-    """
-    defaults, flags = task.defaults, []
-    train, select = truthy(given.get("do_train")), truthy(given.get("do_eval")) and not task.dev_is_test
-
-    def default(name, value, origin):
-        if name not in given:
-            flags.append((name, value, origin))
-
-    default("per_device_eval_batch_size", 64, "default")
-    if not train:
-        return flags
-    recipe = f"task default, {defaults.source}"
-    for name in ("learning_rate", "num_train_epochs", "warmup_steps", "weight_decay"):
-        default(name, getattr(defaults, name), recipe)
-    default("train_sampling_strategy", "group_by_length", "default: batches of like lengths")
-    flags += batch_flags(defaults.train_batch_size, given, world_size, recipe)
-    default(
-        "eval_strategy",
-        "epoch" if select else "no",
-        "selection on English dev" if select else "no English dev set to select on",
-    )
-    strategy = given.get("eval_strategy", "epoch")
-    default("save_strategy", strategy if select and strategy != "no" else "epoch", "as eval_strategy")
-    if "eval_steps" in given:
-        default("save_steps", given["eval_steps"], "as eval_steps")
-    if select and strategy != "no" and given.get("save_strategy", strategy) in (strategy, "best"):
-        default("load_best_model_at_end", "true", "selection on English dev")
-        default("metric_for_best_model", f"eval_{task.metric}", "the task's metric")
-    default("save_total_limit", 1, "default")
-    return flags
-
-
-def batch_flags(effective, given, world_size, origin):
-    """per_device_train_batch_size and gradient_accumulation_steps that give the recipe's effective batch on this many
-    processes.
-    """
-    per_device, accumulation = given.get("per_device_train_batch_size"), given.get("gradient_accumulation_steps")
-    if per_device and accumulation:
-        return []
-    share = max(1, effective // world_size)
-    if per_device:
-        steps = share // int(per_device) if per_device.isdigit() and int(per_device) else 1
-        return [("gradient_accumulation_steps", max(1, steps), f"{origin}: effective batch {effective}")]
-    size = max(1, share // (int(accumulation) if accumulation and accumulation.isdigit() and int(accumulation) else 1))
-    return [("per_device_train_batch_size", size, f"{origin}: effective batch {effective}")]
-
-
-def trainer_arguments(parser, trainer_argv, flags):
-    """TrainingArguments from the command line and the defaults `flags`; wrong values exit with code 2 and one line."""
-    from transformers import HfArgumentParser, TrainingArguments
-
-    hf_parser = HfArgumentParser(TrainingArguments, allow_abbrev=False, prog=parser.prog)
-    hf_parser.error = parser.error
-    extra = [token for name, value, _ in flags for token in (f"--{name}", str(value))]
-    fixed = [
-        "--remove_unused_columns",
-        "false",
-    ]  # the collator picks the columns; the Trainer would drop those that only heads read
-    try:
-        training_args, stray = hf_parser.parse_args_into_dataclasses(
-            [*trainer_argv, *extra, *fixed], True, look_for_args_file=False
-        )
-    except (ValueError, ImportError, OSError, RuntimeError) as error:
-        raise InputError(
-            f"TrainingArguments: {' '.join(str(error).split())[:300] or type(error).__name__}; see --help"
-        ) from None
-    if stray:
-        raise InputError(STRAY.format(stray[0]))
-    check_values(training_args)
-    return training_args
-
-
-def check_values(training_args):
-    """Refuse values that would fail, or silently spoil the run, only after it has begun."""
-    from transformers.integrations import get_available_reporting_integrations
-
-    for name, (least, most) in RANGES.items():
-        value = getattr(training_args, name)
-        if value is not None and not least <= value <= most:  # NaN is neither
-            raise InputError(
-                f"--{name} {value}: must be from {least:.10g} to {most:.10g}; leave it out for the default"
-            )
-    missing = sorted(set(training_args.report_to) - set(get_available_reporting_integrations()))
-    if missing:
-        raise InputError(
-            f"--report_to {missing[0]}: no such package is installed; install it or write --report_to none"
-        )
-    checkpoint = training_args.resume_from_checkpoint
-    if checkpoint and str(checkpoint).lower() not in ("true", "last"):
-        if not os.path.isdir(checkpoint):
-            raise InputError(
-                f"--resume_from_checkpoint {checkpoint}: no such folder; write 'last' or leave it out to go on from "
-                "the last checkpoint"
-            )
-        folder = training_args.output_dir
-        if (
-            Path(checkpoint).resolve().parent != Path(folder).resolve()
-        ):  # a checkpoint holds pickles, and its settings lie beside it
-            raise InputError(
-                f"--resume_from_checkpoint {checkpoint}: not a checkpoint of --output_dir {folder}; name one of its "
-                "own"
-            )
-    if training_args.deepspeed and training_args.bf16_full_eval:
-        raise InputError("--bf16_full_eval with --deepspeed: would turn the trained weights 16-bit; leave it out")
-    if training_args.eval_on_start and not training_args.do_eval:
-        raise InputError("--eval_on_start: there is nothing to evaluate without --do_eval; add it")
-    if training_args.save_strategy == "best" and not training_args.metric_for_best_model:
-        raise InputError("--save_strategy best: best by what? Add --do_eval or --metric_for_best_model")
-
-
-def check_smoothing(training_args, tasks):
-    """Refuse label smoothing where the classes are positions or choices."""
-    without = [task.name for task in tasks if task.head in ("question_answering", "multiple_choice", "masked_lm")]
-    smoothing = training_args.label_smoothing_factor
-    if smoothing and without:
-        raise InputError(
-            f"--label_smoothing_factor {smoothing}: {without[0]} has no fixed set of classes to smooth over; leave "
-            "it out"
-        )
-
-
-def trainer_origins(training_args, flags, given):
-    """[(name, value, where it comes from)] of the TrainingArguments that a default or the command line set."""
-    shown = [name for name in given if hasattr(training_args, name) and not name.endswith("_token")]
-    origins = [(name, origin) for name, _, origin in flags] + [(name, "given") for name in shown]
-    return [(name, plain(getattr(training_args, name)), origin) for name, origin in origins]
-
-
-def log_settings(training_args, origins):
-    for name, value, origin in origins:
-        logger.info("%-30s %-16s %s", name, value, origin)
-    if training_args.do_train:
-        per_device, steps, world = (
-            training_args.per_device_train_batch_size,
-            training_args.gradient_accumulation_steps,
-            training_args.world_size,
-        )
-        logger.info(
-            "effective batch %d = %d x %d processes x %d accumulation",
-            per_device * steps * world,
-            per_device,
-            world,
-            steps,
-        )
 
 
 def parse_conditions(tokens, data_dir):
@@ -350,14 +204,3 @@ def parse_conditions(tokens, data_dir):
             )
         conditions[name] = folder
     return conditions
-
-
-def set_up_logging():
-    """Our messages on the first process, no progress bars of `datasets`."""
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    logger.setLevel(logging.INFO if int(os.environ.get("RANK", 0)) == 0 else logging.ERROR)
-    import datasets
-    import transformers
-
-    datasets.disable_progress_bars()
-    transformers.utils.logging.disable_progress_bar()

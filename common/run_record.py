@@ -27,10 +27,66 @@ CHECKPOINT_FILES = (
     "*.bin",
 )
 
+# --- The folder that a run writes to, and the one that it starts from -----------------------------------------------
+
+
+def read_run(folder):
+    """run.json of a folder as a dict; {} where there is none. Raises InputError naming the file when it is broken."""
+    path = Path(folder) / "run.json"
+    if not path.exists():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: broken ({error}); remove it or choose a new --output_dir") from None
+
+
+def check_folder(folder, task, training):
+    """run.json of an output folder that may be used, {} for a new one; InputError when it holds another run.
+
+    `training` is what decides the result of the training that is about to start, None when none is.
+    """
+    check_output_dir(folder, "run.json")
+    previous = read_run(folder)
+    if not previous:
+        return {}
+    if not {"task", "command", "started_at"} <= previous.keys():
+        raise InputError(
+            f"{folder}/run.json: broken (no task, command or started_at); remove it or choose a new --output_dir"
+        )
+    if previous["task"] != task:
+        raise InputError(
+            f"--output_dir {folder}: holds a run of {previous['task']}, this is {task}; name a new folder"
+        )
+    if training:
+        check_same_training(folder, previous.get("training"), training)
+    return previous
+
+
+def check_same_training(folder, before, training):
+    """InputError where the folder's training, as run.json has it, is not the one that is about to start."""
+    if not before:
+        raise InputError(f"--output_dir {folder}: holds a run that only predicts; name a new folder to train in")
+    changes = differences({name: value for name, value in before.items() if name != "finished"}, training)
+    if changes:
+        zero = "; ZeRO's checkpoints need its stage and number of processes" if before.get("zero_stage") else ""
+        raise InputError(
+            f"--output_dir {folder}: holds another run ({'; '.join(changes[:4])}{zero}); name a new folder"
+        )
+
+
+def differences(old, new):
+    """Human-readable differences of two flat dicts: ["learning_rate 1e-05 there, 3e-05 here"]."""
+    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    return [f"{name} {_short(old.get(name))} there, {_short(new.get(name))} here" for name in names]
+
+
+def _short(value):
+    return f"{value[:8]}…" if isinstance(value, str) and len(value) == 64 else value
+
 
 def checkpoint_hash(folder, revision="main"):
-    """Content hash of a local checkpoint (weights, configuration, tokenizer); a Hub model hashes as its name and
-    revision.
+    """Content hash of a local checkpoint (weights, configuration, tokenizer); a Hub model hashes as name and revision.
 
     Warns where the folder's run.json says that its run saved other content: people may have changed it, a disk may
     have spoiled it.
@@ -38,21 +94,51 @@ def checkpoint_hash(folder, revision="main"):
     folder = Path(folder)
     if not folder.is_dir():
         return sha256(str(folder), revision)
-    files = sorted(
-        {file for pattern in CHECKPOINT_FILES for file in folder.glob(pattern) if file.name != "training_args.bin"}
-    )
-    found = sha256(*[part for file in files for part in (file.name, file)])
-    if read_run(folder).get("checkpoint") not in (None, found):
+    files = sorted({file for pattern in CHECKPOINT_FILES for file in folder.glob(pattern)})
+    content = sha256(*[part for file in files if file.name != "training_args.bin" for part in (file.name, file)])
+    if read_run(folder).get("checkpoint") not in (None, content):
         logger.warning(
             "%s: its weights, configuration or tokenizer are no longer those that its run saved; copy or train it "
             "again if unsure",
             folder,
         )
-    return found
+    return content
+
+
+# --- What run.json holds --------------------------------------------------------------------------------------------
+
+
+def invocation(script, argv, args, training_args):
+    """What every invocation of a run script leaves in run.json: how it was called, where, when."""
+    return {
+        "command": f"python {script} {shlex.join(mask_secrets(argv))}",
+        "arguments": vars(args),
+        "training_arguments": {name: plain(value) for name, value in training_args.to_sanitized_dict().items()},
+        "environment": environment(),
+        "started_at": now(),
+        "seconds": {},
+    }
+
+
+def ancestry(source, checkpoint):
+    """The model that a run starts from: its folder or Hub id, content hash, and what its own run.json says of it."""
+    before = read_run(source)
+    return {
+        "path": source,
+        "checkpoint": checkpoint,
+        **{name: before.get(name) for name in ("command", "task", "seed", "parent")},
+    }
+
+
+def data_manifest(data_dir):
+    """Hash of the manifest.json that download_data.py writes beside xtreme/ and intermediate/; None without one."""
+    folder = Path(data_dir or ".")
+    manifests = [path for path in (folder / "manifest.json", folder.parent / "manifest.json") if path.exists()]
+    return sha256(manifests[0]) if manifests else None
 
 
 def environment():
-    """Versions, hardware and code state of this run."""
+    """Versions, hardware and code state of this process."""
     versions = {}
     for package in PACKAGES:
         try:
@@ -73,75 +159,19 @@ def environment():
 
 
 def git_state():
-    """{"commit", "dirty"} of the folder this file lies in, or None outside a checkout."""
-    here = Path(__file__).resolve().parent
+    """{"commit", "dirty"} of the checkout that this file lies in, or None outside of one."""
+    options = {"cwd": Path(__file__).resolve().parent, "capture_output": True, "text": True, "check": True}
     try:
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True
-        ).stdout.strip()
-        status = subprocess.run(
-            ["git", "status", "--porcelain", "-uno"], cwd=here, capture_output=True, text=True, check=True
-        ).stdout
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], **options).stdout.strip()
+        status = subprocess.run(["git", "status", "--porcelain", "-uno"], **options).stdout
     except (OSError, subprocess.CalledProcessError):
         return None
     return {"commit": commit, "dirty": bool(status.strip())}
 
 
 def now():
+    """UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def read_run(output_dir):
-    """run.json of a folder as a dict; {} where there is none. Raises InputError naming the file when it is broken."""
-    path = Path(output_dir) / "run.json"
-    if not path.exists():
-        return {}
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: broken ({error}); remove it or choose a new --output_dir") from None
-
-
-def check_folder(output_dir, task, training):
-    """run.json of an output folder that may be used, {} for a new one; InputError when it holds another run.
-
-    `training` is what decides the result of the training that is about to start, None when none is.
-    """
-    folder = Path(output_dir)
-    check_output_dir(folder, "run.json")
-    previous = read_run(folder)
-    if previous and not {"task", "command", "started_at"} <= previous.keys():
-        raise InputError(
-            f"{folder / 'run.json'}: broken (no task, command or started_at); remove it or choose a new --output_dir"
-        )
-    if previous and previous["task"] != task.name:
-        raise InputError(
-            f"--output_dir {folder}: holds a run of {previous['task']}, this is {task.name}; name a new folder"
-        )
-    if previous and training:
-        if not previous.get("training"):
-            raise InputError(f"--output_dir {folder}: holds a run that only predicts; name a new folder to train in")
-        found = differences({k: v for k, v in previous["training"].items() if k != "finished"}, training)
-        if found:
-            checkpoints = (
-                "; ZeRO's checkpoints need its stage and number of processes"
-                if previous["training"].get("zero_stage")
-                else ""
-            )
-            raise InputError(
-                f"--output_dir {folder}: holds another run ({'; '.join(found[:4])}{checkpoints}); name a new folder"
-            )
-    return previous
-
-
-def differences(old, new):
-    """Human-readable differences of two flat dicts: ["learning_rate 1e-05 there, 3e-05 here"]."""
-    keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
-    return [f"{key} {_short(old.get(key))} there, {_short(new.get(key))} here" for key in keys]
-
-
-def _short(value):
-    return f"{value[:8]}…" if isinstance(value, str) and len(value) == 64 else value
 
 
 def plain(value):
@@ -149,45 +179,8 @@ def plain(value):
     return getattr(value, "value", value)
 
 
-def describe_run(script, argv, name, args, training_args, origins, previous, parent_hash):
-    """run.json: what is needed to repeat the run. Tokens are masked by to_sanitized_dict."""
-    source = args.model_name_or_path or args.config_name
-    before = read_run(source)
-    parent = {
-        "path": source,
-        "checkpoint": parent_hash,
-        **{name: before.get(name) for name in ("command", "task", "seed", "parent")},
-    }
-    if Path(source).resolve() == Path(training_args.output_dir).resolve():
-        parent = previous.get("parent", parent)  # predicting with the folder's own model
-    data = Path(args.data_dir or ".")  # download_data.py writes one manifest.json beside xtreme/ and intermediate/
-    manifest = next(
-        (folder / "manifest.json" for folder in (data, data.parent) if (folder / "manifest.json").exists()), None
-    )
-    history = previous.get("history", []) + (
-        [{key: previous[key] for key in ("command", "started_at")}] if previous else []
-    )
-    return {
-        "command": f"python {script} {shlex.join(mask_tokens(argv))}",
-        "task": name,
-        "seed": training_args.seed,
-        "model_name_or_path": source,
-        "parent": parent,
-        "checkpoint": previous.get("checkpoint"),
-        "arguments": vars(args),
-        "training_arguments": {key: plain(value) for key, value in training_args.to_sanitized_dict().items()},
-        "resolved": origins,
-        "data_manifest": sha256(manifest) if manifest else None,
-        "environment": environment(),
-        "history": history,
-        "started_at": now(),
-        "seconds": {},
-    }
-
-
 def noise_record(task, folder):
-    """What perturb.py's manifest says about an evaluation folder and a task; {} for a folder that perturb.py did not
-    write.
+    """What perturb.py's manifest says of a task in an evaluation folder; {} where perturb.py did not write the folder.
 
     {"op", "level", "realised": {language: error rate}, "not_applicable": {language: reason}}: with it, results speak
     for themselves.
@@ -195,21 +188,25 @@ def noise_record(task, folder):
     folder = Path(folder).resolve()
     try:
         manifest = _manifest(folder.parent / "manifest.json")
-        found = [
-            row for name in ("files", "not_applicable") for row in manifest[name] if row["condition"] == folder.name
-        ]
-        rows = [row for row in found if (row["task"], row["split"]) == (task.name, "test")]
-        edited = {
-            row["language"]: [one for one in rows if one["language"] == row["language"]]
-            for row in rows
-            if "size" in row
+        wanted = folder.name, task.name, "test"
+        noised, left_out = (
+            [file for file in manifest[name] if (file["condition"], file["task"], file["split"]) == wanted]
+            for name in ("files", "not_applicable")
+        )
+        spent, size = {}, {}
+        for file in noised:
+            code = file["language"]
+            spent[code] = spent.get(code, 0) + file["spent"]
+            size[code] = size.get(code, 0) + file["size"]
+        if not noised and not left_out:
+            return {}
+        level = noised[0]["rate" if noised[0]["level"] is None else "level"] if noised else None
+        return {
+            "op": (noised or left_out)[0]["op"],
+            "level": level,
+            "realised": {code: spent[code] / max(1, size[code]) for code in spent},
+            "not_applicable": {file["language"]: file["reason"] for file in left_out},
         }
-        return rows and {
-            "op": rows[0]["op"],
-            "level": next((row["level"] if row["level"] is not None else row["rate"] for row in rows if "size" in row), None),
-            "realised": {code: sum(row["spent"] for row in of) / max(1, sum(row["size"] for row in of)) for code, of in edited.items()},
-            "not_applicable": {row["language"]: row["reason"] for row in rows if "reason" in row},
-        } or {}  # fmt: skip
     except (KeyError, OSError, TypeError, ValueError):
         return {}
 
@@ -219,36 +216,78 @@ def _manifest(path):
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def mask_tokens(argv):
-    """The command line without secrets."""
-    return [
-        "***" if index and argv[index - 1].endswith("_token") else re.sub(r"(_token=).*", r"\1***", token)
-        for index, token in enumerate(argv)
-    ]
+# --- Secrets: no value of a token's flag or environment variable may reach a file -----------------------------------
 
 
-def write_card(output_dir, name, description, run, text_table):
-    """README.md of the run: a model card with the command and the table."""
-    front = (
-        f"---\nlibrary_name: transformers\nbase_model: {run['model_name_or_path']}\ntags:\n- cross-lingual\n- xtreme\n"
-    )
-    tags = "".join(f"- {task}\n" for task in name.split("+"))
-    body = f"""---
+def is_secret(name):
+    """Whether a flag or an environment variable holds a secret, by its name: --hub-token, HF_TOKEN, WANDB_API_KEY."""
+    plain_name = name.strip("-").replace("-", "_").lower()
+    return bool(re.search(r"(^|_)(token|password|passwd|secret|api_?key|access_?key)$", plain_name))
 
-# {Path(output_dir).name}: {name}
+
+def mask_secrets(argv):
+    """The command line with *** for the values of flags that hold secrets, however these are spelled."""
+    shown, follows = [], False
+    for token in argv:
+        name, separator, _ = token.partition("=")
+        secret = token.startswith("-") and is_secret(name)
+        shown.append("***" if follows else f"{name}=***" if secret and separator else token)
+        follows = secret and not separator
+    return without_secrets(shown)
+
+
+def without_secrets(value):
+    """A JSON value with *** wherever it holds the value of an environment variable that is a secret."""
+    if isinstance(value, dict):
+        return {name: without_secrets(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_secrets(inner) for inner in value]
+    if isinstance(value, str):
+        for name, secret in os.environ.items():
+            if is_secret(name) and len(secret) >= 8:  # shorter ones are switches, such as "true"
+                value = value.replace(secret, "***")
+    return value
+
+
+# --- The model card -------------------------------------------------------------------------------------------------
+
+CARD = """---
+library_name: transformers
+base_model: {base}
+tags:
+{tags}
+---
+
+# {folder}: {task}
 
 {description}
 
 ```
-{text_table}
+{table}
 ```
 
 Made by
 
 ```bash
-{run["command"]}
+{command}
 ```
 
-with seed {run["seed"]}; settings, versions and data hashes are in `run.json`, all metrics in `results.jsonl`.
+with seed {seed}. {later}Settings, versions and data hashes are in `run.json`, all metrics in `results.jsonl`.
 """
-    write_text(Path(output_dir) / "README.md", front + tags + body)
+
+
+def write_card(folder, description, record, table):
+    """README.md of a run: a model card with the command of its training, those of later predictions, and the table."""
+    later = [f"```bash\n{session['command']}\n```\n\n" for session in record.get("later", ())]
+    text = CARD.format(
+        base=record["model_name_or_path"],
+        tags="\n".join(f"- {tag}" for tag in ("cross-lingual", "xtreme", *record["task"].split("+"))),
+        folder=Path(folder).name,
+        task=record["task"],
+        description=description,
+        table=table,
+        command=record["command"],
+        seed=record["seed"],
+        later=f"Later:\n\n{''.join(dict.fromkeys(later))}" if later else "",
+    )
+    write_text(Path(folder) / "README.md", without_secrets(text))

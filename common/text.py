@@ -5,9 +5,14 @@ import os
 import sys
 
 
+def similar(value, choices, number=1):
+    """At most `number` of the choices that are spelled like a value, the nearest first."""
+    return difflib.get_close_matches(str(value), list(choices), n=number, cutoff=0.5)
+
+
 def nearest(value, choices):
     """A hint for a misspelt value: "; did you mean 'panx'?" or nothing."""
-    near = difflib.get_close_matches(str(value), list(choices), n=1, cutoff=0.5)
+    near = similar(value, choices)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 

@@ -34,6 +34,10 @@ class Settings:
     max_answer_length: int
     null_score_diff_threshold: float = math.inf  # SQuAD 2.0 only: XTREME's questions all have answers
 
+    def as_given(self):
+        """What the command line decides: training selects checkpoints with these."""
+        return {name: value for name, value in vars(self).items() if name != "null_score_diff_threshold"}
+
 
 def path_of(task, data_dir, split, language):
     """The files of one split, e.g. [data/xtreme/xnli/test-de.tsv].

@@ -107,16 +107,13 @@ def collapse_guard(cells):
     return guard
 
 
-def score_cells(job, cells, results, about, checkpoint):
-    """{cell: scores}, on the first process; predictions, per-example counts and rows of results.jsonl, whose condition
-    is "dev".
-
-    A cell that was finished from the same inputs is skipped.
+def score_cells(job, cells, checkpoint, session):
+    """{cell: scores} on every process; writes predictions, per-example counts and rows of results.jsonl, whose condition
+    is "dev". A cell that was finished from the same inputs is skipped.
     """
-    args, found = job.training_args, {}
-    files = [
-        path for code in job.plan.languages for path in source_files(job.plan, job.args, "dev", code) if path.exists()
-    ]
+    args, results, scores = job.training_args, session.results, {}
+    paths = [path for code in job.plan.languages for path in source_files(job.plan, job.args, "dev", code)]
+    files = [path for path in paths if path.exists()]
     shared_inputs = checkpoint, job.args.tokenizer_name, job.args.max_eval_samples, precision(args)
     for cell in cells:
         named = dataclasses.replace(cell.task, name=cell.name)
@@ -124,22 +121,19 @@ def score_cells(job, cells, results, about, checkpoint):
         if results.finished(named, cell.language, "dev", inputs):
             logger.info("%s: finished before, skipped", cell.title)
         elif any_process(stop_requested()):
-            raise stopped(
-                f"{results.folder}: {'training is finished; it and ' * args.do_train}finished dev scores are kept"
-            )
+            trained = "training is finished; it and " if args.do_train else ""
+            raise stopped(f"{session.folder}: {trained}finished dev scores are kept")
         else:
             scored = cell.evaluate()
-            if args.process_index == 0:
+            if session.is_main:
                 if scored.predictions:
-                    cell.predictor.head.write_predictions(
-                        results.prediction_path(named, cell.language, "dev"), cell.rows, scored.predictions
-                    )
-                shared = {"seed": about["seed"], "model": str(results.folder), "parent": about["parent"]["path"]}
-                results.add(
-                    named, cell.language, "dev", scored.scores, scored.counts, len(cell.rows), inputs, **shared
-                )
-        found[cell] = {row["metric"]: row["value"] for row in results.cell(named, cell.language, "dev")}
-    return found
+                    path = results.prediction_path(named, cell.language, "dev")
+                    cell.predictor.head.write_predictions(path, cell.rows, scored.predictions)
+                about = session.provenance
+                results.add(named, cell.language, "dev", scored.scores, scored.counts, len(cell.rows), inputs, **about)
+        results_of_cell = results.cell(named, cell.language, "dev")
+        scores[cell] = {result["metric"]: result["value"] for result in results_of_cell}
+    return scores
 
 
 def dev_table(found, mean):

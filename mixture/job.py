@@ -2,12 +2,9 @@
 
 import logging
 import shutil
-import time
 from importlib import import_module
-from pathlib import Path
 
 from common import launching
-from common.files import write_json
 from common.prediction import Predictor
 from common.recovery import resume_point
 from common.trainer import Collapse
@@ -156,43 +153,42 @@ def describe_target(feature, tokenizer, labels):
     return " ".join(labels[tag] for tag in target if tag >= 0)
 
 
-def train(job, model, source, about):
-    """Train, from the next seed again where training collapses and --restart_on_collapse allows it; returns the
-    selected model.
+def train(job, model, source, session):
+    """Train, from the next seed again where training collapses and --restart_on_collapse allows it; returns the selected
+    model.
     """
-    args, folder = job.training_args, Path(job.training_args.output_dir)
-    requested = args.seed
+    args, folder, requested = job.training_args, session.folder, job.training_args.seed
+    collapses = session.record["collapses"]
     while True:
-        args.seed = about["seed"] = requested + len(about["collapses"])
+        args.seed = requested + len(collapses)
         model = model or job.model(source, args.seed)
         trainer = job.trainer(model)
-        start = time.time()
         try:
-            checkpoint = launching.on_main(lambda: resume_point(folder, args.resume_from_checkpoint))
-            outcome = trainer.train(resume_from_checkpoint=checkpoint)
+            with session.timed("train"):
+                checkpoint = launching.on_main(lambda: resume_point(folder, args.resume_from_checkpoint))
+                outcome = trainer.train(resume_from_checkpoint=checkpoint)
             break
         except Collapse as collapse:
-            about["collapses"].append({"seed": args.seed, "step": trainer.state.global_step, "reason": str(collapse)})
+            collapses.append({"seed": args.seed, "step": trainer.state.global_step, "reason": str(collapse)})
             logger.warning("seed %d collapsed: %s", args.seed, collapse)
-            forget_attempt(folder, about, args)
-            if len(about["collapses"]) > job.args.restart_on_collapse:
+            forget_attempt(session, requested + len(collapses))
+            if len(collapses) > job.args.restart_on_collapse:
                 raise
             model = None
-    about["seconds"]["train"] = round(time.time() - start, 3)
     trainer.save_final(outcome.metrics)
     logger.info("saved to %s", folder)
     return model
 
 
-def forget_attempt(folder, about, args):
-    """Remove a collapse's checkpoints, or the next attempt would go on from them, and then record it: a kill between
-    only repeats it.
+def forget_attempt(session, next_seed):
+    """Remove a collapse's checkpoints, or the next attempt would go on from them, and then record it: a kill between only
+    repeats it.
     """
     launching.barrier()
-    if args.process_index == 0:
-        for checkpoint in folder.glob("checkpoint-*"):
+    if session.is_main:
+        for checkpoint in session.folder.glob("checkpoint-*"):
             shutil.rmtree(checkpoint)
-        write_json(folder / "run.json", about)
+    session.note(seed=next_seed)
     launching.barrier()
 
 

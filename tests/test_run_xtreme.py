@@ -190,7 +190,7 @@ def test_the_same_command_again_does_not_train_again(runs, toy, tmp_path):
     before = (folder / "model.safetensors").stat().st_mtime_ns, (folder / "train_results.json").read_bytes()
     run_xtreme.main(arguments)
     assert ((folder / "model.safetensors").stat().st_mtime_ns, (folder / "train_results.json").read_bytes()) == before
-    assert len(json.loads((folder / "run.json").read_text())["history"]) == 1
+    assert len(json.loads((folder / "run.json").read_text())["later"]) == 1
 
 
 @pytest.mark.parametrize("task", ["xnli", "panx", "xquad"])

@@ -1,0 +1,190 @@
+"""TrainingArguments of a run: what the command line gives, the task's recipe where it gives nothing, and checks that HF
+leaves until work has begun.
+"""
+
+import logging
+import os
+from pathlib import Path
+
+import datasets
+import transformers
+from transformers import HfArgumentParser, TrainingArguments
+from transformers.integrations import get_available_reporting_integrations
+
+from common.arguments import STRAY, truthy
+from common.files import InputError
+from common.run_record import is_secret, plain
+
+logger = logging.getLogger("xtreme")
+
+# Values of TrainingArguments that nobody else checks before work begins: flag -> (least, most).
+RANGES = {
+    "learning_rate": (0, 1e6),
+    "weight_decay": (0, 1e6),
+    "warmup_steps": (0, 1e12),
+    "max_grad_norm": (0, 1e12),
+    "label_smoothing_factor": (0, 1),
+    "adam_beta1": (0, 0.999999),
+    "adam_beta2": (0, 0.999999999),
+    "adam_epsilon": (0, 1),
+    "num_train_epochs": (1e-6, 1e6),
+    "per_device_train_batch_size": (1, 1e6),
+    "per_device_eval_batch_size": (1, 1e6),
+    "gradient_accumulation_steps": (1, 1e6),
+    "seed": (0, 2**32 - 1),
+    "data_seed": (0, 2**32 - 1),
+    "dataloader_num_workers": (0, 1e4),
+}
+
+
+def set_up_logging():
+    """Our messages on the first process, no progress bars of `datasets`."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logger.setLevel(logging.INFO if int(os.environ.get("RANK", 0)) == 0 else logging.ERROR)
+    datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
+
+
+def task_defaults(task, given, world_size):
+    """[(flag, value, origin)] for the flags of TrainingArguments that were not given: the task's recipe, and selection
+    on English dev.
+    """
+    defaults, flags = task.defaults, []
+    train, select = truthy(given.get("do_train")), truthy(given.get("do_eval")) and not task.dev_is_test
+
+    def default(name, value, origin):
+        if name not in given:
+            flags.append((name, value, origin))
+
+    default("per_device_eval_batch_size", 64, "default")
+    if not train:
+        return flags
+    recipe = f"task default, {defaults.source}"
+    for name in ("learning_rate", "num_train_epochs", "warmup_steps", "weight_decay"):
+        default(name, getattr(defaults, name), recipe)
+    default("train_sampling_strategy", "group_by_length", "default: batches of like lengths")
+    flags += batch_flags(defaults.train_batch_size, given, world_size, recipe)
+    default(
+        "eval_strategy",
+        "epoch" if select else "no",
+        "selection on English dev" if select else "no English dev set to select on",
+    )
+    strategy = given.get("eval_strategy", "epoch")
+    default("save_strategy", strategy if select and strategy != "no" else "epoch", "as eval_strategy")
+    if "eval_steps" in given:
+        default("save_steps", given["eval_steps"], "as eval_steps")
+    if select and strategy != "no" and given.get("save_strategy", strategy) in (strategy, "best"):
+        default("load_best_model_at_end", "true", "selection on English dev")
+        default("metric_for_best_model", f"eval_{task.metric}", "the task's metric")
+    default("save_total_limit", 1, "default")
+    return flags
+
+
+def batch_flags(effective, given, world_size, origin):
+    """per_device_train_batch_size and gradient_accumulation_steps that give the recipe's effective batch on this many
+    processes.
+    """
+    per_device, accumulation = given.get("per_device_train_batch_size"), given.get("gradient_accumulation_steps")
+    if per_device and accumulation:
+        return []
+    share = max(1, effective // world_size)
+    if per_device:
+        steps = share // int(per_device) if per_device.isdigit() and int(per_device) else 1
+        return [("gradient_accumulation_steps", max(1, steps), f"{origin}: effective batch {effective}")]
+    size = max(1, share // (int(accumulation) if accumulation and accumulation.isdigit() and int(accumulation) else 1))
+    return [("per_device_train_batch_size", size, f"{origin}: effective batch {effective}")]
+
+
+def trainer_arguments(parser, trainer_argv, flags):
+    """TrainingArguments from the command line and the defaults `flags`; wrong values exit with code 2 and one line."""
+    hf_parser = HfArgumentParser(TrainingArguments, allow_abbrev=False, prog=parser.prog)
+    hf_parser.error = parser.error
+    extra = [token for name, value, _ in flags for token in (f"--{name}", str(value))]
+    fixed = [
+        "--remove_unused_columns",
+        "false",
+    ]  # the collator picks the columns; the Trainer would drop those that only heads read
+    try:
+        training_args, stray = hf_parser.parse_args_into_dataclasses(
+            [*trainer_argv, *extra, *fixed], True, look_for_args_file=False
+        )
+    except (ValueError, ImportError, OSError, RuntimeError) as error:
+        raise InputError(
+            f"TrainingArguments: {' '.join(str(error).split())[:300] or type(error).__name__}; see --help"
+        ) from None
+    if stray:
+        raise InputError(STRAY.format(stray[0]))
+    check_values(training_args)
+    return training_args
+
+
+def check_values(training_args):
+    """Refuse values that would fail, or silently spoil the run, only after it has begun."""
+    for name, (least, most) in RANGES.items():
+        value = getattr(training_args, name)
+        if value is not None and not least <= value <= most:  # NaN is neither
+            raise InputError(
+                f"--{name} {value}: must be from {least:.10g} to {most:.10g}; leave it out for the default"
+            )
+    missing = sorted(set(training_args.report_to) - set(get_available_reporting_integrations()))
+    if missing:
+        raise InputError(
+            f"--report_to {missing[0]}: no such package is installed; install it or write --report_to none"
+        )
+    checkpoint = training_args.resume_from_checkpoint
+    if checkpoint and str(checkpoint).lower() not in ("true", "last"):
+        if not os.path.isdir(checkpoint):
+            raise InputError(
+                f"--resume_from_checkpoint {checkpoint}: no such folder; write 'last' or leave it out to go on from "
+                "the last checkpoint"
+            )
+        folder = training_args.output_dir
+        if (
+            Path(checkpoint).resolve().parent != Path(folder).resolve()
+        ):  # a checkpoint holds pickles, and its settings lie beside it
+            raise InputError(
+                f"--resume_from_checkpoint {checkpoint}: not a checkpoint of --output_dir {folder}; name one of its "
+                "own"
+            )
+    if training_args.deepspeed and training_args.bf16_full_eval:
+        raise InputError("--bf16_full_eval with --deepspeed: would turn the trained weights 16-bit; leave it out")
+    if training_args.eval_on_start and not training_args.do_eval:
+        raise InputError("--eval_on_start: there is nothing to evaluate without --do_eval; add it")
+    if training_args.save_strategy == "best" and not training_args.metric_for_best_model:
+        raise InputError("--save_strategy best: best by what? Add --do_eval or --metric_for_best_model")
+
+
+def check_smoothing(training_args, tasks):
+    """Refuse label smoothing where the classes are positions or choices."""
+    without = [task.name for task in tasks if task.head in ("question_answering", "multiple_choice", "masked_lm")]
+    smoothing = training_args.label_smoothing_factor
+    if smoothing and without:
+        raise InputError(
+            f"--label_smoothing_factor {smoothing}: {without[0]} has no fixed set of classes to smooth over; leave "
+            "it out"
+        )
+
+
+def trainer_origins(training_args, flags, given):
+    """[(name, value, where it comes from)] of the TrainingArguments that a default or the command line set."""
+    shown = [name for name in given if hasattr(training_args, name) and not is_secret(name)]
+    origins = [(name, origin) for name, _, origin in flags] + [(name, "given") for name in shown]
+    return [(name, plain(getattr(training_args, name)), origin) for name, origin in origins]
+
+
+def log_settings(training_args, origins):
+    for name, value, origin in origins:
+        logger.info("%-30s %-16s %s", name, value, origin)
+    if training_args.do_train:
+        per_device, steps, world = (
+            training_args.per_device_train_batch_size,
+            training_args.gradient_accumulation_steps,
+            training_args.world_size,
+        )
+        logger.info(
+            "effective batch %d = %d x %d processes x %d accumulation",
+            per_device * steps * world,
+            per_device,
+            world,
+            steps,
+        )
