@@ -23,7 +23,7 @@ def side_by_side(folders, condition="clean"):
     percent.
     """
     runs = {
-        str(folder): [row for row in Results(folder).rows if row["condition"] == condition and row["metric"]]
+        str(folder): [row for row in Results(folder).entries if row["condition"] == condition and row["metric"]]
         for folder in folders
     }
     empty = [folder for folder, rows in runs.items() if not rows]

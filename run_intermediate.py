@@ -1,5 +1,4 @@
-"""Fine-tune an encoder on one or several English intermediate tasks, or on masked language modeling: phase 2 (and a small
-phase 1).
+"""Fine-tune an encoder on one or several English intermediate tasks, or on masked language modeling: phase 2.
 
   python run_intermediate.py --tasks mnli --data_dir data/intermediate --model_name_or_path xlm-roberta-large \\
       --output_dir outputs/mnli --do_train --do_eval
@@ -10,8 +9,8 @@ phase 1).
       --output_dir outputs/pretrained --do_train --do_eval
   torchrun --nproc_per_node 8 run_intermediate.py --tasks mnli squad hellaswag ...
 
-Reads --data_dir, <task>/<split>[.<language>].jsonl with the Hub's columns, and a checkpoint folder or Hub id. Writes an
-encoder folder for run_xtreme.py or any user of AutoModel, its heads beside it, and what docs/training.md describes.
+Reads --data_dir, <task>/<split>[.<language>].jsonl with the Hub's columns, and a checkpoint folder or Hub id. Writes
+an encoder folder for run_xtreme.py or any user of AutoModel, its heads beside it, and what docs/training.md describes.
 Copy with it: common/ ds_configs/ heads/ metrics.py mixture/ tasks.py.
 """
 
@@ -44,7 +43,7 @@ max_train_samples max_eval_samples collapse_guard
 
 
 def load_libraries():
-    """torch and transformers take seconds to import: only when flags and files are known to be right. --help is fast."""
+    """torch and transformers take seconds to import: only now that flags and files are known to be right."""
     global Collapse, checkpoints, data, dev, job, launching, prediction, session, training_arguments
     from common import checkpoints, launching, prediction, session, training_arguments
     from common.trainer import Collapse
@@ -175,7 +174,7 @@ def run(parser, plan, args, trainer_argv, given, argv):
         show(f"results            {this.results.path}")
 
 
-# --- What is asked for ------------------------------------------------------------------------------------------------
+# --- What is asked for ----------------------------------------------------------------------------------------------
 
 
 def check_arguments(args, given):
@@ -212,7 +211,7 @@ def check_arguments(args, given):
 
 
 def resolve_arguments(parser, plan, args, trainer_argv, given):
-    """TrainingArguments, {data set: Settings}, and where every value comes from: the command line, or a task's recipe."""
+    """TrainingArguments, {data set: Settings}, and where every value comes from: given, or a task's recipe."""
     flags = [
         *training_arguments.task_defaults(plan.whole, given, launching.world_size()),
         *launching.launch_flags(given),

@@ -18,7 +18,6 @@ import os
 import sys
 from importlib import import_module
 
-import metrics
 from common.arguments import check_least, check_stages, lengths, parse, parse_conditions, run_parser, truthy
 from common.files import InputError, sha256
 from common.recovery import Failure, guarded, resume_point, stop_requested, stopped
@@ -44,8 +43,9 @@ percent). Test files without gold labels are predicted and marked "no labels".""
 
 
 def load_libraries():
-    """torch and transformers take seconds to import: only when flags and files are known to be right. --help is fast."""
-    global Collapse, EncoderTrainer, checkpoints, launching, prediction, session, training_arguments
+    """torch and transformers take seconds to import: only now that flags and files are known to be right."""
+    global Collapse, EncoderTrainer, checkpoints, launching, metrics, prediction, session, training_arguments
+    import metrics
     from common import checkpoints, launching, prediction, session, training_arguments
     from common.trainer import Collapse, EncoderTrainer
 
@@ -151,7 +151,7 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
         show(f"\n{tables}\n\npredictions  {this.folder / 'predictions'}\nresults      {this.results.path}")
 
 
-# --- What is asked for ------------------------------------------------------------------------------------------------
+# --- What is asked for ----------------------------------------------------------------------------------------------
 
 
 def check_arguments(args, given):
@@ -256,7 +256,7 @@ def resolve_arguments(parser, task, args, trainer_argv, given):
     return training_args, settings, [*training_arguments.trainer_origins(training_args, flags, given), *origins]
 
 
-# --- Data -------------------------------------------------------------------------------------------------------------
+# --- Data -----------------------------------------------------------------------------------------------------------
 
 
 def input_files(task, folder, splits, language):
@@ -288,7 +288,7 @@ def read_rows(task, head, args, training_args, cells):
     return rows
 
 
-# --- Training ---------------------------------------------------------------------------------------------------------
+# --- Training -------------------------------------------------------------------------------------------------------
 
 
 def train(task, model, predictor, training_args, rows, this):
@@ -336,7 +336,7 @@ def numbered(features):
     return features.add_column("row", numbers)
 
 
-# --- Prediction -------------------------------------------------------------------------------------------------------
+# --- Prediction -----------------------------------------------------------------------------------------------------
 
 
 def predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint, this):

@@ -44,7 +44,7 @@ RENAMED_FLAGS = {
 }
 
 
-# Arguments of TrainingArguments that decide what a training computes: a folder holds one, so they must not change in it.
+# What decides, of TrainingArguments, what a training computes: a folder holds one, so it must not change there.
 DECISIVE = """
 learning_rate num_train_epochs max_steps per_device_train_batch_size gradient_accumulation_steps warmup_steps
 weight_decay lr_scheduler_type optim adam_beta1 adam_beta2 adam_epsilon max_grad_norm label_smoothing_factor bf16 fp16

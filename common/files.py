@@ -26,7 +26,7 @@ def write_bytes(path, data):
 
 @contextlib.contextmanager
 def replacing(path):
-    """A path to write to beside `path`: it takes the place of `path` when the block ends, and goes when the block fails.
+    """A path beside `path` to write to: it takes the place of `path` when the block ends, and goes when it fails.
 
     Makes the folder. A killed process leaves only `.<name>.<pid>.tmp`.
     """

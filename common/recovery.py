@@ -1,5 +1,4 @@
-"""How a run survives: whole checkpoints, signals, one run per folder, room on the disk, and one line for every
-failure.
+"""How a run survives: whole checkpoints, signals, one run per folder, room on the disk, one line for every failure.
 
 A checkpoint is whole once its complete.json is there, written last, with the size and CRC of every file; what a killed
 run left half-written has none and is removed by the next run. Standard library only.
@@ -125,13 +124,13 @@ def stopped(kept):
     )
 
 
-# --- The folder
-# -------------------------------------------------------------------------------------------------------
+# --- The folder -----------------------------------------------------------------------------------------------------
 
 
 def lock(folder):
-    """Hold the folder until this process ends, however it ends; InputError where another run does. Removes a killed
-    run's temporary files.
+    """Hold the folder until this process ends, however it ends; InputError where another run does.
+
+    Removes a killed run's temporary files.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -171,8 +170,7 @@ def check_room(folder, needed):
         )
 
 
-# --- Checkpoints
-# ------------------------------------------------------------------------------------------------------
+# --- Checkpoints ----------------------------------------------------------------------------------------------------
 
 
 def seal(checkpoint):
@@ -210,8 +208,8 @@ def crc(path):
 
 def checkpoints(folder):
     """checkpoint-<step> folders, the newest first."""
-    found = {path: re.fullmatch(r"checkpoint-(\d+)", path.name) for path in Path(folder).glob("checkpoint-*")}
-    return sorted((path for path, match in found.items() if match), key=lambda path: -int(found[path][1]))
+    steps = {path: path.name.removeprefix("checkpoint-") for path in Path(folder).glob("checkpoint-*")}
+    return sorted((path for path in steps if steps[path].isdecimal()), key=lambda path: -int(steps[path]))
 
 
 def resume_point(folder, asked):

@@ -15,7 +15,7 @@ from common.files import InputError, sha256, write_json, write_text
 from common.text import aligned
 
 SUFFIX = {"question_answering": "json", "multiple_choice": "jsonl"}  # of a prediction file; tsv for the others
-ROW = {
+READ_BACK = {
     "task",
     "language",
     "condition",
@@ -24,7 +24,7 @@ ROW = {
     "n",
     "inputs",
     "predictions",
-}  # keys of results.jsonl that are read back
+}  # what the code relies on
 
 
 def save_metrics(folder, split, metrics):
@@ -39,85 +39,78 @@ def save_metrics(folder, split, metrics):
 class Results:
     """results.jsonl and the files behind its cells.
 
-    A row is {task, language, condition, metric, value (percent), n, seed, model, parent, data, inputs, predictions}; a
-    cell without gold labels has one row with metric and value None. `data` is the hash of the test files, `inputs`
-    that of all that the cell was computed from, `predictions` that of its prediction file: a cell counts as finished
-    when the last two still hold.
+    `entries` are its lines, {task, language, condition, metric, value (percent), n, seed, model, parent, data, inputs,
+    predictions}; a cell without gold labels has one with metric and value None. `data` is the hash of the test files,
+    `inputs` that of all that the cell was computed from, `predictions` that of its prediction file: a cell counts as
+    finished while the last two hold. Raises InputError naming a broken line.
     """
 
     def __init__(self, output_dir):
         self.folder = Path(output_dir)
         self.path = self.folder / "results.jsonl"
-        self.rows = []
-        if self.path.exists():
-            for number, line in enumerate(self.path.read_text(encoding="utf-8").splitlines(), start=1):
-                try:
-                    self.rows.append(json.loads(line))
-                    if not ROW <= self.rows[-1].keys():
-                        raise ValueError
-                except (AttributeError, ValueError):
-                    raise InputError(
-                        f"{self.path}, line {number}: broken; remove the file to predict everything again"
-                    ) from None
+        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
+        self.entries = [self._parse(line, number) for number, line in enumerate(lines, start=1)]
+
+    def _parse(self, line, number):
+        try:
+            entry = json.loads(line)
+            if READ_BACK <= entry.keys():
+                return entry
+        except (AttributeError, ValueError):
+            pass
+        raise InputError(f"{self.path}, line {number}: broken; remove the file to predict everything again")
 
     def prediction_path(self, task, language, condition):
-        return (
-            self.folder
-            / "predictions"
-            / condition
-            / task.name
-            / f"{self.split(condition)}-{language}.{SUFFIX.get(task.head, 'tsv')}"
-        )
+        suffix = SUFFIX.get(task.head, "tsv")
+        return self.folder / "predictions" / condition / task.name / f"{self.split(condition)}-{language}.{suffix}"
 
     def score_path(self, task, language, condition):
         return self.folder / "scores" / condition / task.name / f"{self.split(condition)}-{language}.jsonl"
 
     @staticmethod
     def split(condition):
+        """Phase 2 scores its dev sets under the condition "dev"."""
         return "dev" if condition == "dev" else "test"
 
     def cell(self, task, language, condition):
-        wanted = (task.name, language, condition)
-        return [row for row in self.rows if (row["task"], row["language"], row["condition"]) == wanted]
+        """The entries of one cell, a metric each."""
+        wanted = task.name, language, condition
+        return [entry for entry in self.entries if place(entry) == wanted]
 
     def finished(self, task, language, condition, inputs):
-        rows = self.cell(task, language, condition)
-        predictions = self.prediction_path(task, language, condition)
-        scores = self.score_path(task, language, condition)
-        if not rows or rows[0]["inputs"] != inputs:
+        """Whether a cell was computed from these inputs, and its files are still what they were."""
+        cell = self.cell(task, language, condition)
+        if not cell or cell[0]["inputs"] != inputs:
             return False
-        if rows[0]["predictions"] is None:  # masked LM has scores alone
+        if cell[0]["predictions"] is None:  # masked LM has scores alone
             return True
-        if not predictions.exists() or sha256(predictions) != rows[0]["predictions"]:
+        predictions = self.prediction_path(task, language, condition)
+        if not predictions.exists() or sha256(predictions) != cell[0]["predictions"]:
             return False
-        return rows[0]["metric"] is None or scores.exists()
+        return cell[0]["metric"] is None or self.score_path(task, language, condition).exists()
 
     def add(self, task, language, condition, scores, counts, n, inputs, **about):
-        """Record one cell whose prediction file, if it has one, is already written; `counts` None means a file without
-        labels.
+        """Record one cell whose prediction file, if it has one, is already written.
+
+        `scores` {metric: percent} and `counts`, additive per example, are None for a file without labels.
         """
         if counts is not None:
-            write_text(self.score_path(task, language, condition), "".join(json.dumps(row) + "\n" for row in counts))
-        file = self.prediction_path(task, language, condition)
-        predictions = sha256(file) if file.exists() else None
-        base = {"task": task.name, "language": language, "condition": condition}
-        self.rows = [row for row in self.rows if {**row, **base} != row]
+            lines = "".join(json.dumps(count) + "\n" for count in counts)
+            write_text(self.score_path(task, language, condition), lines)
+        path = self.prediction_path(task, language, condition)
+        hashes = {"inputs": inputs, "predictions": sha256(path) if path.exists() else None}
+        cell = {"task": task.name, "language": language, "condition": condition}
+        self.entries = [entry for entry in self.entries if place(entry) != tuple(cell.values())]
         for metric, value in (scores or {None: None}).items():
-            self.rows.append(
-                {
-                    **base,
-                    "metric": metric,
-                    "value": value,
-                    "n": n,
-                    **about,
-                    "inputs": inputs,
-                    "predictions": predictions,
-                }
-            )
-        self.rows.sort(
-            key=lambda row: (row["task"], row["condition"], row["language"])
-        )  # whatever order the cells came in
-        write_text(self.path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.rows))
+            self.entries.append({**cell, "metric": metric, "value": value, "n": n, **about, **hashes})
+        # The file does not depend on the order in which cells came in.
+        self.entries.sort(key=lambda entry: (entry["task"], entry["condition"], entry["language"]))
+        write_text(self.path, "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in self.entries))
+
+
+def place(entry):
+    """The cell that an entry belongs to."""
+    return entry["task"], entry["language"], entry["condition"]
 
 
 def table(results, task, languages, conditions, metrics):
@@ -126,30 +119,31 @@ def table(results, task, languages, conditions, metrics):
     `metrics` are joined by " / ". A language without labels says so and never enters an average. Where an operation of
     perturb.py leaves out some languages, averages are over those that all conditions have, and say how many.
     """
-    lines = [["language", "examples", *conditions]]
-    values = {}
+    lines, values = [["language", "examples", *conditions]], {}
     for language in languages:
         cells = {condition: results.cell(task, language, condition) for condition in conditions}
-        n = next((rows[0]["n"] for rows in cells.values() if rows), "")
+        n = next((cell[0]["n"] for cell in cells.values() if cell), "")
         line = [language, str(n)]
-        for condition, rows in cells.items():
-            found = {row["metric"]: row["value"] for row in rows}
-            if not rows:
+        for condition, cell in cells.items():
+            scores = {entry["metric"]: entry["value"] for entry in cell}
+            if not cell:
                 line.append("-")
-            elif None in found:
+            elif None in scores:
                 line.append("no labels")
             else:
-                values.setdefault(condition, {})[language] = [found[metric] for metric in metrics]
-                line.append(" / ".join(f"{found[metric]:.1f}" for metric in metrics))
+                values.setdefault(condition, {})[language] = [scores[metric] for metric in metrics]
+                line.append(" / ".join(f"{scores[metric]:.1f}" for metric in metrics))
         lines.append(line)
-    scored = {code for found in values.values() for code in found}
-    shared = [code for code in languages if all(code in found for found in values.values())]
+    scored = {code for by_language in values.values() for code in by_language}
+    shared = [code for code in languages if all(code in by_language for by_language in values.values())]
     of = f" of {len(shared)} shared" if len(shared) < len(scored) else ""
-    others = [code for code in shared if code != "en"]
-    for name, chosen in [(f"average{of}", shared), ("average without en", others)][: 1 + ("en" in languages)]:
-        means = []
-        for condition in conditions:
-            rows = [values[condition][code] for code in chosen if condition in values]
-            means.append(" / ".join(f"{sum(column) / len(rows):.1f}" for column in zip(*rows)) if rows else "-")
-        lines.append([name, "", *means])
+    averages = {f"average{of}": shared, "average without en": [code for code in shared if code != "en"]}
+    for name, codes in list(averages.items())[: 1 + ("en" in languages)]:
+        columns = [[values[condition][code] for code in codes if condition in values] for condition in conditions]
+        lines.append([name, "", *map(_means, columns)])
     return "\n".join([f"{task.name}: {' / '.join(metrics)}, percent", *aligned(lines)])
+
+
+def _means(scores):
+    """`scores` [languages, metrics] -> "71.0 / 55.2"."""
+    return " / ".join(f"{sum(column) / len(scores):.1f}" for column in zip(*scores)) or "-"

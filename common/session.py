@@ -1,4 +1,4 @@
-"""One invocation of a run script on its output folder: how it opens and closes the folder, and what run.json says of it."""
+"""One invocation of a run script on its output folder: how it opens and closes the folder, what run.json says of it."""
 
 import contextlib
 import logging
@@ -22,6 +22,7 @@ from common.run_record import (
     write_card,
 )
 from common.training_arguments import log_settings
+from common.zero import zero_stage
 
 logger = logging.getLogger("xtreme")
 
@@ -39,7 +40,7 @@ def training_identity(args, training_args, parent_hash, files, own):
         "parent": parent_hash,
         "data": sha256(*files),
         "processes": training_args.world_size,
-        "zero_stage": launching.zero_stage(training_args),
+        "zero_stage": zero_stage(training_args),
         "autocast": launching.autocasts(training_args),
         **own,
         **{name: plain(getattr(training_args, name)) for name in DECISIVE},

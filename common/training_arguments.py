@@ -1,5 +1,6 @@
-"""TrainingArguments of a run: what the command line gives, the task's recipe where it gives nothing, and checks that HF
-leaves until work has begun.
+"""TrainingArguments of a run: the command line, the task's recipe where it gives nothing, and checks.
+
+HF leaves many of these checks until work has begun.
 """
 
 import logging

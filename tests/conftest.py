@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,13 +16,19 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",  # the toy model is too small for threads
 }
 os.environ.update(ENVIRONMENT)
-signal.signal(
-    signal.SIGINT, signal.default_int_handler
-)  # a shell's background jobs ignore Ctrl-C, and so would what tests start
+# A shell's background jobs ignore Ctrl-C, and so would what tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest  # noqa: E402
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def free_port():
+    """A port that nobody listens on, as text."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

@@ -64,74 +64,168 @@ CASES = {
     "no stage": ("--tasks mnli", ("--do_train, --do_eval",)),
     "prediction": ("--tasks mnli --do_predict", ("--do_predict", "run_xtreme.py")),
     "unknown flag": (f"--tasks mnli --mixin uniform {TRAIN}", ("unknown flag --mixin", "--mixing")),
-    "unknown mixing": (f"--tasks mnli qqp --mixing square {TRAIN}", ("--mixing square", "proportional, temperature, "
-                                                                                        "uniform")),
-    "weights that do not sum": (f"--tasks mnli qqp --mixing_weights mnli=0.5 qqp=0.6 {TRAIN}", ("--mixing_weights", "sum to "
-                                                                                                                    "1")),
-    "weights of other tasks": (f"--tasks mnli qqp --mixing_weights mnli=0.5 squad=0.5 {TRAIN}", ("squad=0.5", "mnli, "
-                                                                                                              "qqp")),
+    "unknown mixing": (
+        f"--tasks mnli qqp --mixing square {TRAIN}",
+        ("--mixing square", "proportional, temperature, uniform"),
+    ),
+    "weights that do not sum": (
+        f"--tasks mnli qqp --mixing_weights mnli=0.5 qqp=0.6 {TRAIN}",
+        ("--mixing_weights", "sum to 1"),
+    ),
+    "weights of other tasks": (
+        f"--tasks mnli qqp --mixing_weights mnli=0.5 squad=0.5 {TRAIN}",
+        ("squad=0.5", "mnli, qqp"),
+    ),
     "a weight missing": (f"--tasks mnli qqp --mixing_weights mnli=1 {TRAIN}", ("mnli, qqp each need a share",)),
     "a negative weight": (f"--tasks mnli qqp --mixing_weights mnli=-1 qqp=2 {TRAIN}", ("mnli=-1", "TASK=SHARE")),
-    "temperature zero": (f"--tasks mnli qqp --mixing temperature --temperature 0 {TRAIN}", ("--temperature 0", "above "
-                                                                                                               "0")),
+    "temperature zero": (
+        f"--tasks mnli qqp --mixing temperature --temperature 0 {TRAIN}",
+        ("--temperature 0", "above 0"),
+    ),
     "a cap of zero": (f"--tasks mnli --examples_cap 0 {TRAIN}", ("--examples_cap 0", "at least 1")),
     "data folder missing": (f"--tasks mnli --data_dir {{tmp}}/none {TRAIN}", ("{tmp}/none", "no such folder")),
-    "split missing": (f"--tasks mnli {TRAIN}", ("mnli/validation_matched.jsonl", "does not exist"), remove("mnli/validation_matched.jsonl")),
+    "split missing": (
+        f"--tasks mnli {TRAIN}",
+        ("mnli/validation_matched.jsonl", "does not exist"),
+        remove("mnli/validation_matched.jsonl"),
+    ),
     "task missing": (f"--tasks squad {TRAIN}", ("squad/train.jsonl", "do not exist"), remove("squad")),
     "empty file": (f"--tasks mnli {TRAIN}", ("mnli/train.jsonl", "empty"), lines("mnli/train.jsonl")),
-    "labels outside the table": (f"--tasks mnli {TRAIN}", ("mnli/train.jsonl, line 2", "unknown label 3"), lines("mnli/train.jsonl", NLI, {**NLI, "label": 3})),
-    "no label agreed on": (f"--tasks snli {TRAIN}", ("snli/train.jsonl", "no examples with a label"), lines("snli/train.jsonl", {**NLI, "label": -1})),
-    "column missing": (f"--tasks mnli {TRAIN}", ("line 1: no column 'hypothesis'",), lines("mnli/train.jsonl", {"premise": "a", "label": 0})),
-    "broken json": (f"--tasks mnli {TRAIN}", ("line 2: not valid JSON", "truncated"), lines("mnli/train.jsonl", NLI, '{"premise": '
-                                                                                                                     '"a'),),
+    "labels outside the table": (
+        f"--tasks mnli {TRAIN}",
+        ("mnli/train.jsonl, line 2", "unknown label 3"),
+        lines("mnli/train.jsonl", NLI, {**NLI, "label": 3}),
+    ),
+    "no label agreed on": (
+        f"--tasks snli {TRAIN}",
+        ("snli/train.jsonl", "no examples with a label"),
+        lines("snli/train.jsonl", {**NLI, "label": -1}),
+    ),
+    "column missing": (
+        f"--tasks mnli {TRAIN}",
+        ("line 1: no column 'hypothesis'",),
+        lines("mnli/train.jsonl", {"premise": "a", "label": 0}),
+    ),
+    "broken json": (
+        f"--tasks mnli {TRAIN}",
+        ("line 2: not valid JSON", "truncated"),
+        lines("mnli/train.jsonl", NLI, '{"premise": "a'),
+    ),
     "choices of varying number": (
-        f"--tasks hellaswag {TRAIN}", ("line 2: 3 choices", "same number"),
+        f"--tasks hellaswag {TRAIN}",
+        ("line 2: 3 choices", "same number"),
         lines("hellaswag/train.jsonl", CHOICES, {**CHOICES, "ind": 1, "endings": ["c", "d", "e"]}),
     ),
-    "a choice that is not there": (f"--tasks hellaswag {TRAIN}", ("unknown label 4",), lines("hellaswag/train.jsonl", {**CHOICES, "label": "4"})),
-    "tags and tokens differ": (f"--tasks ccg {TRAIN}", ("2 tokens but 1 tags",), lines("ccg/train.jsonl", {"tokens": ["a", "b"], "tags": ["N"]})),
-    "one tag alone": (f"--tasks ccg {TRAIN}", ("ccg: all training examples have the label 'N'",), lines("ccg/train.jsonl", {"tokens": ["a"], "tags": ["N"]})),
+    "a choice that is not there": (
+        f"--tasks hellaswag {TRAIN}",
+        ("unknown label 4",),
+        lines("hellaswag/train.jsonl", {**CHOICES, "label": "4"}),
+    ),
+    "tags and tokens differ": (
+        f"--tasks ccg {TRAIN}",
+        ("2 tokens but 1 tags",),
+        lines("ccg/train.jsonl", {"tokens": ["a", "b"], "tags": ["N"]}),
+    ),
+    "one tag alone": (
+        f"--tasks ccg {TRAIN}",
+        ("ccg: all training examples have the label 'N'",),
+        lines("ccg/train.jsonl", {"tokens": ["a"], "tags": ["N"]}),
+    ),
     "an answer beside its context": (
-        f"--tasks squad {TRAIN}", ("question 7", "answer_start 5"),
-        lines("squad/train.jsonl", {"id": "7", "context": "a b c", "question": "d", "answers": {"text": ["b"], "answer_start": [5]}}),
+        f"--tasks squad {TRAIN}",
+        ("question 7", "answer_start 5"),
+        lines(
+            "squad/train.jsonl",
+            {"id": "7", "context": "a b c", "question": "d", "answers": {"text": ["b"], "answer_start": [5]}},
+        ),
     ),
     "questions without answer in SQuAD 1.1": (
-        f"--tasks squad {TRAIN}", ("squad/validation.jsonl", "squad_v2"),
-        lines("squad/validation.jsonl", {"id": "7", "context": "a b c", "question": "d", "answers": {"text": [], "answer_start": []}}),
+        f"--tasks squad {TRAIN}",
+        ("squad/validation.jsonl", "squad_v2"),
+        lines(
+            "squad/validation.jsonl",
+            {"id": "7", "context": "a b c", "question": "d", "answers": {"text": [], "answer_start": []}},
+        ),
     ),
-    "language without files": (f"--tasks mnli --task_languages en fr {TRAIN}", ("--task_languages fr", "mnli/train.fr.jsonl")),
+    "language without files": (
+        f"--tasks mnli --task_languages en fr {TRAIN}",
+        ("--task_languages fr", "mnli/train.fr.jsonl"),
+    ),
     "unknown language": (f"--tasks mnli --task_languages en xx {TRAIN}", ("--task_languages xx", "unknown language")),
-    "languages without English": (f"--tasks mnli --task_languages de {TRAIN}", ("--task_languages de", "en among them")),
-    "unknown sizes": (f"--tasks mnli --task_languages en de --language_sizes equal {TRAIN}", ("--language_sizes equal", "matched, "
-                                                                                                                        "all")),
+    "languages without English": (
+        f"--tasks mnli --task_languages de {TRAIN}",
+        ("--task_languages de", "en among them"),
+    ),
+    "unknown sizes": (
+        f"--tasks mnli --task_languages en de --language_sizes equal {TRAIN}",
+        ("--language_sizes equal", "matched, all"),
+    ),
     "mlm without files": (f"--tasks mlm {TRAIN}", ("--tasks mlm", "--mlm_files")),
     "files without mlm": (f"--tasks mnli --mlm_files {{text}} {TRAIN}", ("--mlm_files {text}", "not among --tasks")),
-    "mlm files that are not there": (f"--tasks mlm --mlm_files {{tmp}}/*.none {TRAIN}", ("--mlm_files {tmp}/*.none", "no such "
-                                                                                                                     "file")),
-    "mlm files without text": (f"--tasks mlm --mlm_files {{tmp}}/en.txt {TRAIN}", ("{tmp}/en.txt", "empty"), text("en.txt", "\n "
-                                                                                                                            "\n")),
-    "mlm file of a single line": (f"--tasks mlm --mlm_files {{tmp}}/en.txt {TRAIN}", ("{tmp}/en.txt", "single line"), text("en.txt", "word\n")),
+    "mlm files that are not there": (
+        f"--tasks mlm --mlm_files {{tmp}}/*.none {TRAIN}",
+        ("--mlm_files {tmp}/*.none", "no such file"),
+    ),
+    "mlm files without text": (
+        f"--tasks mlm --mlm_files {{tmp}}/en.txt {TRAIN}",
+        ("{tmp}/en.txt", "empty"),
+        text("en.txt", "\n \n"),
+    ),
+    "mlm file of a single line": (
+        f"--tasks mlm --mlm_files {{tmp}}/en.txt {TRAIN}",
+        ("{tmp}/en.txt", "single line"),
+        text("en.txt", "word\n"),
+    ),
     "alpha above one": (f"--tasks mlm --mlm_files {{text}} --mlm_alpha 3 {TRAIN}", ("--mlm_alpha 3", "from 0")),
-    "own data without kind": (f"--extra_task sick=data/sick {TRAIN}", ("--extra_task sick=data/sick", "NAME=KIND:DIR")),
-    "own data of an unknown kind": (f"--extra_task sick=regression:data {TRAIN}", ("unknown kind", "classification, "
-                                                                                                   "tagging")),
-    "own data named as a task": (f"--extra_task mnli=classification:{{tmp}} {TRAIN}", ("--extra_task mnli", "already")),
-    "own data without files": (f"--extra_task sick=classification:{{tmp}} {TRAIN}", ("{tmp}/train.jsonl", "{tmp}/validation.jsonl")),
-    "own data with other columns": (f"--extra_task sick=classification:{{tmp}} {TRAIN}", ("{tmp}/train.jsonl, line 1", "sentence1"), own("x", NLI)),
+    "own data without kind": (
+        f"--extra_task sick=data/sick {TRAIN}",
+        ("--extra_task sick=data/sick", "NAME=KIND:DIR"),
+    ),
+    "own data of an unknown kind": (
+        f"--extra_task sick=regression:data {TRAIN}",
+        ("unknown kind", "classification, tagging"),
+    ),
+    "own data named as a task": (
+        f"--extra_task mnli=classification:{{tmp}} {TRAIN}",
+        ("--extra_task mnli", "already"),
+    ),
+    "own data without files": (
+        f"--extra_task sick=classification:{{tmp}} {TRAIN}",
+        ("{tmp}/train.jsonl", "{tmp}/validation.jsonl"),
+    ),
+    "own data with other columns": (
+        f"--extra_task sick=classification:{{tmp}} {TRAIN}",
+        ("{tmp}/train.jsonl, line 1", "sentence1"),
+        own("x", NLI),
+    ),
     "neither model nor configuration": ("--tasks mnli --do_train --model_name_or_path", ("expected one argument",)),
-    "model and configuration": (f"--tasks mnli --config_name {{model}} {TRAIN}", ("--model_name_or_path", "--config_name")),
+    "model and configuration": (
+        f"--tasks mnli --config_name {{model}} {TRAIN}",
+        ("--model_name_or_path", "--config_name"),
+    ),
     "no heads to evaluate": ("--tasks mnli --do_eval", ("{model}", "no head for mnli", "--do_train")),
-    "unknown metric": (f"--tasks mnli qqp --metric_for_best_model eval_accuracy {TRAIN}", ("accuracy", "eval_mean, "
-                                                                                                       "eval_mnli_score, "
-                                                                                                       "eval_qqp_score")),
-    "sampling that mixing does not know": (f"--tasks mnli --train_sampling_strategy sequential {TRAIN}", ("sequential", "random or "
-                                                                                                                        "group_by_length")),
-    "smoothing of positions": (f"--tasks mnli squad --label_smoothing_factor 0.1 {TRAIN}", ("--label_smoothing_factor 0.1", "squad")),
-    "the folder of the model": (f"--tasks mnli --output_dir {{model}} {TRAIN}", ("--output_dir {model}", "new folder")),
-    "more positions than the model has": (f"--tasks mnli --max_seq_length 999 {TRAIN}".replace("--max_seq_length 32", ""), ("--max_seq_length "
-                                                                                                                            "999", "512")),
+    "unknown metric": (
+        f"--tasks mnli qqp --metric_for_best_model eval_accuracy {TRAIN}",
+        ("accuracy", "eval_mean, eval_mnli_score, eval_qqp_score"),
+    ),
+    "sampling that mixing does not know": (
+        f"--tasks mnli --train_sampling_strategy sequential {TRAIN}",
+        ("sequential", "random or group_by_length"),
+    ),
+    "smoothing of positions": (
+        f"--tasks mnli squad --label_smoothing_factor 0.1 {TRAIN}",
+        ("--label_smoothing_factor 0.1", "squad"),
+    ),
+    "the folder of the model": (
+        f"--tasks mnli --output_dir {{model}} {TRAIN}",
+        ("--output_dir {model}", "new folder"),
+    ),
+    "more positions than the model has": (
+        f"--tasks mnli --max_seq_length 999 {TRAIN}".replace("--max_seq_length 32", ""),
+        ("--max_seq_length 999", "512"),
+    ),
     "guard that is neither": (f"--tasks mnli --collapse_guard maybe {TRAIN}", ("--collapse_guard maybe", "on, off")),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -62,7 +62,7 @@ def test_predicting_later_changes_nothing_that_belongs_to_the_training(runs):
 
 def test_rows_and_card_tell_of_the_training(runs):
     folder, _ = runs
-    results = Results(folder / "seed-3").rows
+    results = Results(folder / "seed-3").entries
     assert {result["condition"] for result in results} == {"clean", "swap-1"}
     assert {result["seed"] for result in results} == {3}
     card = (folder / "seed-3/README.md").read_text()
@@ -80,7 +80,7 @@ def test_a_folder_that_only_predicts_takes_the_seed_of_its_model(runs, toy, tmp_
     folder, _ = runs
     predict = "--task xnli --do_predict --languages de --max_predict_samples 20".split()
     run_xtreme.main(flags(tmp_path / "out", toy / "xtreme", folder / "seed-4", *predict))
-    assert {result["seed"] for result in Results(tmp_path / "out").rows} == {4}
+    assert {result["seed"] for result in Results(tmp_path / "out").entries} == {4}
     assert record_of(tmp_path / "out")["seed"] == 4
 
 
@@ -93,7 +93,7 @@ def test_scoring_phase_2_later_keeps_its_record(toy, tmp_path):
     after = record_of(tmp_path / "run")
     frozen = [*FROZEN, "mixture", "collapses", "training"]
     assert {name: after[name] for name in frozen} == {name: before[name] for name in frozen}
-    assert {result["seed"] for result in Results(tmp_path / "run").rows} == {5}
+    assert {result["seed"] for result in Results(tmp_path / "run").entries} == {5}
 
 
 def test_what_selects_the_model_belongs_to_the_training(runs, toy, capsys):

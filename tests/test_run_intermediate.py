@@ -85,7 +85,7 @@ def test_every_task_trains_and_evaluates_from_its_files(toy, tmp_path, task, cap
     folder = run(toy, tmp_path / "run", "--tasks", task, "--max_steps", "2", "--logging_steps", "1")
     parts = INTERMEDIATE[task].parts or (task,)
     names = [f"{task}.{part}" for part in INTERMEDIATE[task].parts] or [task]
-    rows = Results(folder).rows
+    rows = Results(folder).entries
     assert {row["task"] for row in rows} == set(names) and all(
         row["condition"] == "dev" and row["n"] > 0 for row in rows
     )
@@ -122,7 +122,7 @@ def test_all_nine_with_masked_lm_in_one_go(toy, tmp_path):
     ] == pytest.approx(0.1)
     assert set(about["mixture"]["weights"]) == {"anli_plus.mnli", "anli_plus.snli", "anli_plus.anli", *NINE[1:], "mlm"}
     assert len({name for name in sequence(folder)}) >= 6
-    perplexities = {row["metric"] for row in Results(folder).rows if row["task"] == "mlm"}
+    perplexities = {row["metric"] for row in Results(folder).entries if row["task"] == "mlm"}
     assert {"perplexity", "perplexity_en", "perplexity_zh"} <= perplexities
 
 
@@ -262,7 +262,7 @@ def test_xquad_scores_the_same_questions_as_phase_two(toy, tmp_path):
         first == json.loads((tmp_path / "xquad/predictions/clean/xquad/test-en.json").read_text())
         and len(set(first.values())) > 5
     )
-    scores = [{row["metric"]: row["value"] for row in Results(tmp_path / name).rows} for name in ("again", "xquad")]
+    scores = [{row["metric"]: row["value"] for row in Results(tmp_path / name).entries} for name in ("again", "xquad")]
     assert scores[0]["f1"] == scores[1]["f1"] > 0 and scores[0]["exact_match"] == scores[1]["exact_match"]
 
 
@@ -376,8 +376,8 @@ def test_a_finished_run_is_not_trained_again_and_evaluates_alike(toy, tmp_path, 
     run(
         toy, tmp_path / "again", "--tasks", "squad_v2", "mnli", model=folder, train=False
     )  # heads by name, in any order
-    assert {row["metric"]: row["value"] for row in Results(tmp_path / "again").rows} == {
-        row["metric"]: row["value"] for row in Results(folder).rows
+    assert {row["metric"]: row["value"] for row in Results(tmp_path / "again").entries} == {
+        row["metric"]: row["value"] for row in Results(folder).entries
     }
 
 
@@ -499,7 +499,7 @@ def test_matched_languages_share_out_the_examples(toy):
 
 def test_dev_sets_of_every_language_are_scored(toy, tmp_path, capsys):
     folder = run(toy, tmp_path / "run", "--tasks", "squad", "--task_languages", "en", "de", "sw", "--max_steps", "2")
-    assert {row["language"] for row in Results(folder).rows} == {"en", "de", "sw"}
+    assert {row["language"] for row in Results(folder).entries} == {"en", "de", "sw"}
     assert "squad_sw" in capsys.readouterr().out
 
 
@@ -534,7 +534,7 @@ def test_a_folder_with_english_named_alike(toy, tmp_path):
     )
     arguments[arguments.index(str(toy / "intermediate"))] = str(tmp_path)
     run_intermediate.main(arguments)
-    assert {row["language"] for row in Results(tmp_path / "run").rows} == {"en", "de"}
+    assert {row["language"] for row in Results(tmp_path / "run").entries} == {"en", "de"}
 
 
 def test_masks():
@@ -613,13 +613,13 @@ def test_masked_lm_alone_pretrains_from_random_weights_and_goes_on(toy, tmp_path
             "2e-3",
         ]
     )
-    scores = [{row["metric"]: row["value"] for row in Results(tmp_path / "first").rows}]
+    scores = [{row["metric"]: row["value"] for row in Results(tmp_path / "first").entries}]
     assert scores[0]["perplexity"] < 1200 == pytest.approx(1200)  # 2,000 pieces
     assert scores[0]["perplexity"] == pytest.approx((scores[0]["perplexity_en"] + scores[0]["perplexity_sw"]) / 2)
     run_intermediate.main(
         [*base, "--model_name_or_path", str(tmp_path / "first"), "--output_dir", str(tmp_path / "second")]
     )
-    scores.append({row["metric"]: row["value"] for row in Results(tmp_path / "second").rows})
+    scores.append({row["metric"]: row["value"] for row in Results(tmp_path / "second").entries})
     assert scores[1]["perplexity"] < 1.02 * scores[0]["perplexity"]  # its output layer went along, at a rate of 5e-6
     assert json.loads((tmp_path / "second/run.json").read_text())["training_arguments"]["learning_rate"] == 5e-6
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from common.trainer_flags import TRAINER_FLAGS
+
 ROOT = Path(__file__).resolve().parents[1]
 FILES = subprocess.run(
     ["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True
@@ -83,3 +85,10 @@ def test_sizes(name):
         if isinstance(node, ast.FunctionDef):
             size = node.end_lineno - node.lineno + 1
             assert size <= (STORY if node.name in ("main", "run") else FUNCTION), f"{node.name}: {size} lines"
+
+
+def test_flags_of_trainer_are_those_of_the_pinned_transformers():
+    from transformers import HfArgumentParser, TrainingArguments
+
+    options = [action.option_strings[0] for action in HfArgumentParser(TrainingArguments)._actions]
+    assert [f"--{name}" for name in TRAINER_FLAGS] == [option for option in options if option.startswith("--")]
