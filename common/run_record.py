@@ -278,7 +278,9 @@ with seed {seed}. {later}Settings, versions and data hashes are in `run.json`, a
 
 def write_card(folder, description, record, table):
     """README.md of a run: a model card with the command of its training, those of later predictions, and the table."""
-    later = [f"```bash\n{session['command']}\n```\n\n" for session in record.get("later", ())]
+    # The same command again only finishes what it had begun.
+    others = dict.fromkeys(session["command"] for session in record.get("later", ()))
+    later = [f"```bash\n{command}\n```\n\n" for command in others if command != record["command"]]
     text = CARD.format(
         base=record["model_name_or_path"],
         tags="\n".join(f"- {tag}" for tag in ("cross-lingual", "xtreme", *record["task"].split("+"))),
@@ -288,6 +290,6 @@ def write_card(folder, description, record, table):
         table=table,
         command=record["command"],
         seed=record["seed"],
-        later=f"Later:\n\n{''.join(dict.fromkeys(later))}" if later else "",
+        later=f"Later:\n\n{''.join(later)}" if later else "",
     )
     write_text(Path(folder) / "README.md", without_secrets(text))

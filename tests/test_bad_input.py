@@ -15,6 +15,7 @@ import pytest
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 import run_xtreme
+from common import session
 from common.arguments import RENAMED_FLAGS
 from common.results import Results
 
@@ -628,7 +629,7 @@ def test_failure_at_work_exits_with_1(world, capsys, monkeypatch):
     def full_disk(*args):
         raise OSError(28, "No space left on device", "run.json")
 
-    monkeypatch.setattr(run_xtreme, "write_json", full_disk)
+    monkeypatch.setattr(session, "write_json", full_disk)
     assert "No space left on device" in failure(world.command("tatoeba", SEARCH), capsys, code=1)
 
 

@@ -457,7 +457,7 @@ def test_all_processes_end_when_one_fails(toy, tmp_path):
     assert "Traceback" not in done.stderr.split("torch/distributed")[0]
 
 
-BARRIER = "run_xtreme.check_folder", 1, "Rank 1 failed to pass monitoredBarrier"
+BARRIER = "session.check_folder", 1, "Rank 1 failed to pass monitoredBarrier"
 STEP = "trainer.EncoderTrainer.compute_loss", 2, "Timed out"
 
 
@@ -471,7 +471,7 @@ def test_a_process_that_waits_in_vain_says_so(toy, tmp_path, name, call, says):
     owner, function = name.rsplit(".", 1)
     code = f"""import os, sys, time
 import run_xtreme
-from common import trainer
+from common import session, trainer
 original, calls = {name}, []
 def stuck(*args, **kwargs):
     calls.append(1)

@@ -307,7 +307,7 @@ def test_what_noise_does_not_apply_to_is_not_missing(toy, tmp_path):
             *(f"{name}={tmp_path}/noised/{name}" for name in ("keyboard-2", "delete-2")),
         ]
         args = SimpleNamespace(languages=languages, conditions=conditions, data_dir=f"{toy}/xtreme")
-        return {name: codes for name, (_, codes) in run_xtreme.plan_cells(TARGETS[task], args).items()}
+        return {name: codes for name, (_, codes) in run_xtreme.find_cells(TARGETS[task], args).items()}
 
     assert planned("xnli", "de", "zh") == {
         "clean": ["de", "zh"],
