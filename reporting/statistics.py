@@ -72,12 +72,16 @@ def draws(clusters, resamples, seed=0):
     random = np.random.default_rng([seed, clusters])
     counts = np.empty((resamples, clusters), np.float32)
     for row in counts:
-        row[:] = np.bincount(random.integers(clusters, size=clusters), minlength=clusters)
+        row[:] = random.multinomial(clusters, np.full(clusters, 1 / clusters))
     return counts
 
 
 def resampled(sums, score, resamples, seed=0):
-    """Scores of resamples, float32 [resamples, ...], of counts summed by cluster, sums [..., clusters, columns]."""
+    """Scores of resamples, float32 [resamples, ...], of counts summed by cluster, sums [..., clusters, columns].
+
+    scipy.stats.bootstrap would draw for each call anew and score each resample in Python; here all runs, conditions and
+    languages share the draws, and one matrix product sums the counts of all resamples.
+    """
     *shape, clusters, columns = sums.shape
     flat = np.moveaxis(sums, -2, 0).reshape(clusters, -1).astype(np.float32)  # below 2 ** 24, so float32 is exact
     return score((draws(clusters, resamples, seed) @ flat).reshape(resamples, *shape, columns))
