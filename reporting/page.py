@@ -33,9 +33,8 @@ def page(report, folder):
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {"anchor": anchor, "flags": flags, "run_link": lambda run: run_link(run, folder)}
-    sections = [
-        (f"task-{identifier(task)}", task or "The whole report", blocks(report, task)) for task in report.tasks
-    ]
+    titles = {task: task or "The whole report" for task in report.tasks}
+    sections = [(f"task-{identifier(task)}", title, blocks(report, task)) for task, title in titles.items()]
     return environment.get_template("page.html").render(report=report, sections=sections)
 
 

@@ -79,7 +79,7 @@ def draws(clusters, resamples, seed=0):
 def resampled(sums, score, resamples, seed=0):
     """Scores of resamples, float32 [resamples, ...], of counts summed by cluster, sums [..., clusters, columns].
 
-    scipy.stats.bootstrap would draw for each call anew and score each resample in Python; here all runs, conditions and
+    scipy.stats.bootstrap would draw anew at each call and score each resample in Python; here all runs, conditions and
     languages share the draws, and one matrix product sums the counts of all resamples.
     """
     *shape, clusters, columns = sums.shape

@@ -230,17 +230,8 @@ def groups_table(study, keys):
 
 
 DIFFERENCES = (
-    "setting",
-    "score",
-    "languages",
-    "difference",
-    "95 % interval",
-    "p",
-    "p (Holm)",
-    "seeds",
-    "number",
-    "examples",
-)
+    "setting", "score", "languages", "difference", "95 % interval", "p", "p (Holm)", "seeds", "number", "examples",
+)  # fmt: skip
 
 
 def differences_table(study, keys, title, by_language):
@@ -256,10 +247,8 @@ def differences_table(study, keys, title, by_language):
     ]
     low, high, p = intervals([one for _, _, _, one, _, _ in compared])
     lines, base = [], len(study.members(study.baseline))
-    for (setting, quantity, name, one, languages, examples), *ends, p_one, p_all in zip(
-        compared, low, high, p, holm(p)
-    ):
-        fields = [*difference_fields(one, ends, keys[setting]), p_field(p_one), p_field(p_all)]
+    for (setting, quantity, name, one, languages, examples), *interval in zip(compared, low, high, p, holm(p)):
+        fields = difference_fields(one, *interval, keys[setting])
         seeds = f"{len(study.members(setting))} and {base}"
         lines.append([setting, quantity, name, *fields, seeds, count(languages), count(examples)])
     caption = (
@@ -271,10 +260,11 @@ def differences_table(study, keys, title, by_language):
     return Table(name, title, caption, DIFFERENCES, lines, folded=by_language)
 
 
-def difference_fields(one, ends, source):
-    """[Field of a Difference, its interval as text]: † where it covers the choice of examples only."""
-    value, low, high = (round(number, 2) + 0.0 for number in (one.value, *ends))  # no "-0.00"
-    return [Field(f"{value:+.2f}", one.value, source), f"[{low:+.2f}, {high:+.2f}]{'†' * bool(np.isnan(one.s2))}"]
+def difference_fields(one, low, high, p, adjusted, source):
+    """A Difference, its interval and p as entries of a line; † where it covers the choice of examples only."""
+    value, low, high = (round(number, 2) + 0.0 for number in (one.value, low, high))  # no "-0.00"
+    interval = f"[{low:+.2f}, {high:+.2f}]{'†' if np.isnan(one.s2) else ''}"
+    return [Field(f"{value:+.2f}", one.value, source), interval, p_field(p), p_field(adjusted)]
 
 
 # --- The whole report: what is missing, and every score
@@ -284,27 +274,17 @@ def gaps_tables(studies):
     """Missing cells and operations that do not apply, of all tasks."""
     missing = [(study.task, *cell) for study in studies for cell in study.missing]
     not_applicable = [(study.task, *cell) for study in studies for cell in study.not_applicable]
+    lacking = "Without scores in some run, and so left out for all runs of the task."
+    no_file = "n/a: perturb.py writes no file; they enter no mean."
     tables = [
-        gaps_table(
-            missing,
-            "missing",
-            "Missing cells",
-            "Without scores in some run, and so left out for all runs of the task.",
-            "lacking in",
-        ),
-        gaps_table(
-            not_applicable,
-            "not-applicable",
-            "Operations that do not apply",
-            "n/a: perturb.py writes no file; they enter no mean.",
-            "reason",
-        ),
+        gaps_table("missing", "Missing cells", lacking, "lacking in", missing),
+        gaps_table("not-applicable", "Operations that do not apply", no_file, "reason", not_applicable),
     ]
     return [table for table in tables if table.lines]
 
 
-def gaps_table(cells, name, title, caption, why_header):
-    """A Table of cells (task, language, condition, why): in one line what is so for the same reason."""
+def gaps_table(name, title, caption, why_header, cells):
+    """A Table of cells [(task, language, condition, why)]: in one line what is so for the same reason."""
     conditions, languages = {}, {}
     for task, language, condition, why in cells:
         conditions.setdefault((task, language, why), []).append(condition)

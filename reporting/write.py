@@ -1,10 +1,12 @@
 """Write a report: one HTML page, the same in markdown, LaTeX and CSV tables, SVG and PNG figures.
 
-<folder>/files.json          the sha256 of all other files: what the next report may replace or remove
-<folder>/index.html          everything, in one file that needs no network
-<folder>/report.md           the same tables, with links to the figures
-<folder>/tables/<name>.csv   numbers in full precision; <name>.tex for a paper, with \\usepackage{booktabs,graphicx}
-<folder>/figures/<name>.svg  and .png
+    <folder>/index.html          everything, in one file that needs no network
+    <folder>/report.md           the same tables, with links to the figures
+    <folder>/tables/<name>.csv   numbers in full precision
+    <folder>/tables/<name>.tex   for a paper, with \\usepackage{booktabs,graphicx}
+    <folder>/figures/<name>.svg  and .png
+
+files.json has the sha256 of all of them: what the next report may replace or remove.
 """
 
 import csv

@@ -1,6 +1,8 @@
 """Invented runs in the form that run_xtreme.py leaves behind, for report.py: shared difficulties, effects as asked.
 
-python tests/simulated_runs.py FOLDER RUNS LANGUAGES CONDITIONS EXAMPLES      for benchmarks/README.md's timing
+    python tests/simulated_runs.py FOLDER RUNS LANGUAGES CONDITIONS EXAMPLES
+
+makes those that benchmarks/README.md times.
 """
 
 import json
