@@ -1,12 +1,13 @@
-"""From runs to tables with intervals: clean scores, robustness to noise, and differences from a baseline, per task and
-language.
+"""From runs to tables with intervals: clean scores, robustness to noise, and differences from a baseline, by language.
 
   python report.py --runs outputs/* --baseline outputs/direct-* --output_dir report
-  python report.py --runs outputs/mnli-* adversarial=outputs/adv-* --baseline outputs/direct-* --output_dir report --resamples 10000
+  python report.py --runs outputs/mnli-* adversarial=outputs/adv-* --baseline outputs/direct-* --output_dir report \\
+      --resamples 10000
 
 Reads the run.json, results.jsonl and scores/ of finished run_xtreme.py runs; runs of one setting are its seeds. Writes
 report.md, index.html (self-contained), tables/*.tex and *.csv, figures/*.png and *.svg, and scores.csv with every
-score of every run. Needs no model and no GPU. Copy with it: common/ metrics.py reporting/ tasks.py.
+score of every run. Needs no model and no GPU. Terms and intervals: docs/report.md.
+Copy with it: common/ metrics.py reporting/ tasks.py.
 """
 
 import csv
@@ -17,35 +18,21 @@ import sys
 from pathlib import Path
 
 from common.arguments import Parser
-from common.files import InputError, write_text
+from common.files import InputError, check_output_dir, write_text
 from common.run_record import mask_secrets
-
-OURS = "index.html"  # marks a folder that we may write into
+from common.text import show
 
 
 def build_parser():
     parser = Parser(prog="report.py", description=__doc__)
+    several = {"nargs": "+", "action": "extend", "required": True}
     add = parser.add_argument
-    add(
-        "--runs",
-        nargs="+",
-        action="extend",
-        required=True,
-        metavar="[NAME=]DIR",
-        help="folders of runs; NAME= names their setting",
-    )
-    add(
-        "--baseline",
-        nargs="+",
-        action="extend",
-        required=True,
-        metavar="DIR",
-        help="the runs that others are compared with, one setting per task",
-    )
+    add("--runs", **several, metavar="[NAME=]DIR", help="folders of runs; NAME= names their setting")
+    add("--baseline", **several, metavar="DIR", help="the runs that others are compared with, one setting per task")
     add("--output_dir", required=True, help="folder of the report")
-    add("--title", default="Robustness of cross-lingual transfer")
+    add("--title", default="Robustness of cross-lingual transfer", help="of the page")
     add("--resamples", type=int, default=1000, help="bootstrap resamples of the test examples (default: 1000)")
-    add("--seed", type=int, default=0, help="of the resampling")
+    add("--seed", type=int, default=0, help="of the resampling (default: 0)")
     return parser
 
 
@@ -58,92 +45,74 @@ def main(argv=None):
     except InputError as error:
         parser.error(str(error))
     except OSError as error:
-        parser.exit(
-            1,
-            f"{parser.prog}: error: {error}; free some space or name another --output_dir, then run the same command "
-            "again\n",
-        )
+        remedy = "free some space or name another --output_dir, then run the same command again"
+        parser.exit(1, f"{parser.prog}: error: {error}; {remedy}\n")
     except KeyboardInterrupt:
         parser.exit(130, f"{parser.prog}: interrupted; run the same command again\n")
 
 
 def run(args, command):
     """The story: runs, studies, measurements, tables, figures, pages."""
-    check_arguments(args)
+    if args.resamples < 100:
+        raise InputError(f"--resamples {args.resamples}: fewer than 100 give no interval; the default is 1000")
+    check_output_dir(args.output_dir, "files.json")
+
+    # pyarrow, scipy and matplotlib take seconds, which --help and a wrong flag need not wait for.
     from reporting.figures import figures
-    from reporting.measure import measure_all, plan_study
-    from reporting.page import write_report
+    from reporting.groups import headline_groups
+    from reporting.measure import measure_all, open_study
     from reporting.parts import Report
     from reporting.runs import load_runs
-    from reporting.tables import (
-        GLOSSARY,
-        figure_scores,
-        gaps_tables,
-        headline_groups,
-        scores_table,
-        sources,
-        task_tables,
-    )
+    from reporting.tables import GLOSSARY, figure_scores, gaps_tables, scores_table, sources, task_tables
+    from reporting.write import write_report
 
+    # Runs that can be compared, by task: what all of a task's runs have is its study.
     runs, baselines, notes = load_runs(args.runs, args.baseline)
     by_task = {task: [run for run in runs if run.task == task] for task in sorted({run.task for run in runs})}
-    planned = [plan_study(task, baselines[task], of) for task, of in by_task.items()]
-    measure_all(planned, args.resamples, args.seed)
-    studies = [study for study, _ in planned]
+    studies = [open_study(task, baselines[task], members) for task, members in by_task.items()]
 
+    # The counts per example are read and resampled: nearly all of the time goes here.
+    measure_all(studies, args.resamples, args.seed)
+
+    # Tables and figures of each task, tables of the whole report under "".
     tables = {study.task: task_tables(study, by_task[study.task]) for study in studies}
     tables[""] = gaps_tables(studies)
     drawn = {}
     for study in studies:
-        groups = {
-            title: codes for title, codes in headline_groups(study.languages).items() if title != "all but English"
-        }
+        groups = headline_groups(study.languages)
+        groups.pop("all but English", None)  # its scripts are drawn apart
         drawn[study.task] = figures(figure_scores(study), groups) if study.operations else []
-    made_by = [source for study in studies for source in sources(study, by_task[study.task]).values()]
-    report = Report(args.title, command, summary(args, runs, studies, notes), tables, drawn, made_by, GLOSSARY)
 
-    folder = Path(args.output_dir)
-    write_report(report, folder)
-    text = io.StringIO()
+    # The files: page, markdown, tables, figures, and every score of every run for other tools.
+    made_by = [source for study in studies for source in sources(study, by_task[study.task]).values()]
+    folder, text = Path(args.output_dir), io.StringIO()
+    words = summary(args, runs, studies)
+    write_report(Report(args.title, command, words, tables, drawn, made_by, GLOSSARY), folder)
     csv.writer(text, lineterminator="\n").writerows(scores_table([(study, by_task[study.task]) for study in studies]))
     write_text(folder / "scores.csv", text.getvalue())
-    for note in notes:
-        print(f"note: {note}")
-    print(f"{len(runs)} runs, {len(studies)} tasks: {folder / OURS}")
+    done = f"{len(runs)} runs, {len(studies)} tasks: {folder / 'index.html'}"
+    show("\n".join([*(f"note: {note}" for note in notes), done]))
 
 
-def check_arguments(args):
-    if args.resamples < 100:
-        raise InputError(f"--resamples {args.resamples}: fewer than 100 give no interval; the default is 1000")
-    folder = Path(args.output_dir)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--output_dir {folder}: is a file; name a folder")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / OURS).exists():
-        raise InputError(f"--output_dir {folder}: not empty and not a report; name a new folder")
-
-
-def summary(args, runs, studies, notes):
+def summary(args, runs, studies):
     """What was compared, in a few paragraphs of plain text."""
-    found = []
+    paragraphs = []
     for study in studies:
-        noised = len({condition for one in study.measured.values() for condition, _, _ in one.conditions})
+        measured = study.measured.values()
+        noised = len({condition for one in measured for condition, _, _ in one.conditions})
         others = ", ".join(study.settings[1:]) or "nothing else"
-        found.append(
-            f"{study.task}: {study.baseline} against {others}; {len(study.runs)} runs, {len(study.languages)} "
-            f"languages, {noised} noised conditions, "
-            f"{sum(one.examples for one in study.measured.values())} test examples per condition."
+        paragraphs.append(
+            f"{study.task}: {study.baseline} against {others}; {len(study.runs)} runs, {len(measured)} languages, "
+            f"{noised} noised conditions, {sum(one.examples for one in measured)} test examples per condition."
         )
-    found += [f"Left out: {run.folder} ({run.collapsed})." for run in runs if run.collapsed]
+    paragraphs += [f"Left out: {run.folder} ({run.collapsed})." for run in runs if run.collapsed]
     missing = sum(len(study.missing) for study in studies)
-    found += (
-        [f"{missing} cells are missing in some run and were left out for all; they are listed below."]
-        if missing
-        else []
-    )
-    found.append(
+    if missing:
+        paragraphs.append(f"{missing} cells are missing in some run and were left out for all; they are listed below.")
+    paragraphs.append(
         f"Intervals rest on {args.resamples} resamples of the test examples, shared by all runs (seed {args.seed})."
     )
-    return found
+    return paragraphs
 
 
 if __name__ == "__main__":

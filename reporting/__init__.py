@@ -1,1 +1,1 @@
-"""report.py's parts, from run folders to a page: runs, statistics, measure, tables, panels and figures, page."""
+"""report.py's parts, from run folders to files: runs, statistics, measure, groups, tables, figures, page, write."""

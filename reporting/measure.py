@@ -1,6 +1,4 @@
-"""From runs to numbers: what each run scored on each language and condition, its resamples, and the averages and
-differences of settings.
-"""
+"""From runs to numbers: what each run scored on each language and condition, its resamples, and differences."""
 
 import multiprocessing
 import os
@@ -22,10 +20,10 @@ from reporting.statistics import (
     statistic,
     worst_of,
 )
-from tasks import LANGUAGES, TARGETS
+from tasks import TARGETS
 
 PER_PROCESS = 20_000  # cells; for fewer, starting another process costs more than it gives
-_shared = []  # studies
+_shared = []  # studies, in a process that measures
 
 
 class Measured(NamedTuple):
@@ -52,6 +50,7 @@ class Study:
     baseline: str
     runs: list  # of Run, without collapsed ones
     operations: list
+    conditions: dict = field(default_factory=dict)  # language -> [(name, operation, level)] that all runs have
     missing: list = field(default_factory=list)  # of (language, condition, folders that lack it or "all runs")
     not_applicable: list = field(default_factory=list)  # of (language, condition, reason)
     measured: dict = field(default_factory=dict)  # language -> Measured
@@ -79,41 +78,32 @@ class Study:
 
 
 # --- Which cells there are
-# --------------------------------------------------------------------------------------------
 
 
-def plan_study(task, baseline, runs):
-    """(Study, [(language, conditions)] to measure): languages and conditions that all runs have; the others are
-    listed.
+def open_study(task, baseline, runs):
+    """The Study of a task's runs, not yet measured: with the conditions that all runs have, and a list of the others.
 
-    Raises InputError where nothing is left of a setting or of the languages.
+    Raises InputError where nothing is left of the baseline or of the languages.
     """
     if all(run.collapsed for run in runs if run.setting == baseline):
-        raise InputError(
-            f"{task}: all runs of the baseline {baseline} collapsed; train it with other seeds or a lower learning "
-            "rate"
-        )
+        remedy = "train it with other seeds or a lower learning rate"
+        raise InputError(f"{task}: all runs of the baseline {baseline} collapsed; {remedy}")
     kept = [run for run in runs if not run.collapsed]
-    names = list(dict.fromkeys(condition for run in kept for _, condition in run.scores if condition != "clean"))
-    known = {
-        name: condition_of(name, [run.about.get("conditions", {}).get(name, {}) for run in kept]) for name in names
-    }
-    names = [name for name in names if known[name][2] != "0"]  # perturb.py's level 0 is the clean file
-    names.sort(key=lambda name: (known[name][1], _number(known[name][2]), len(name), name))
-    study = Study(task, baseline, kept, list(dict.fromkeys(known[name][1] for name in names)))
-    found = []
+    names = dict.fromkeys(condition for run in kept for _, condition in run.scores if condition != "clean")
+    conditions = [condition_of(name, [run.condition(name) for run in kept]) for name in names]
+    conditions = [(name, op, level) for name, op, level in conditions if level != "0"]  # which is the clean file
+    conditions.sort(key=lambda one: (one[1], as_number(one[2]), len(one[0]), one[0]))
+    study = Study(task, baseline, kept, list(dict.fromkeys(operation for _, operation, _ in conditions)))
     for language in sorted({code for run in kept for code, _ in run.scores}, key=lambda code: (code != "en", code)):
         if has(study, language, "clean"):
-            conditions = [known[name] for name in names if has(study, language, name)]
-            found.append((language, conditions))
-    if not found:
-        raise InputError(
-            f"{task}: no language has scores under the condition clean in all {len(kept)} runs; predict clean=DIR too"
-        )
-    return study, found
+            study.conditions[language] = [one for one in conditions if has(study, language, one[0])]
+    if not study.conditions:
+        lacking = f"no language has scores under the condition clean in all {len(kept)} runs"
+        raise InputError(f"{task}: {lacking}; predict clean=DIR too")
+    return study
 
 
-def _number(level):
+def as_number(level):
     try:
         return float(level)
     except ValueError:
@@ -123,75 +113,83 @@ def _number(level):
 def has(study, language, condition):
     """Whether all runs have scores of a cell; notes down why not."""
     for run in study.runs:
-        reason = run.about.get("conditions", {}).get(condition, {}).get("not_applicable", {}).get(language)
+        reason = run.condition(condition).get("not_applicable", {}).get(language)
         if reason:
             study.not_applicable.append((language, condition, reason))
             return False
-    lacking = [str(run.folder) for run in study.runs if not run.scores.get((language, condition))]
+    cell = language, condition
+    lacking = [str(run.folder) for run in study.runs if not run.scores.get(cell)]
     if lacking:
-        unlabeled = any(
-            (language, condition) in run.scores and not run.scores[language, condition] for run in study.runs
-        )
+        unlabeled = any(run.scores.get(cell) == {} for run in study.runs)
         where = "all runs" if len(lacking) == len(study.runs) else ", ".join(lacking)
-        study.missing.append((language, condition, f"{where} (no labels)" if unlabeled else where))
+        study.missing.append((*cell, f"{where} (no labels)" if unlabeled else where))
     return not lacking
 
 
 # --- One language
-# -----------------------------------------------------------------------------------------------------
 
 
-def measure(study, language, conditions, resamples, seed):
+def measure(study, language, resamples, seed):
     """A Measured. Reads the counts of all runs; InputError where they do not fit together."""
+    conditions = study.conditions[language]
     columns, score, right = statistic(study.task)
     names = ["clean", *(name for name, _, _ in conditions)]
     sums, flags, clusters = gather(study, language, names, columns, right)
     scores = score(sums.sum(-2, dtype=float))  # [runs, 1 + conditions]
+    check_scores(study, language, names, scores)
+    rates = np.array([realised_rate(study, name, language) for name in names[1:]])
+    weights = quantity_weights(study, conditions)  # [1 + conditions, quantities]
+    again = resampled(sums, score, resamples, seed)  # [resamples, runs, 1 + conditions]
+    to_wrong, to_right = flips(flags[:, 0], flags[:, 1:])
+    return Measured(
+        conditions,
+        rates,
+        scores,
+        to_wrong,
+        to_right,
+        worst_of(flags[:, 1:], conditions),
+        slopes(scores[:, 0], scores[:, 1:], rates, conditions),
+        scores @ weights,
+        again @ weights.astype(np.float32),
+        flags.shape[-1],
+        clusters,
+    )
+
+
+def check_scores(study, language, names, scores):
+    """InputError where a run's counts, scores [runs, conditions], say other than its results.jsonl."""
     for run, values in zip(study.runs, scores):
         for name, value in zip(names, values):
             told = run.scores[language, name].get(study.metric)
             if told is None or abs(told - value) > 1e-3:
-                there = f"{study.metric} {told} in results.jsonl but {value:.4f} by the counts in scores/{name}"
                 raise InputError(
-                    f"{run.folder}: {study.task} {language} {name}: {there}; remove results.jsonl and run its "
-                    "command again"
+                    f"{run.folder}: {study.task} {language} {name}: {study.metric} {told} in results.jsonl but "
+                    f"{value:.4f} by the counts in scores/{name}; remove results.jsonl and run its command again"
                 )
-    weights = quantity_weights(study, conditions)  # [1 + conditions, quantities]
-    again = resampled(sums, score, resamples, seed)  # [resamples, runs, 1 + conditions]
-    records = [run.about.get("conditions", {}) for run in study.runs]
-    reached = [
-        [record.get(name, {}).get("realised", {}).get(language, np.nan) for record in records]
-        for name, _, _ in conditions
-    ]
-    rates = np.array([next((rate for rate in of if np.isfinite(rate)), np.nan) for of in reached])
-    to_wrong, to_right = flips(flags[:, 0], flags[:, 1:])
-    return Measured(
-        conditions, rates, scores, to_wrong, to_right, worst_of(flags[:, 1:], conditions), slopes(scores[:, 0], scores[:, 1:], rates, conditions),
-        scores @ weights, again @ weights.astype(np.float32), flags.shape[-1], clusters,
-    )  # fmt: skip
+
+
+def realised_rate(study, condition, language):
+    """The error rate that perturb.py reached, as the first run that knows it says; NaN where none does."""
+    rates = (run.condition(condition).get("realised", {}).get(language, np.nan) for run in study.runs)
+    return next((rate for rate in rates if np.isfinite(rate)), np.nan)
 
 
 def gather(study, language, names, columns, right):
     """(sums [runs, conditions, clusters, columns], right or not [runs, conditions, examples], number of clusters).
 
-    Rows are matched by id where counts have one that differs between runs (bucc2018 lists only sentences of gold or
-    predicted pairs).
+    Examples are matched by id where counts have one that differs between runs (bucc2018 lists only sentences of gold
+    or predicted pairs).
     """
     parts = [part for run in study.runs for part in read_counts(run, language, names)]
-    first = parts[0]
-    if "id" in first and any(
-        len(part["id"]) != len(first["id"]) or (part["id"] != first["id"]).any() for part in parts
-    ):
+    ids = [part["id"] for part in parts if "id" in part]
+    if any(len(other) != len(ids[0]) or (other != ids[0]).any() for other in ids):
         if study.task != "bucc2018":
-            raise InputError(
-                f"{study.task} {language}: the ids in scores/ differ between runs or conditions; predict all from "
-                "the same data"
-            )
-        parts = aligned(parts)
-    examples = len(next(iter(parts[0].values())))
-    _, cluster = (
-        np.unique(parts[0]["paragraph"], return_inverse=True) if "paragraph" in first else (None, np.arange(examples))
-    )
+            problem = "the ids in scores/ differ between runs or conditions"
+            raise InputError(f"{study.task} {language}: {problem}; predict all from the same data")
+        parts = on_all_ids(parts)
+    first = parts[0]
+    examples = len(next(iter(first.values())))
+    cluster = np.unique(first["paragraph"], return_inverse=True)[1] if "paragraph" in first else np.arange(examples)
     clusters = int(cluster.max()) + 1
     sums, flags = np.zeros((len(parts), clusters, len(columns)), np.float32), np.zeros((len(parts), examples), bool)
     for part, own, flag in zip(parts, sums, flags):
@@ -202,23 +200,21 @@ def gather(study, language, names, columns, right):
     return sums.reshape(*shape, clusters, len(columns)), flags.reshape(*shape, examples), clusters
 
 
-def aligned(parts):
+def on_all_ids(parts):
     """Counts of pairs on the union of their ids; what a run does not list is neither predicted nor gold."""
     ids = np.unique(np.concatenate([part["id"].astype(str) for part in parts]))
-    found = []
+    filled = []
     for part in parts:
         places = np.searchsorted(ids, part["id"].astype(str))
         values = {name: np.zeros(len(ids)) for name in part if name != "id"}
         for name, column in values.items():
             column[places] = part[name]
-        found.append(values)
-    return found
+        filled.append(values)
+    return filled
 
 
 def quantity_weights(study, conditions):
-    """[1 + conditions, quantities]: each quantity as a weighted sum of scores; NaN for an operation that does not
-    apply.
-    """
+    """[1 + conditions, quantities]: quantities as weighted sums of scores; NaN where an operation does not apply."""
     weights = np.zeros((1 + len(conditions), len(study.quantities)))
     weights[0, [0, 2]] = 1
     if conditions:
@@ -233,26 +229,23 @@ def quantity_weights(study, conditions):
     return weights
 
 
-def measure_all(planned, resamples, seed):
-    """Fill in the `measured` of studies; planned: [(Study, [(language, conditions)])]. On as many processes as pay
-    off.
-    """
-    studies = [study for study, _ in planned]
-    jobs = [
-        (index, language, conditions, resamples, seed)
-        for index, (_, cells) in enumerate(planned)
-        for language, conditions in cells
-    ]
-    cells = sum(len(studies[index].runs) * (1 + len(conditions)) for index, _, conditions, *_ in jobs)
+# --- All languages, on as many processes as pay off
+
+
+def measure_all(studies, resamples, seed):
+    """Fill in the `measured` of studies."""
+    jobs = [(index, language) for index, study in enumerate(studies) for language in study.conditions]
+    cells = sum(len(study.runs) * (1 + len(names)) for study in studies for names in study.conditions.values())
     processes = min(os.cpu_count() or 1, len(jobs), cells // PER_PROCESS)
     share(studies)
+    arguments = [(*job, resamples, seed) for job in jobs]
     if processes > 1:
         with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), share, (studies,)) as pool:
-            found = list(pool.map(measure_shared, *zip(*jobs)))
+            measured = list(pool.map(measure_shared, *zip(*arguments)))
     else:
-        found = [measure_shared(*job) for job in jobs]
-    for (index, language, *_), measured in zip(jobs, found):
-        studies[index].measured[language] = measured
+        measured = [measure_shared(*job) for job in arguments]
+    for (index, language), one in zip(jobs, measured):
+        studies[index].measured[language] = one
 
 
 def share(studies):
@@ -260,61 +253,15 @@ def share(studies):
     _shared[:] = studies
 
 
-def measure_shared(index, *rest):
-    return measure(_shared[index], *rest)
+def measure_shared(index, language, resamples, seed):
+    return measure(_shared[index], language, resamples, seed)
 
 
 # --- Averages over languages and seeds
-# --------------------------------------------------------------------------------
-
-
-def broad_groups(codes):
-    """{title: codes} of the few groups that every table averages over."""
-    known = [code for code in codes if code in LANGUAGES]
-    latin = [code for code in known if LANGUAGES[code].script == "Latn"]
-    found = {
-        "all languages": codes,
-        "Latin script": latin,
-        "non-Latin scripts": [code for code in known if code not in latin],
-    }
-    if "en" in codes:
-        foreign, but_english = [code for code in codes if code != "en"], [code for code in latin if code != "en"]
-        found = {
-            "all languages": codes,
-            "all but English": foreign,
-            "Latin script": latin,
-            "Latin but English": but_english,
-            **found,
-        }
-    return {title: of for title, of in found.items() if of}
-
-
-def language_groups(codes):
-    """{title: codes}: the broad groups, then scripts, families, and classes by XLM-R's pretraining text."""
-    known, found = [code for code in codes if code in LANGUAGES], broad_groups(codes)
-    for code in known:
-        found.setdefault(f"script {LANGUAGES[code].script}", []).append(code)
-    for code in known:
-        found.setdefault(f"family {LANGUAGES[code].family}", []).append(code)
-    for code in sorted(known, key=lambda code: -LANGUAGES[code].cc100_gib):
-        found.setdefault(f"pretraining text {resource_class(code)}", []).append(code)
-    for code in known:
-        found.setdefault("seen in pretraining" if LANGUAGES[code].in_xlmr else "unseen in pretraining", []).append(
-            code
-        )
-    return found
-
-
-def resource_class(code):
-    """By the size of XLM-R's pretraining text (CC-100) in the language."""
-    size = LANGUAGES[code].cc100_gib
-    return "≥ 20 GiB" if size >= 20 else "5 to 20 GiB" if size >= 5 else "< 5 GiB" if size > 0 else "none"
 
 
 def over_languages(study, codes, quantity):
-    """([runs], [resamples, runs], languages) of a quantity averaged over those of `codes` that have it; None where
-    none has.
-    """
+    """([runs], [resamples, runs], [Measured]): a quantity averaged over those of `codes` with it; None for none."""
     column = study.quantities.index(quantity)
     having = [study.measured[code] for code in codes if np.isfinite(study.measured[code].points[:, column]).all()]
     if not having:
@@ -324,20 +271,14 @@ def over_languages(study, codes, quantity):
 
 
 def compare(study, codes, quantity):
-    """({setting: its Difference to the baseline}, languages, examples) in a quantity averaged over languages; None
-    where none has it.
-    """
-    found = over_languages(study, codes, quantity)
-    if found is None:
+    """({setting: its Difference to the baseline}, languages, examples) in a quantity over `codes`; None for none."""
+    averages = over_languages(study, codes, quantity)
+    if averages is None:
         return None
-    points, again, having = found
-    sides = {
-        name: (points[study.members(name)], again[:, study.members(name)].astype(float)) for name in study.settings
-    }
-    base, clusters = sides[study.baseline], min(one.clusters for one in having)
-    differences = {
-        name: difference(side, base, clusters, sides.values())
-        for name, side in sides.items()
-        if name != study.baseline
-    }
+    points, again, having = averages
+    members = {name: study.members(name) for name in study.settings}
+    sides = {name: (points[own], again[:, own].astype(float)) for name, own in members.items()}
+    base, clusters = sides.pop(study.baseline), min(one.clusters for one in having)
+    lenders = [base, *sides.values()]
+    differences = {name: difference(side, base, clusters, lenders) for name, side in sides.items()}
     return differences, len(having), sum(one.examples for one in having)

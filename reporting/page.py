@@ -1,196 +1,120 @@
-"""Write a report: one HTML page, the same in markdown, LaTeX and CSV tables, SVG and PNG figures.
+"""The page of a report: one HTML file with its style, script and figures inside.
 
-
-<folder>/index.html          everything, in one file that needs no network
-<folder>/report.md           the same tables, with links to the figures
-<folder>/tables/<name>.csv   numbers in full precision; <name>.tex for a paper, with \\usepackage{booktabs,graphicx}
-<folder>/figures/<name>.svg  and .png
-<folder>/files.json          the sha256 of all of them: what the next report may replace or remove
+reporting/templates/page.html says what stands where, page.css how it looks, page.js what it does; here its values are
+prepared. Links lead to other parts of the page and, relative to the report's folder, to the runs' run.json and the
+files beside the page.
 """
 
-import csv
-import hashlib
-import io
-import json
+import os
 import re
 from pathlib import Path
 from urllib.parse import quote
 
-from common.files import InputError, write_bytes, write_json
-from reporting.html import number, numeric, page, run_link, tasks, text
-from reporting.parts import Cell
+import jinja2
+from markupsafe import Markup
 
-TEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}", "±": r"$\pm$",
-    "−": "$-$", "→": r"$\rightarrow$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "×": r"$\times$", "≤": r"$\leq$", "≥": r"$\geq$", "Δ": r"$\Delta$",
-    "…": r"\ldots{}", "·": r"$\cdot$",
-}  # fmt: skip
+from reporting.drawing import INK, PAPER
+from reporting.parts import Field, number, text
 
-
-def write_report(report, folder):
-    """Write all files of a report into its folder, and remove the tables and figures of an earlier report that this
-    one does not have.
-
-    Raises InputError when a file that this report would write is there and no report of ours has written it.
-    """
-    folder = Path(folder)
-    record = folder / "files.json"
-    before = written_before(record)
-    contents = files(report, folder)
-    for name in contents:
-        if name not in before and (folder / name).exists():
-            raise InputError(
-                f"{folder / name}: not written by a report, so not ours to replace; move it or name a new folder"
-            )
-    after = {name: hashlib.sha256(raw(content)).hexdigest() for name, content in contents.items()}
-    write_json(
-        record, {"made_by": "report.py", "files": {**before, **after}}
-    )  # before anything else: a killed run's files are known to the next one
-    for name, content in contents.items():
-        write_bytes(folder / name, raw(content))
-    for name in before.keys() - after.keys():
-        remove(folder / name, before[name])
-    write_json(record, {"made_by": "report.py", "files": after})
+TEMPLATES = Path(__file__).resolve().parent / "templates"
+TALL, LONG = 25, 30  # lines of a table that scrolls in a box of its own; characters of a text that breaks into lines
+PORTRAIT, LANDSCAPE = 525, 770  # width of A4 within its margins, in points
+LARGEST, SMALLEST, BROKEN = 8.5, 6.5, 6  # points of type in a printed table: at most, at least, with broken lines
 
 
-def files(report, folder):
-    """{path below the folder: text, or bytes of an image}."""
-    found = {"index.html": page(report, folder), "report.md": markdown(report, folder)}
-    for task in report.tables:
-        for table in report.tables[task]:
-            found[f"tables/{table.name}.csv"] = comma_separated(table)
-            found[f"tables/{table.name}.tex"] = latex(table, report.sources)
-    for figure in (figure for task in report.figures for figure in report.figures[task]):
-        found[f"figures/{figure.name}.svg"] = figure.svg
-        found[f"figures/{figure.name}.png"] = figure.png
-    return found
+def page(report, folder):
+    """index.html as text; `folder` is where it will lie."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {"anchor": anchor, "flags": flags, "run_link": lambda run: run_link(run, folder)}
+    titles = {task: task or "The whole report" for task in report.tasks}
+    sections = [(f"task-{identifier(task)}", title, blocks(report, task)) for task, title in titles.items()]
+    return environment.get_template("page.html").render(report=report, sections=sections)
 
 
-def written_before(record):
-    """{path: sha256} of files.json, only of paths that a report can have."""
-    if not record.exists():
-        return {}
-    try:
-        names = json.loads(record.read_text(encoding="utf-8"))["files"]
-    except (OSError, TypeError, KeyError, ValueError):
-        raise InputError(f"{record}: broken, or not written by a report; move it or name a new folder") from None
+def identifier(words):
+    """Any text as part of an HTML id: without spaces, and different for different texts."""
+    return quote(words, safe="+").replace("%", ".")
+
+
+def anchor(key):
+    """href of an element by its id."""
+    return "#" + quote(key, safe="+:,;=@!()*")
+
+
+def run_link(run, folder):
+    """URL of a run's run.json, relative to the report's folder."""
+    return quote(Path(os.path.relpath(Path(run["folder"]) / "run.json", folder)).as_posix())
+
+
+def flags(command):
+    """A command as [(text, whether it is the name of a flag)]: lines do not break within such a name."""
+    return [(part, index % 2 == 1) for index, part in enumerate(re.split(r"(?<!\S)(--?[\w-]+)", command))]
+
+
+def blocks(report, task):
+    """Tables and figures of a task as the template takes them, in the order of the page: folded tables come last."""
+    known = {source.key for source in report.sources}
+    tables = [table_block(table, known) for table in report.tables.get(task, [])]
+    figures = [figure_block(figure) for figure in report.figures.get(task, [])]
+    return [
+        *(table for table in tables if not table["folded"]),
+        *figures,
+        *(table for table in tables if table["folded"]),
+    ]
+
+
+def table_block(table, known):
+    """The values of a table; `known` are the keys of sources that the page shows, to which numbers link."""
+    numeric, (landscape, size) = table.numeric, on_paper(table)
     return {
-        name: digest
-        for name, digest in names.items()
-        if re.fullmatch(r"index\.html|report\.md|(tables|figures)/[^/]+", name)
+        "id": f"table-{identifier(table.name)}",
+        "file": quote(table.name),
+        "title": table.title,
+        "caption": table.caption,
+        "folded": table.folded,
+        "tall": len(table.lines) > TALL,
+        "landscape": landscape,
+        "size": f"{size:.1f}",
+        "header": list(zip(table.header, numeric)),
+        "lines": [[entry_values(*pair, known) for pair in zip(line, numeric)] for line in table.lines],
     }
 
 
-def remove(path, digest):
-    """Remove a file that still is as a report has written it."""
-    if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == digest:
-        path.unlink()
+def entry_values(entry, is_number, known):
+    """(text, value or None, key of a source or None, class) of an entry; columns without numbers are set as text."""
+    source = entry.source if isinstance(entry, Field) and entry.source in known else None
+    style = "" if is_number else "t long" if len(text(entry)) > LONG else "t"
+    return text(entry), number(entry), source, style
 
 
-def raw(content):
-    return content.encode() if isinstance(content, str) else content
+def on_paper(table):
+    """(whether the table is printed in landscape, its font size in points): as it fits on A4."""
+    lines = [table.header, *([text(entry) for entry in line] for line in table.lines)]
+    columns = list(zip(*lines))
+    whole = sum(0.58 * max(map(len, column)) + 0.75 for column in columns)  # width in units of the font size
+    words = [[word for entry in column for word in entry.split() or [""]] for column in columns]
+    broken = sum(0.58 * max(map(len, column)) + 0.75 for column in words)  # with a line break at every blank
+    if PORTRAIT / whole >= SMALLEST:
+        return False, min(LARGEST, PORTRAIT / whole)
+    return True, min(LARGEST, max(LANDSCAPE / whole, min(BROKEN, LANDSCAPE / broken)))
 
 
-# Tables
-
-
-def comma_separated(table):
-    """CSV (RFC 4180): numbers in full precision, nothing where a column of numbers has none, other cells as their
-    text.
-    """
-    file, numbers = io.StringIO(), numeric(table)
-    writer = csv.writer(file)
-    writer.writerow(table.header)
-    for row in table.rows:
-        values = [number(cell) for cell in row]
-        absent = ["" if is_number and isinstance(cell, Cell) else text(cell) for cell, is_number in zip(row, numbers)]
-        writer.writerow([other if value is None else repr(value) for value, other in zip(values, absent)])
-    return file.getvalue()
-
-
-def tex(words):
-    """Text for LaTeX; a hyphen before a number is a minus."""
-    escaped = "".join(TEX.get(character, character) for character in " ".join(str(words).split()))
-    return re.sub(r"(?<![\w.-])-(?=\d)", "$-$", escaped)
-
-
-def latex(table, sources):
-    """A table environment with booktabs rules; comments name the runs behind the numbers."""
-    used = {cell.source for row in table.rows for cell in row if isinstance(cell, Cell)}
-    comments = [
-        f"% {one_line(source.key)}: {one_line(runs_in_words(source))}" for source in sources if source.key in used
-    ]
-    columns = "".join("r" if is_number else "l" for is_number in numeric(table))
-    body = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", " & ".join(map(tex, table.header)) + r" \\", r"\midrule"]
-    lines = [" & ".join(tex(text(cell)) for cell in row) + r" \\" for row in table.rows]
-    body += ["{}" * line.startswith(("[", "*")) + line for line in lines]  # either would belong to the \\ before it
-    body += [r"\bottomrule", r"\end{tabular}"]
-    if len(columns) > 8:
-        body = [r"\resizebox{\textwidth}{!}{%", *body, "}"]
-    head = [
-        r"\begin{table}[t]",
-        r"\centering",
-        rf"\caption{{{tex(table.caption)}}}",
-        rf"\label{{tab:{table.name}}}",
-        r"\small",
-    ]
-    return "\n".join([*comments, *head, *body, r"\end{table}", ""])
-
-
-def one_line(words):
-    return " ".join(str(words).split())
-
-
-def runs_in_words(source):
-    return "; ".join(
-        f"{run['folder']} (seed {run['seed']}){', left out: ' + run['note'] if run['note'] else ''}"
-        for run in source.runs
-    )
-
-
-# Markdown
-
-
-def plain(words):
-    """Text for markdown, in one line, without any meaning to markdown."""
-    return re.sub(r"^(\d*)([-+.)])(?= )", r"\1\\\2", re.sub(r"([\\`*_{}\[\]<>#|~&$!])", r"\\\1", one_line(words)))
-
-
-def markdown(report, folder):
-    """report.md: summary, tables, figures, runs and glossary."""
-    lines = [f"# {plain(report.title)}", "", *(line for words in report.summary for line in (plain(words), ""))]
-    for task in tasks(report):
-        lines += [f"## {plain(task) if task else 'The whole report'}", ""]
-        for table in report.tables.get(task, []):
-            lines += [f"### {plain(table.title)}", "", plain(table.caption), "", *markdown_table(table), ""]
-            lines += [f"[CSV](tables/{quote(table.name)}.csv), [LaTeX](tables/{quote(table.name)}.tex)", ""]
-        for figure in report.figures.get(task, []):
-            image = f"![{plain(figure.alternative)}](figures/{quote(figure.name)}.png)"
-            lines += [f"### {plain(figure.title)}", "", image, "", plain(figure.caption), ""]
-    lines += ["## Runs", ""]
-    for source in report.sources:
-        lines += [f"### {plain(source.task)}: {plain(source.setting)}", ""]
-        for run in source.runs:
-            left_out = f" **Left out: {plain(run['note'])}.**" if run["note"] else ""
-            place = f"[{plain(run['folder'])}]({run_link(run, folder)})"
-            lines += [
-                f"- {place}, seed {run['seed']}, {plain(run['started_at'])}.{left_out}",
-                "",
-                f"      {one_line(run['command'])}",
-                "",
-            ]
-    lines += [
-        "## Glossary",
-        "",
-        *(line for term, meaning in report.glossary for line in (f"- **{plain(term)}**: {plain(meaning)}",)),
-        "",
-    ]
-    return "\n".join([*lines, "## How this report was made", "", f"    {one_line(report.command)}", ""])
-
-
-def markdown_table(table):
-    rule = ["---:" if is_number else "---" for is_number in numeric(table)]
-    rows = [table.header, *[[text(cell) for cell in row] for row in table.rows]]
-    lines = [" | ".join(map(plain, row)) for row in rows]
-    return [f"| {line} |" for line in (lines[0], " | ".join(rule), *lines[1:])]
+def figure_block(figure):
+    """The values of a figure; its SVG is part of the page, in the page's ink and on its paper."""
+    svg = figure.svg[figure.svg.index("<svg") :].replace(INK, "currentColor").replace(PAPER, "var(--paper)")
+    drawing = Markup(re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg))  # matplotlib has escaped the texts in it
+    return {
+        "id": f"figure-{identifier(figure.name)}",
+        "file": quote(figure.name),
+        "title": figure.title,
+        "caption": figure.caption,
+        "alternative": figure.alternative,
+        "drawing": drawing,
+    }

@@ -1,4 +1,4 @@
-"""The numbers in the figures of one task's scores; reporting/figures.py draws them.
+"""The numbers in the figures of one task's scores; reporting/figures.py and reporting/heatmaps.py draw them.
 
 A missing score (NaN) never enters a mean: an average is over the languages that every compared setting has. Needs
 numpy.
@@ -24,10 +24,10 @@ class Panel(NamedTuple):
 
 def operations(scores):
     """{operation: [levels]}, levels from weak to strong."""
-    found = {}
+    levels = {}
     for _, operation, level in scores.conditions:
-        found.setdefault(operation, set()).add(level)
-    return {operation: sorted(names, key=strength) for operation, names in found.items()}
+        levels.setdefault(operation, set()).add(level)
+    return {operation: sorted(names, key=strength) for operation, names in levels.items()}
 
 
 def strength(level):
@@ -37,26 +37,27 @@ def strength(level):
 
 
 def by_level(scores, values):
-    """{(operation, level): [settings, languages]} from [settings, languages, conditions]: replicates averaged, NaN
-    where one is missing.
+    """{(operation, level): [settings, languages]} from [settings, languages, conditions], the mean over replicates.
+
+    NaN where one of the replicates is missing.
     """
-    found = {}
+    replicates = {}
     for index, (_, operation, level) in enumerate(scores.conditions):
-        found.setdefault((operation, level), []).append(values[:, :, index])
-    return {key: np.mean(columns, axis=0) for key, columns in found.items()}
+        replicates.setdefault((operation, level), []).append(values[:, :, index])
+    return {key: np.mean(columns, axis=0) for key, columns in replicates.items()}
 
 
 def panel(scores, operation, group):
-    """Panel of one operation, over the languages of `group` that have clean and all levels in every setting that has
-    any such language.
+    """Panel of one operation, over the languages of `group` that are complete in every setting that has any such.
+
+    A language is complete where it has clean and all levels.
     """
-    rows = [scores.languages.index(code) for code in group]
+    members = [scores.languages.index(code) for code in group]
     steps = operations(scores)[operation]
     noisy, deviations = by_level(scores, scores.noisy), by_level(scores, scores.spread[:, :, 1:])
-    values = np.stack([scores.clean, *(noisy[operation, level] for level in steps)], axis=-1)[
-        :, rows
-    ]  # [settings, group, 1 + levels]
-    spread = np.stack([scores.spread[:, :, 0], *(deviations[operation, level] for level in steps)], axis=-1)[:, rows]
+    values = np.stack([scores.clean, *(noisy[operation, level] for level in steps)], axis=-1)
+    spread = np.stack([scores.spread[:, :, 0], *(deviations[operation, level] for level in steps)], axis=-1)
+    values, spread = values[:, members], spread[:, members]  # [settings, group, 1 + levels]
     complete = ~np.isnan(values).any(axis=-1)  # [settings, group]
     drawn = complete.any(axis=1)
     shared = complete[drawn].all(axis=0) & drawn.any()
@@ -64,19 +65,18 @@ def panel(scores, operation, group):
         empty = np.full((len(scores.settings), 1 + len(steps)), np.nan)
         return Panel(steps, empty, empty, [], len(group))
     mean = np.where(drawn[:, None], values[:, shared].mean(axis=1), np.nan)
-    return Panel(
-        steps, mean, spread[:, shared].mean(axis=1), [code for code, used in zip(group, shared) if used], len(group)
-    )
+    languages = [code for code, used in zip(group, shared) if used]
+    return Panel(steps, mean, spread[:, shared].mean(axis=1), languages, len(group))
 
 
 def noisy_mean(scores):
-    """[settings, languages]: mean over operations of the mean over levels (mPC), of the operations that every setting
-    with scores has there.
+    """[settings, languages]: mean over operations of the mean over levels (mPC).
+
+    Of the operations that every setting with scores has in a language.
     """
     noisy = by_level(scores, scores.noisy)
-    means = np.stack(
-        [np.mean([noisy[name, level] for level in steps], axis=0) for name, steps in operations(scores).items()]
-    )
+    steps = operations(scores).items()
+    means = np.stack([np.mean([noisy[name, level] for level in levels], axis=0) for name, levels in steps])
     drawn = ~np.isnan(means).all(axis=(0, 2))
     shared = ~np.isnan(means[:, drawn]).any(axis=1)  # [operations, languages]
     total, count = np.where(shared[:, None], means, 0).sum(axis=0), shared.sum(axis=0)
@@ -84,44 +84,37 @@ def noisy_mean(scores):
 
 
 def group_means(scores, group):
-    """(clean [settings], noisy mean [settings], languages): averages over the languages of `group` that have both in
-    every setting with scores.
+    """(clean [settings], noisy mean [settings], languages): averages over languages of `group`.
+
+    Over those that have both in every setting with scores.
     """
-    rows = [scores.languages.index(code) for code in group]
-    both = np.stack([scores.clean, noisy_mean(scores)])[:, :, rows]
+    members = [scores.languages.index(code) for code in group]
+    both = np.stack([scores.clean, noisy_mean(scores)])[:, :, members]
     drawn = ~np.isnan(both).any(axis=0).all(axis=1)  # settings with at least one language
     shared = ~np.isnan(both[:, drawn]).any(axis=(0, 1)) & drawn.any()
-    means = (
-        np.where(drawn, both[:, :, shared].sum(axis=2) / max(1, shared.sum()), np.nan)
-        if shared.any()
-        else np.full(both.shape[:2], np.nan)
-    )
+    means = np.full(both.shape[:2], np.nan)
+    if shared.any():
+        means = np.where(drawn, both[:, :, shared].sum(axis=2) / shared.sum(), np.nan)
     return *means, [code for code, used in zip(group, shared) if used]
 
 
 def gaps(scores):
-    """(columns, [settings, languages, columns]): points lost from clean to each (operation, level), operation by
-    operation.
-    """
+    """(columns, [settings, languages, columns]): points lost from clean to each (operation, level), by operation."""
     noisy = by_level(scores, scores.noisy)
     columns = [(operation, level) for operation, steps in operations(scores).items() for level in steps]
     return columns, np.stack([scores.clean - noisy[column] for column in columns], axis=-1)
 
 
 def chosen(scores, most=SHOWN):
-    """Indices, in order, of the baseline and of the settings with the best noisy mean over the languages other than
-    English.
+    """Indices, in order, of the baseline and of the settings with the best noisy mean over languages but English.
 
     A setting without any points lost to draw is not among them.
     """
     others = [code for code in scores.languages if code != "en"] or scores.languages
     _, noisy, _ = group_means(scores, others)
-    there = [
-        index
-        for index in range(1, len(scores.settings))
-        if not np.isnan(scores.clean[index, :, None] - scores.noisy[index]).all()
-    ]
-    best = sorted(there, key=lambda index: (np.isnan(noisy[index]), -noisy[index]))
+    lost = scores.clean[:, :, None] - scores.noisy
+    drawable = [index for index in range(1, len(scores.settings)) if not np.isnan(lost[index]).all()]
+    best = sorted(drawable, key=lambda index: (np.isnan(noisy[index]), -noisy[index]))
     return sorted([0, *best[: most - 1]])
 
 

@@ -1,15 +1,16 @@
-"""What a report is made of, between the numbers and the files: cells, tables, scores of a task, and who made them.
+"""What a report is made of, between the numbers and the files: fields, tables, a task's scores, and who made them.
 
-report.py fills these from runs, reporting/page.py and reporting/figures.py write them. Standard library and numpy
-only.
+report.py fills these from runs; reporting/write.py, reporting/page.py and reporting/figures.py write them. Standard
+library and numpy only.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
 
-class Cell(NamedTuple):
+class Field(NamedTuple):
     """A number of a table as it is shown, sorted and traced back."""
 
     text: str  # "81.2 ± 0.4", "n/a", "-"
@@ -17,13 +18,29 @@ class Cell(NamedTuple):
     source: str = ""  # the key of the Source that it was computed from; "" for none
 
 
+def text(entry):
+    """An entry of a table, Field or str, as it is shown."""
+    return entry.text if isinstance(entry, Field) else str(entry)
+
+
+def number(entry):
+    """The value of an entry, None where it has none."""
+    value = entry.value if isinstance(entry, Field) else None
+    return None if value is None or math.isnan(value) else value if isinstance(value, int) else float(value)
+
+
 class Table(NamedTuple):
     name: str  # of its files: "xnli-clean"
     title: str
     caption: str  # what is shown, in which unit, from how many examples, languages and seeds
     header: tuple  # of texts
-    rows: list  # of lists of Cell, or of str where a cell is only text
+    lines: list  # of lists of Field, or of str where an entry is only text
     folded: bool = False  # a detail: the page shows it closed
+
+    @property
+    def numeric(self):
+        """For each column, whether it has a number."""
+        return [any(number(line[column]) is not None for line in self.lines) for column in range(len(self.header))]
 
 
 class Source(NamedTuple):
@@ -43,15 +60,12 @@ class Scores(NamedTuple):
     metric: str  # "f1"
     settings: list  # of names, the baseline first
     languages: list  # of codes, English first where it is there
-    # of (name, operation, level) without clean, e.g. ("keyboard-2", "keyboard", "2"); ("keyboard-2-r1", "keyboard",
-    # "2")
-    conditions: list
+    conditions: list  # of (name, operation, level) without clean: ("keyboard-2-r1", "keyboard", "2")
     clean: np.ndarray  # [settings, languages], mean over seeds
     # [settings, languages, conditions], mean over seeds; NaN where the operation does not apply or the cell is missing
     noisy: np.ndarray
-    spread: (
-        np.ndarray
-    )  # [settings, languages, 1 + conditions], standard deviation over seeds, clean first; NaN with one seed
+    # [settings, languages, 1 + conditions], standard deviation over seeds, clean first; NaN with one seed
+    spread: np.ndarray
 
 
 class Figure(NamedTuple):
@@ -67,8 +81,13 @@ class Report(NamedTuple):
     title: str
     command: str
     summary: list  # paragraphs of plain text: baseline, settings, what was left out
-    # {task: [Table]}; the key "" holds those of the whole report (missing cells, operations that do not apply)
-    tables: dict
+    tables: dict  # {task: [Table]}; the key "" holds those of the whole report (missing cells, ...)
     figures: dict  # {task: [Figure]}
     sources: list  # of Source
     glossary: list  # of (term, meaning)
+
+    @property
+    def tasks(self):
+        """The keys of tables and figures that have any, in order."""
+        keys = dict.fromkeys((*self.tables, *self.figures))
+        return [task for task in keys if self.tables.get(task) or self.figures.get(task)]

@@ -1,5 +1,4 @@
-"""What a report reads: finished runs of run_xtreme.py, grouped into settings, checked against each other, with their
-counts per example.
+"""What a report reads: finished runs of run_xtreme.py, grouped into settings, checked against each other, with counts.
 
 A run's setting is how its encoder was made, read from run.json: the tasks that its ancestors were trained on, beyond
 those that all runs share.
@@ -23,40 +22,38 @@ from common.run_record import differences, read_run
 from reporting.statistics import statistic
 from tasks import TARGETS
 
-OWN = (
-    "--seed",
-    "--output_dir",
-    "--model_name_or_path",
-    "--data_seed",
-    "--disable_tqdm",
-)  # flags in which runs of one setting differ
+# Flags in which runs of one setting differ.
+OWN = ("--seed", "--output_dir", "--model_name_or_path", "--data_seed", "--disable_tqdm")
 REMEDY = "remove the file and run the command of run.json again"
-CONSTANT = 0.99  # share of one prediction in English from which a run counts as collapsed
+PREDICT = "run its command with --do_predict, or leave the folder out"
+CONSTANT, ENOUGH = 0.99, 20  # share of one prediction, of at least so many, from which a run counts as collapsed
 
 
 @dataclass
 class Run:
     folder: Path
-    about: dict  # run.json
+    record: dict  # run.json
     setting: str = ""
     collapsed: str = ""  # why it is left out, "" where it is not
-    scores: dict = field(
-        default_factory=dict
-    )  # (language, condition) -> {metric: percent}; {} for a file without labels
+    scores: dict = field(default_factory=dict)  # (language, condition) -> {metric: percent}; {} without labels
     sizes: dict = field(default_factory=dict)  # (language, condition) -> (examples, hash of the test files or None)
 
     @property
     def task(self):
-        return self.about["task"]
+        return self.record["task"]
 
     @property
     def seed(self):
-        return self.about["seed"]
+        return self.record["seed"]
 
     @property
     def identity(self):
         """What tells runs of a setting apart: the seed and the encoder they started from."""
         return self.seed, origin(self)[0].get("checkpoint")
+
+    def condition(self, name):
+        """run.json's record of a condition: folder, and perturb.py's op, level, realised, not_applicable."""
+        return self.record.get("conditions", {}).get(name, {})
 
 
 def load_runs(patterns, baseline):
@@ -69,25 +66,21 @@ def load_runs(patterns, baseline):
     for flag, text in [*(("--runs", text) for text in patterns), *(("--baseline", text) for text in baseline)]:
         name, folders = expand(flag, text)
         for folder in folders:
-            about, path = read_run(folder), folder.resolve()
-            if about.get("task") in TARGETS:
-                run = runs.setdefault(path, Run(folder, about, name))
+            record, path = read_run(folder), folder.resolve()
+            if record.get("task") in TARGETS:
+                run = runs.setdefault(path, Run(folder, record, name))
                 run.setting = run.setting or name
                 base |= {path} if flag == "--baseline" else set()
             else:
-                notes[path] = (
-                    f"{folder}: skipped, {'a run of phase 2, without target task' if about else 'it has no run.json'}"
-                )
+                reason = "a run of phase 2, without target task" if record else "it has no run.json"
+                notes[path] = f"{folder}: skipped, {reason}"
+    none = "no run of run_xtreme.py among them"
     if not runs:
-        raise InputError(
-            f"--runs {' '.join(patterns[:3])}: no run of run_xtreme.py among them; name folders that hold a run.json "
-            "and results.jsonl"
-        )
+        advice = "name folders that hold a run.json and results.jsonl"
+        raise InputError(f"--runs {' '.join(patterns[:3])}: {none}; {advice}")
     if not base:
-        raise InputError(
-            f"--baseline {' '.join(baseline[:3])}: no run of run_xtreme.py among them; name the runs that others are "
-            "compared with"
-        )
+        advice = "name the runs that others are compared with"
+        raise InputError(f"--baseline {' '.join(baseline[:3])}: {none}; {advice}")
     for run in runs.values():
         read_scores(run)
     name_settings(list(runs.values()))
@@ -100,67 +93,54 @@ def load_runs(patterns, baseline):
 
 def expand(flag, text):
     """(name or "", folders) of an argument."""
-    name, sep, pattern = text.partition("=")
-    if not sep or Path(text).exists():
+    name, separator, pattern = text.partition("=")
+    if not separator or Path(text).exists():
         name, pattern = "", text
-    found = (
-        [Path(path) for path in sorted(glob.glob(pattern))]
-        if glob.has_magic(pattern) and not Path(pattern).exists()
-        else [Path(pattern)]
-    )
-    if not found or not found[0].exists():
+    paths = [Path(pattern)]
+    if glob.has_magic(pattern) and not paths[0].exists():
+        paths = [Path(path) for path in sorted(glob.glob(pattern))]
+    if not paths or not paths[0].exists():
         raise InputError(f"{flag} {text}: no such folder; name folders of runs, as in outputs/*")
-    return name, [path for path in found if path.is_dir()]
+    return name, [path for path in paths if path.is_dir()]
 
 
 def read_scores(run):
     """Fill in a run's scores and sizes; InputError with file and line for what is broken, doubled or cut short."""
     path = run.folder / "results.jsonl"
-    if "finished_at" not in run.about:
-        raise InputError(
-            f"{run.folder}: the run was cut short (no finished_at in its run.json); go on with it: "
-            f"{run.about.get('command')}"
-        )
+    if "finished_at" not in run.record:
+        cut_short = "the run was cut short (no finished_at in its run.json)"
+        raise InputError(f"{run.folder}: {cut_short}; go on with it: {run.record.get('command')}")
     if not path.exists():
-        raise InputError(
-            f"{path}: missing, so this run has predicted nothing; run its command with --do_predict, or leave the "
-            "folder out"
-        )
+        raise InputError(f"{path}: missing, so this run has predicted nothing; {PREDICT}")
     seen = {}
     with open(path, encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             try:
-                row = json.loads(line)
-                cell, metric, value = (row["language"], row["condition"]), row["metric"], row["value"]
-                size = row["n"], row.get("data")
-                if row["task"] != run.task or not isinstance(value, (int, float, type(None))):
+                result = json.loads(line)
+                cell, metric, value = (result["language"], result["condition"]), result["metric"], result["value"]
+                size = result["n"], result.get("data")
+                if result["task"] != run.task or not isinstance(value, (int, float, type(None))):
                     raise ValueError
             except (KeyError, TypeError, ValueError):
                 raise InputError(f"{path}, line {number}: broken: {line.strip()[:80]!r}; {REMEDY}") from None
             if (cell, metric) in seen:
-                raise InputError(
-                    f"{path}, lines {seen[cell, metric]} and {number}: {cell[0]} {cell[1]} {metric} twice; {REMEDY}"
-                )
+                twice = f"{path}, lines {seen[cell, metric]} and {number}: {cell[0]} {cell[1]} {metric} twice"
+                raise InputError(f"{twice}; {REMEDY}")
             seen[cell, metric] = number
             run.sizes[cell] = size
             run.scores.setdefault(cell, {}).update({metric: value} if metric else {})
     if not run.scores:
-        raise InputError(
-            f"{path}: empty, so this run has predicted nothing; run its command with --do_predict, or leave the "
-            "folder out"
-        )
+        raise InputError(f"{path}: empty, so this run has predicted nothing; {PREDICT}")
 
 
 # --- Settings
-# ---------------------------------------------------------------------------------------------------------
 
 
 def origin(run):
-    """(the encoder's record in run.json, its ancestors' trained tasks from the first on, the first ancestor's record)."""
-    parent = run.about.get("parent") or {}
-    while (
-        not run.about.get("training") and parent.get("task") == run.task
-    ):  # a run that only predicts with a fine-tuned model
+    """(the encoder's record in run.json, its ancestors' trained tasks, the first one's first; that one's record)."""
+    parent = run.record.get("parent") or {}
+    # A run that only predicts with a fine-tuned model: the encoder is that model's parent.
+    while not run.record.get("training") and parent.get("task") == run.task:
         parent = parent.get("parent") or {}
     chain = [parent]
     while chain[-1].get("parent"):
@@ -169,9 +149,7 @@ def origin(run):
 
 
 def name_settings(runs):
-    """Fill in the settings that the user did not name: tasks that not all runs share, "direct" for none, after the
-    checkpoint where it differs.
-    """
+    """Name the settings that the user did not: by tasks that not all runs share, after the checkpoint if several."""
     chains = {run.folder: origin(run)[1] for run in runs}
     roots = {run.folder: origin(run)[2] for run in runs}
     shared = os.path.commonprefix(list(chains.values())) if len(set(map(tuple, chains.values()))) > 1 else []
@@ -183,29 +161,29 @@ def name_settings(runs):
 
 def check_baseline(runs, base):
     """{task: setting of its baseline}: one for each task of the other runs."""
-    found = {}
+    settings = {}
     for path in sorted(base):
         run = runs[path]
-        if found.setdefault(run.task, run.setting) != run.setting:
-            both = f"{found[run.task]} and {run.setting}"
+        if settings.setdefault(run.task, run.setting) != run.setting:
+            both = f"{settings[run.task]} and {run.setting}"
             raise InputError(
                 f"--baseline: runs of {run.task} in two settings, {both}; name one of them, the other goes into --runs"
             )
     for run in runs.values():
-        if run.task not in found:
-            have = f"for which --baseline has none (only {' '.join(found)})"
+        if run.task not in settings:
+            have = f"for which --baseline has none (only {' '.join(settings)})"
             raise InputError(f"{run.folder}: a run of {run.task}, {have}; add one or leave this run out")
     others = {run.task for path, run in runs.items() if path not in base}
-    lonely = [task for task in found if others and task not in others]
+    lonely = [task for task in settings if others and task not in others]
     if lonely:
         have = f"--runs has none (only {' '.join(sorted(others))})"
         raise InputError(f"--baseline: runs of {lonely[0]}, but {have}; different tasks cannot be compared")
-    return found
+    return settings
 
 
-def arguments(run):
+def training_arguments(run):
     """What decides a run's training, without what differs between runs of one setting."""
-    training = run.about.get("training") or {}
+    training = run.record.get("training") or {}
     return {name: value for name, value in training.items() if name not in ("seed", "data_seed", "parent", "finished")}
 
 
@@ -221,37 +199,38 @@ def recipe(command):
 
 
 def check_alike(runs):
-    """InputError where runs of one setting differ in more than seed and parent, or runs of a task in their test files."""
-    settings, cells = {}, {}
+    """InputError where runs of one setting differ beyond seed and parent, or runs of a task in their test files."""
+    first, twins, cells = {}, {}, {}
     for run in runs:
-        first = settings.setdefault((run.task, run.setting), {}).setdefault("first", run)
-        twin = settings[run.task, run.setting].setdefault(run.identity, run)
-        pair = f"{first.folder} and {run.folder}: both {run.task} from {run.setting}"
+        setting = run.task, run.setting
+        twin = twins.setdefault((setting, run.identity), run)
         if twin is not run:
-            raise InputError(
-                f"{twin.folder} and {run.folder}: both {run.task} from {run.setting} with seed {run.seed}; leave one "
-                "out"
-            )
-        found = differences(*(arguments(one) for one in (first, run)))
-        commands = [origin(one)[0].get("command") for one in (first, run)]
-        if not found and all(commands) and recipe(commands[0]) != recipe(commands[1]):
-            other = [part for part in recipe(commands[1]) if part not in recipe(commands[0])] or recipe(commands[0])
-            found = [f"their encoders were trained by different commands ({' '.join(other[0])})"]
-        if found:
-            raise InputError(f"{pair}, but {'; '.join(found[:3])}; tell them apart, as in --runs NAME={run.folder}")
+            both = f"{twin.folder} and {run.folder}: both {run.task} from {run.setting} with seed {run.seed}"
+            raise InputError(f"{both}; leave one out")
+        check_same_training(first.setdefault(setting, run), run)
         for cell in run.sizes:
             other = cells.setdefault((run.task, *cell), run)
             if not same_data(other, run, cell):
                 raise InputError(different_data(other, run, cell))
 
 
+def check_same_training(first, run):
+    """InputError where the training of two runs of one setting, or that of their encoders, had other arguments."""
+    unlike = differences(training_arguments(first), training_arguments(run))
+    commands = [origin(one)[0].get("command") for one in (first, run)]
+    if not unlike and all(commands) and recipe(commands[0]) != recipe(commands[1]):
+        other = [part for part in recipe(commands[1]) if part not in recipe(commands[0])] or recipe(commands[0])
+        unlike = [f"their encoders were trained by different commands ({' '.join(other[0])})"]
+    if unlike:
+        pair = f"{first.folder} and {run.folder}: both {run.task} from {run.setting}"
+        raise InputError(f"{pair}, but {'; '.join(unlike[:3])}; tell them apart, as in --runs NAME={run.folder}")
+
+
 def same_data(one, other, cell):
-    """Whether a cell of two runs has equal test files; where results.jsonl does not tell, whether the whole data's
-    manifests are equal.
-    """
+    """Whether a cell of two runs has equal test files, or, where results.jsonl does not tell, equal data manifests."""
     (n, data), (other_n, other_data) = one.sizes[cell], other.sizes[cell]
     if None in (data, other_data):
-        data, other_data = (run.about.get("data_manifest") for run in (one, other))
+        data, other_data = (run.record.get("data_manifest") for run in (one, other))
     return n == other_n and (None in (data, other_data) or data == other_data)
 
 
@@ -259,65 +238,49 @@ def different_data(one, other, cell):
     """The message on two runs whose test files of a cell differ."""
     sides = []
     for run in (one, other):
-        (n, data), about = run.sizes[cell], run.about.get("conditions", {}).get(cell[1], {})
-        manifest = (run.about.get("data_manifest") or "none")[:8]
-        sides.append(
-            f"{run.folder}: {n} examples, files {str(data)[:8]} below {about.get('folder', '?')}, data manifest "
-            f"{manifest}"
-        )
-    return (
-        f"different test files of {one.task} {cell[0]} {cell[1]} ({'; '.join(sides)}); predict both from the same data"
-    )
+        (n, data), below = run.sizes[cell], run.condition(cell[1]).get("folder", "?")
+        manifest = (run.record.get("data_manifest") or "none")[:8]
+        sides.append(f"{run.folder}: {n} examples, files {str(data)[:8]} below {below}, data manifest {manifest}")
+    files = f"different test files of {one.task} {cell[0]} {cell[1]}"
+    return f"{files} ({'; '.join(sides)}); predict both from the same data"
 
 
 def collapse(run):
-    """Why a trained run counts as collapsed, or "": in English, or its first language, it predicts the same for
-    everything.
-    """
-    if not run.about.get("training"):
-        return ""
+    """Why a trained run counts as collapsed, or "": in English, or its first language, its predictions are all one."""
     languages = [language for language, condition in run.scores if condition == "clean"]
-    if not languages:
+    if not run.record.get("training") or not languages:
         return ""
     language = "en" if "en" in languages else languages[0]
-    found = sorted((run.folder / "predictions" / "clean" / run.task).glob(f"test-{language}.*"))
-    if not found:
+    paths = sorted((run.folder / "predictions" / "clean" / run.task).glob(f"test-{language}.*"))
+    if not paths:
         return ""
-    text = found[0].read_text(encoding="utf-8")
-    answers = (
-        list(json.loads(text).values()) if found[0].suffix == ".json" else [line for line in text.splitlines() if line]
-    )
-    guess, times = Counter(map(str, answers)).most_common(1)[0] if answers else ("", 0)
-    if len(answers) < 20 or times < CONSTANT * len(answers):
+    text = paths[0].read_text(encoding="utf-8")
+    answers = json.loads(text).values() if paths[0].suffix == ".json" else filter(None, text.splitlines())
+    answers = list(map(str, answers))
+    guess, times = Counter(answers).most_common(1)[0] if answers else ("", 0)
+    if len(answers) < ENOUGH or times < CONSTANT * len(answers):
         return ""
     return f"collapsed: {times} of {len(answers)} predictions for {language} are {guess[:40]!r}"
 
 
 # --- Counts per example
-# -----------------------------------------------------------------------------------------------
 
 
 def read_counts(run, language, conditions):
-    """One {column: array [examples]} per condition. Raises InputError naming the file and line that is broken or
-    missing.
-    """
+    """One {column: array [examples]} per condition. InputError naming the file and line that is broken or missing."""
     paths = [run.folder / "scores" / condition / run.task / f"test-{language}.jsonl" for condition in conditions]
     try:
         parts = [path.read_bytes() for path in paths]
     except OSError as error:
-        raise InputError(
-            f"{error.filename}: cannot be read ({error.strerror}); run the command of {run.folder / 'run.json'} again"
-        ) from None
+        remedy = f"run the command of {run.folder / 'run.json'} again"
+        raise InputError(f"{error.filename}: cannot be read ({error.strerror}); {remedy}") from None
     sizes = [part.count(b"\n") for part in parts]
+    options = pyarrow.json.ReadOptions(use_threads=False, block_size=1 << 26)
     try:
-        table = pyarrow.json.read_json(
-            pyarrow.BufferReader(b"".join(parts)), pyarrow.json.ReadOptions(use_threads=False, block_size=1 << 26)
-        )
+        table = pyarrow.json.read_json(pyarrow.BufferReader(b"".join(parts)), options)
         columns = {name: table[name].to_numpy() for name in table.column_names}
-        wanted = [name for name in statistic(run.task)[0] if name != "examples"]
-        if table.num_rows != sum(sizes) or any(
-            columns[name].dtype.kind not in "if" or np.isnan(columns[name]).any() for name in wanted
-        ):
+        numbers = [columns[name] for name in counted(run.task)]
+        if table.num_rows != sum(sizes) or any(one.dtype.kind not in "if" or np.isnan(one).any() for one in numbers):
             raise ValueError
     except (KeyError, ValueError, pyarrow.ArrowException):
         raise InputError(broken_line(run.task, paths)) from None
@@ -325,27 +288,28 @@ def read_counts(run, language, conditions):
     return [{name: values[end - size : end] for name, values in columns.items()} for size, end in zip(sizes, ends)]
 
 
+def counted(task):
+    """The columns of a task's counts that must be numbers."""
+    return [name for name in statistic(task)[0] if name != "examples"]
+
+
 def broken_line(task, paths):
-    wanted = [name for name in statistic(task)[0] if name != "examples"]
+    """The message on counts that cannot be read: the first line that is broken."""
     for path in paths:
         for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
             try:
-                row = json.loads(line)
-                good = all(isinstance(row[name], (int, float)) for name in wanted)
+                counts = json.loads(line)
+                good = all(isinstance(counts[name], (int, float)) for name in counted(task))
             except (KeyError, TypeError, ValueError):
                 good = False
             if not good:
                 return f"{path}, line {number}: broken: {line[:80]!r}; {REMEDY}"
-    return (
-        f"{paths[0]}: cannot be read as counts per example; remove the folder scores and run the command of "
-        "run.json again"
-    )
+    remedy = "remove the folder scores and run the command of run.json again"
+    return f"{paths[0]}: cannot be read as counts per example; {remedy}"
 
 
 def condition_of(name, records):
-    """(name, operation, level as text) of a condition, from perturb.py's records in run.json, else from its name;
-    draws -r1 share a level.
-    """
+    """(name, operation, level as text) by perturb.py's records in run.json, or by the name; draws share a level."""
     for record in records:
         if record.get("op") and record.get("level") is not None:
             return name, record["op"], f"{record['level']:g}"

@@ -1,5 +1,4 @@
-"""The numbers of a report: corpus scores of resamples, robustness metrics, intervals over examples and seeds, Holm's
-correction.
+"""The numbers of a report: corpus scores of resamples, robustness metrics, intervals over examples and seeds, p.
 
 Pure functions of arrays: numpy and scipy, no files. Scores are percents, gaps and differences are points.
 
@@ -28,82 +27,80 @@ from scipy import stats
 from metrics import METRICS
 
 
-def _ratio(sums):
+def ratio(sums):
     """sums [..., 2] -> [...]; 0 where nothing was counted."""
     return np.divide(sums[..., 0], sums[..., 1], out=np.zeros(sums.shape[:-1], sums.dtype), where=sums[..., 1] > 0)
 
 
-def _f1(sums):
+def f1(sums):
     """sums [..., (correct, predicted, gold)] -> F1 [...]; 0 without anything predicted or gold."""
     total = sums[..., 1] + sums[..., 2]
     return np.divide(2 * sums[..., 0], total, out=np.zeros(total.shape, sums.dtype), where=total > 0)
 
 
-_F1_OF_CHUNKS = ("correct_chunks", "predicted_chunks", "gold_chunks")
+def exact(correct, predicted, gold):
+    """Whether all that is gold is predicted and nothing else, from the columns of these names."""
+    return lambda counts: (counts[correct] == counts[predicted]) & (counts[correct] == counts[gold])
+
+
+CHUNKS = ("correct_chunks", "predicted_chunks", "gold_chunks")
+PAIRS = ("correct", "predicted", "gold")
 # family of metrics.py -> (columns of its counts, score of their sums, whether an example is right); "examples" is 1
-# for each
 STATISTICS = {
-    "label": (("correct", "examples"), _ratio, lambda row: row["correct"] > 0),
-    "choice": (("correct", "examples"), _ratio, lambda row: row["correct"] > 0),
-    "chunk": (
-        _F1_OF_CHUNKS,
-        _f1,
-        lambda row: (row["correct_chunks"] == row["predicted_chunks"]) & (row["correct_chunks"] == row["gold_chunks"]),
-    ),
-    "squad": (("f1", "examples"), _ratio, lambda row: row["exact_match"] > 0),
-    "mlqa": (("f1", "examples"), _ratio, lambda row: row["exact_match"] > 0),
-    "pairs": (
-        ("correct", "predicted", "gold"),
-        _f1,
-        lambda row: (row["correct"] == row["predicted"]) & (row["correct"] == row["gold"]),
-    ),
-    "ranking": (("reciprocal_rank", "examples"), _ratio, lambda row: row["reciprocal_rank"] == 1),
+    "label": (("correct", "examples"), ratio, lambda counts: counts["correct"] > 0),
+    "choice": (("correct", "examples"), ratio, lambda counts: counts["correct"] > 0),
+    "chunk": (CHUNKS, f1, exact(*CHUNKS)),
+    "squad": (("f1", "examples"), ratio, lambda counts: counts["exact_match"] > 0),
+    "mlqa": (("f1", "examples"), ratio, lambda counts: counts["exact_match"] > 0),
+    "pairs": (PAIRS, f1, exact(*PAIRS)),
+    "ranking": (("reciprocal_rank", "examples"), ratio, lambda counts: counts["reciprocal_rank"] == 1),
 }
 
 
 def statistic(task):
-    """(columns, sums [..., columns] -> score in percent, {column: array} -> right [examples]) of a task of XTREME(-R)."""
+    """(columns, sums [..., columns] -> score in percent, {column: array} -> right [examples]) of a task."""
     columns, score, right = STATISTICS[METRICS[task]]
     return columns, lambda sums: 100 * score(sums), right
 
 
 # --- Resampling
-# -------------------------------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=2)
 def draws(clusters, resamples, seed=0):
     """How often each cluster is in each resample, float32 [resamples, clusters]."""
     random = np.random.default_rng([seed, clusters])
-    found = np.empty((resamples, clusters), np.float32)
-    for row in found:
-        row[:] = np.bincount(random.integers(clusters, size=clusters), minlength=clusters)
-    return found
+    counts = np.empty((resamples, clusters), np.float32)
+    for row in counts:
+        row[:] = random.multinomial(clusters, np.full(clusters, 1 / clusters))
+    return counts
 
 
 def resampled(sums, score, resamples, seed=0):
-    """Scores of resamples, float32 [resamples, ...], of counts summed by cluster, sums [..., clusters, columns]."""
+    """Scores of resamples, float32 [resamples, ...], of counts summed by cluster, sums [..., clusters, columns].
+
+    scipy.stats.bootstrap would draw anew at each call and score each resample in Python; here all runs, conditions and
+    languages share the draws, and one matrix product sums the counts of all resamples.
+    """
     *shape, clusters, columns = sums.shape
-    flat = (
-        np.moveaxis(sums, -2, 0).reshape(clusters, -1).astype(np.float32)
-    )  # counts stay below 2 ** 24, so float32 is exact
+    flat = np.moveaxis(sums, -2, 0).reshape(clusters, -1).astype(np.float32)  # below 2 ** 24, so float32 is exact
     return score((draws(clusters, resamples, seed) @ flat).reshape(resamples, *shape, columns))
 
 
 # --- Robustness
-# -------------------------------------------------------------------------------------------------------
 
 
 def operation_weights(conditions):
-    """{operation: weight of each condition, [conditions]}: a mean over levels of means over draws. conditions: [(name,
-    op, level)].
+    """{operation: weight of each condition, [conditions]}: a mean over levels of means over draws.
+
+    conditions: [(name, operation, level)].
     """
-    found = {}
-    for op in dict.fromkeys(op for _, op, _ in conditions):
-        levels = [level for _, other, level in conditions if other == op]
-        of = [(1 / len(set(levels)) / levels.count(level)) if other == op else 0.0 for _, other, level in conditions]
-        found[op] = np.array(of)
-    return found
+    weights = {}
+    for operation in dict.fromkeys(op for _, op, _ in conditions):
+        levels = [level for _, op, level in conditions if op == operation]
+        share = {level: 1 / len(set(levels)) / levels.count(level) for level in levels}
+        weights[operation] = np.array([share[level] if op == operation else 0.0 for _, op, level in conditions])
+    return weights
 
 
 def noisy_weights(conditions):
@@ -112,71 +109,66 @@ def noisy_weights(conditions):
 
 
 def corruption_error(scores, baseline, conditions):
-    """mCE in percent (Hendrycks & Dietterich 2019): mean over operations of summed errors over the baseline's; NaN
-    where that makes none.
+    """mCE in percent (Hendrycks & Dietterich 2019): mean over operations of summed errors over the baseline's.
 
-    scores [..., conditions] and baseline [conditions] in percent.
+    scores [..., conditions] and baseline [conditions] in percent. NaN where the baseline makes no errors.
     """
-    found = []
+    ratios = []
     for weights in operation_weights(conditions).values():
         error, reference = (100 - scores) @ weights, float((100 - baseline) @ weights)
-        found.append(100 * error / reference if reference > 0 else np.full(np.shape(error), np.nan))
-    return np.mean(found, axis=0)
+        ratios.append(100 * error / reference if reference > 0 else np.full(np.shape(error), np.nan))
+    return np.mean(ratios, axis=0)
 
 
 def slopes(clean, scores, rates, conditions):
-    """{operation: points per percentage point of realised error rate}, least squares through clean at 0 and all of its
-    conditions.
+    """{operation: points per percentage point of realised error rate}, least squares through clean and all levels.
 
     clean [runs], scores [runs, conditions], rates [conditions] as fractions, NaN where unknown (the operation is then
     left out).
     """
-    found = {}
-    for op in dict.fromkeys(op for _, op, _ in conditions):
-        chosen = [index for index, (_, other, _) in enumerate(conditions) if other == op]
-        x = 100 * np.array([0.0, *rates[chosen]])
+    fitted = {}
+    for operation in dict.fromkeys(op for _, op, _ in conditions):
+        own = [index for index, (_, op, _) in enumerate(conditions) if op == operation]
+        x = 100 * np.array([0.0, *rates[own]])
         if np.isfinite(x).all() and np.ptp(x) > 0:
-            y = np.column_stack([clean, scores[:, chosen]])
-            found[op] = (y - y.mean(1, keepdims=True)) @ (x - x.mean()) / ((x - x.mean()) ** 2).sum()
-    return found
+            y = np.column_stack([clean, scores[:, own]])
+            fitted[operation] = (y - y.mean(1, keepdims=True)) @ (x - x.mean()) / ((x - x.mean()) ** 2).sum()
+    return fitted
 
 
 def flips(clean, noisy):
-    """(right to wrong, wrong to right) in percent of all examples; clean [..., examples] and noisy [..., conditions,
-    examples] are bool.
+    """(right to wrong, wrong to right) in percent of all examples, [..., conditions].
+
+    clean [..., examples] and noisy [..., conditions, examples] say whether an example is right.
     """
     clean = clean[..., None, :]
     return 100 * (clean & ~noisy).mean(-1), 100 * (~clean & noisy).mean(-1)
 
 
 def worst_of(right, conditions):
-    """{k: percent of examples right under all of k draws}, [runs]: means over the (operation, level) pairs that were
-    drawn more than once.
+    """{k: percent of examples right under all of k draws}, [runs]: means over what was drawn more than once.
 
     right: bool [runs, conditions, examples]. k = 1 is the mean over draws; 3 and 5 as far as there are draws, or all
     where these are two.
     """
-    pairs = {}
+    draws_of = {}
     for index, (_, op, level) in enumerate(conditions):
-        pairs.setdefault((op, level), []).append(index)
-    drawn = [of for of in pairs.values() if len(of) > 1]
+        draws_of.setdefault((op, level), []).append(index)
+    drawn = [own for own in draws_of.values() if len(own) > 1]
     if not drawn:
         return {}
     least = min(map(len, drawn))
-    found = {1: np.mean([100 * right[:, of].mean((1, 2)) for of in drawn], axis=0)}
+    worst = {1: np.mean([100 * right[:, own].mean((1, 2)) for own in drawn], axis=0)}
     for k in [k for k in (3, 5) if k <= least] or [2]:
-        found[k] = np.mean([100 * right[:, of[:k]].all(1).mean(-1) for of in drawn], axis=0)
-    return found
+        worst[k] = np.mean([100 * right[:, own[:k]].all(1).mean(-1) for own in drawn], axis=0)
+    return worst
 
 
 # --- Differences
-# ------------------------------------------------------------------------------------------------------
 
 
 class Difference(NamedTuple):
-    """What is known of a difference between two settings before an interval is asked for; variances as in the module's
-    docstring.
-    """
+    """What is known of a difference between two settings; the names of variances are the module docstring's."""
 
     value: float
     v: float
@@ -188,23 +180,24 @@ class Difference(NamedTuple):
 
 
 def between_seeds(sides):
-    """(s2, w, freedom) pooled over settings, each (scores [seeds], resamples [resamples, seeds]); (nan, nan, 0) where
-    none has two seeds.
+    """(s2, w, degrees of freedom) pooled over settings, each (scores [seeds], resamples [resamples, seeds]).
+
+    (nan, nan, 0) where none has two seeds.
     """
     sides = [(scores, again) for scores, again in sides if len(scores) > 1]
     freedom = sum(len(scores) - 1 for scores, _ in sides)
     if not freedom:
         return np.nan, np.nan, 0
-    away = [
-        again - scores - (again - scores).mean(1, keepdims=True) for scores, again in sides
-    ]  # of each seed, from the mean of its setting
+    # How far each resample moves each seed, beyond how far it moves the mean of the setting.
+    away = [again - scores - (again - scores).mean(1, keepdims=True) for scores, again in sides]
     s2 = sum(((scores - scores.mean()) ** 2).sum() for scores, _ in sides) / freedom
     return float(s2), float(sum((one**2).sum(1).mean() for one in away)) / freedom, freedom
 
 
 def difference(own, base, clusters, others=()):
-    """`own` minus `base`, each (scores [seeds], resamples [resamples, seeds] in float64); `others` lend their spread
-    where both have one seed.
+    """`own` minus `base`, each (scores [seeds], resamples [resamples, seeds] in float64), as a Difference.
+
+    `others`, settings of the same form, lend their spread where both have one seed.
     """
     c = 1 / len(own[0]) + 1 / len(base[0])
     examples = float(np.var(own[1].mean(1) - base[1].mean(1), ddof=1))
@@ -218,8 +211,8 @@ def difference(own, base, clusters, others=()):
 def intervals(differences, level=0.95):
     """(low, high, p), each [differences]: two-sided, p being the level at which the interval would just touch 0.
 
-    p is NaN where no seeds tell how much they matter: two runs of one setting would often differ "significantly" by
-    their examples alone.
+    p is NaN where no seeds tell how much they matter: by their examples alone, two runs of one setting would often
+    differ "significantly".
     """
     value, v, w, s2, c, freedom, clusters = np.array(differences, dtype=float).reshape(-1, 7).T
     freedom, between = np.maximum(1, freedom), np.nan_to_num(s2)

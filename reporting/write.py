@@ -1,0 +1,178 @@
+"""Write a report: one HTML page, the same in markdown, LaTeX and CSV tables, SVG and PNG figures.
+
+    <folder>/index.html          everything, in one file that needs no network
+    <folder>/report.md           the same tables, with links to the figures
+    <folder>/tables/<name>.csv   numbers in full precision
+    <folder>/tables/<name>.tex   for a paper, with \\usepackage{booktabs,graphicx}
+    <folder>/figures/<name>.svg  and .png
+
+files.json has the sha256 of all of them: what the next report may replace or remove.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import re
+from pathlib import Path
+from urllib.parse import quote
+
+from common.files import InputError, write_bytes, write_json
+from reporting.page import page, run_link
+from reporting.parts import Field, number, text
+
+RECORD = "files.json"
+TEX = {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", '"': r"\textquotedbl{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "…": r"\ldots{}", "·": r"$\cdot$",
+    "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "−": "$-$",
+    "±": r"$\pm$", "×": r"$\times$", "≤": r"$\leq$", "≥": r"$\geq$", "Δ": r"$\Delta$",
+    "→": r"$\rightarrow$", "↑": r"$\uparrow$", "↓": r"$\downarrow$",
+}  # fmt: skip
+
+
+def write_report(report, folder):
+    """Write all files of a report; tables and figures of an earlier one that this one lacks are removed.
+
+    Raises InputError where a file that this report would write is there and no report of ours has written it.
+    """
+    folder = Path(folder)
+    record = folder / RECORD
+    before = written_before(record)
+    contents = {name: raw(content) for name, content in files(report, folder).items()}
+    for name in contents:
+        if name not in before and (folder / name).exists():
+            raise InputError(
+                f"{folder / name}: not written by a report, so not ours to replace; move it or name a new folder"
+            )
+    after = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    # The record comes first, so that the files of a run that was killed are known to the next one.
+    write_json(record, {"made_by": "report.py", "files": {**before, **after}})
+    for name, content in contents.items():
+        write_bytes(folder / name, content)
+    for name in before.keys() - after.keys():
+        remove(folder / name, before[name])
+    write_json(record, {"made_by": "report.py", "files": after})
+
+
+def files(report, folder):
+    """{path below the folder: text, or bytes of an image}."""
+    contents = {"index.html": page(report, folder), "report.md": markdown(report, folder)}
+    for table in (table for tables in report.tables.values() for table in tables):
+        contents[f"tables/{table.name}.csv"] = comma_separated(table)
+        contents[f"tables/{table.name}.tex"] = latex(table, report.sources)
+    for figure in (figure for figures in report.figures.values() for figure in figures):
+        contents[f"figures/{figure.name}.svg"] = figure.svg
+        contents[f"figures/{figure.name}.png"] = figure.png
+    return contents
+
+
+def written_before(record):
+    """{path: sha256} of files.json, only of paths that a report can have."""
+    if not record.exists():
+        return {}
+    try:
+        names = json.loads(record.read_text(encoding="utf-8"))["files"]
+    except (OSError, TypeError, KeyError, ValueError):
+        raise InputError(f"{record}: broken, or not written by a report; move it or name a new folder") from None
+    ours = re.compile(r"index\.html|report\.md|(tables|figures)/[^/]+")
+    return {name: digest for name, digest in names.items() if ours.fullmatch(name)}
+
+
+def remove(path, digest):
+    """Remove a file that still is as a report has written it."""
+    if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == digest:
+        path.unlink()
+
+
+def raw(content):
+    return content.encode() if isinstance(content, str) else content
+
+
+# Tables
+
+
+def comma_separated(table):
+    """CSV (RFC 4180): numbers in full precision, nothing where a column of numbers has none, else the entry's text."""
+    file, numeric = io.StringIO(), table.numeric
+    writer = csv.writer(file)
+    writer.writerow(table.header)
+    for line in table.lines:
+        values = [number(entry) for entry in line]
+        absent = ["" if numbers and isinstance(entry, Field) else text(entry) for entry, numbers in zip(line, numeric)]
+        writer.writerow([other if value is None else repr(value) for value, other in zip(values, absent)])
+    return file.getvalue()
+
+
+def tex(words):
+    """Text for LaTeX; a hyphen before a number is a minus."""
+    escaped = "".join(TEX.get(character, character) for character in one_line(words))
+    return re.sub(r"(?<![\w.-])-(?=\d)", "$-$", escaped)
+
+
+def latex(table, sources):
+    """A table environment with booktabs rules; comments name the runs behind the numbers."""
+    used = {entry.source for line in table.lines for entry in line if isinstance(entry, Field)}
+    comments = [
+        f"% {one_line(source.key)}: {one_line(runs_in_words(source))}" for source in sources if source.key in used
+    ]
+    columns = "".join("r" if numbers else "l" for numbers in table.numeric)
+    body = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", " & ".join(map(tex, table.header)) + r" \\", r"\midrule"]
+    lines = [" & ".join(tex(text(entry)) for entry in line) + r" \\" for line in table.lines]
+    body += ["{}" * line.startswith(("[", "*")) + line for line in lines]  # either would belong to the \\ before it
+    body += [r"\bottomrule", r"\end{tabular}"]
+    if len(columns) > 8:
+        body = [r"\resizebox{\textwidth}{!}{%", *body, "}"]
+    caption = [rf"\caption{{{tex(table.caption)}}}", rf"\label{{tab:{table.name}}}"]
+    head = [r"\begin{table}[t]", r"\centering", *caption, r"\small"]
+    return "\n".join([*comments, *head, *body, r"\end{table}", ""])
+
+
+def one_line(words):
+    return " ".join(str(words).split())
+
+
+def runs_in_words(source):
+    return "; ".join(
+        f"{run['folder']} (seed {run['seed']}){', left out: ' + run['note'] if run['note'] else ''}"
+        for run in source.runs
+    )
+
+
+# Markdown
+
+
+def plain(words):
+    """Text for markdown, in one line, without any meaning to markdown."""
+    escaped = re.sub(r"([\\`*_{}\[\]<>#|~&$!])", r"\\\1", one_line(words))
+    return re.sub(r"^(\d*)([-+.)])(?= )", r"\1\\\2", escaped)
+
+
+def markdown(report, folder):
+    """report.md: summary, tables, figures, runs and glossary."""
+    lines = [f"# {plain(report.title)}", "", *(line for words in report.summary for line in (plain(words), ""))]
+    for task in report.tasks:
+        lines += [f"## {plain(task) if task else 'The whole report'}", ""]
+        for table in report.tables.get(task, []):
+            lines += [f"### {plain(table.title)}", "", plain(table.caption), "", *markdown_table(table), ""]
+            lines += [f"[CSV](tables/{quote(table.name)}.csv), [LaTeX](tables/{quote(table.name)}.tex)", ""]
+        for figure in report.figures.get(task, []):
+            image = f"![{plain(figure.alternative)}](figures/{quote(figure.name)}.png)"
+            lines += [f"### {plain(figure.title)}", "", image, "", plain(figure.caption), ""]
+    lines += ["## Runs", ""]
+    for source in report.sources:
+        lines += [f"### {plain(source.task)}: {plain(source.setting)}", ""]
+        for run in source.runs:
+            left_out = f" **Left out: {plain(run['note'])}.**" if run["note"] else ""
+            place = f"[{plain(run['folder'])}]({run_link(run, folder)})"
+            lines += [f"- {place}, seed {run['seed']}, {plain(run['started_at'])}.{left_out}", ""]
+            lines += [f"      {one_line(run['command'])}", ""]
+    lines += ["## Glossary", "", *(f"- **{plain(term)}**: {plain(meaning)}" for term, meaning in report.glossary), ""]
+    return "\n".join([*lines, "## How this report was made", "", f"    {one_line(report.command)}", ""])
+
+
+def markdown_table(table):
+    head = " | ".join(map(plain, table.header))
+    rule = " | ".join("---:" if numbers else "---" for numbers in table.numeric)
+    lines = [" | ".join(plain(text(entry)) for entry in line) for line in table.lines]
+    return [f"| {line} |" for line in (head, rule, *lines)]
