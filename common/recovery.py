@@ -70,8 +70,7 @@ def guarded(parser, kept):
             raise
         leave(parser, 1, f"{named}{problem}; {kept}, {AGAIN}")
     finally:
-        while _locks:
-            _locks.pop().close()
+        release()
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -151,6 +150,12 @@ def lock(folder):
     _locks.append(file)
     for leftover in [*folder.rglob(".*.tmp"), *folder.rglob(".tmp??????")]:  # ours, and safetensors'
         leftover.unlink(missing_ok=True)
+
+
+def release():
+    """Let go of all folders that this process holds."""
+    while _locks:
+        _locks.pop().close()
 
 
 def take_folder(folder, previous):

@@ -1,4 +1,4 @@
-"""One invocation of a run script on its output folder: how it opens and closes the folder, what run.json says of it."""
+"""One invocation of a run script on its output folder: opening it, closing it, and what run.json says of it."""
 
 import contextlib
 import logging

@@ -293,7 +293,8 @@ def test_spoiled_heads_are_named(toy, tmp_path, capsys, spoil):
         "--disable_tqdm true"
     )
     run_intermediate.main(
-        f"--tasks mnli {base} --model_name_or_path {toy}/model --output_dir {tmp_path}/out --do_train --max_steps 1".split()
+        f"--tasks mnli {base} --model_name_or_path {toy}/model --output_dir {tmp_path}/out --do_train "
+        "--max_steps 1".split()
     )
     path = Path(tmp_path / "out/heads.safetensors")
     if spoil == "truncated":

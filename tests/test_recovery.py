@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import free_port
@@ -79,11 +80,11 @@ def mixture(toy, output, *flags):
 
 def kept(folder):
     """What must be equal to the byte: the model, predictions, scores, tables; not times and logs."""
-    found = {str(path.relative_to(folder)): path for path in Path(folder).rglob("*") if path.is_file()}
+    paths = {str(path.relative_to(folder)): path for path in Path(folder).rglob("*") if path.is_file()}
     other = ("run.json", "_results.json", "_state.json", ".lock")
     return {
         name: path.read_bytes()
-        for name, path in found.items()
+        for name, path in paths.items()
         if "checkpoint-" not in name and not name.endswith(other)
     }
 
@@ -120,17 +121,17 @@ KINDS = {
 @pytest.fixture(scope="module")
 def uninterrupted(toy, tmp_path_factory):
     """By kind: the command of a run and what it leaves, its folder removed again."""
-    found = {}
+    runs = {}
 
     def run(kind):
-        if kind not in found:
+        if kind not in runs:
             script, argv, _ = KINDS[kind]
             folder = tmp_path_factory.mktemp(kind) / "run"
             command = argv(toy, folder)
             script.main(command)
-            found[kind] = folder, command, kept(folder)
-        shutil.rmtree(found[kind][0])
-        return found[kind]
+            runs[kind] = folder, command, kept(folder)
+        shutil.rmtree(runs[kind][0])
+        return runs[kind]
 
     return run
 
@@ -278,7 +279,7 @@ def test_two_runs_in_one_folder(toy, tmp_path, capsys):
 def test_no_room_for_a_checkpoint(toy, tmp_path, capsys, monkeypatch):
     command = target(toy, tmp_path / "run")
     with monkeypatch.context() as patched:
-        patched.setattr(recovery.shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9 - 5, 5))
+        patched.setattr(recovery.shutil, "disk_usage", lambda folder: SimpleNamespace(free=5))
         assert "the disk has 0 MB free; make room" in ended(run_xtreme.main, command, capsys, 1)
     run_xtreme.main(command)
 
@@ -294,7 +295,7 @@ def test_temporary_files_of_a_killed_run_are_removed(tmp_path):
     for name in names:
         (tmp_path / name).touch()
     recovery.lock(tmp_path)
-    recovery._locks.pop().close()
+    recovery.release()
     assert [name for name in names if (tmp_path / name).exists()] == ["model.safetensors", ".template"]
 
 
@@ -320,7 +321,7 @@ def disk(tmp_path):
     not hasattr(os, "geteuid") or os.geteuid() != 0 or not shutil.which("mount"), reason="only root mounts"
 )
 def test_full_and_read_only_disks(toy, disk, capsys, monkeypatch, uninterrupted):
-    """Room for a checkpoint is checked; here it is lost after the check, to the tokenizer and to a second checkpoint."""
+    """Room for a checkpoint is checked; here it is lost after that, to the tokenizer and to a second checkpoint."""
     result = {
         name: content
         for name, content in uninterrupted("target")[2].items()
@@ -408,13 +409,12 @@ def test_out_of_memory_says_what_to_try(toy, tmp_path, capsys, monkeypatch):
     )
 
 
-# --- kill -9 (and Ctrl-C, and SIGTERM) at random moments of both phases:   bash tests/run.sh -m slow
-# tests/test_recovery.py -s
+# --- kill -9, Ctrl-C, SIGTERM at random moments of both phases: bash tests/run.sh -m slow tests/test_recovery.py -s
 
 
 def changes(folder):
-    found = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
-    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in found}
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in paths}
 
 
 LAUNCHED = """import os, signal, sys

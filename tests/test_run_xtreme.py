@@ -1,4 +1,4 @@
-"""run_xtreme.py from raw files to scored predictions, and what must hold whatever the order, the batch or the rerun."""
+"""run_xtreme.py from raw files to scored predictions; what holds whatever the order, the batch or the rerun."""
 
 import json
 import os
