@@ -67,8 +67,7 @@ class Language:
     cc100_gib: float  # size of that pretraining text in GiB, 0.0 if not in it
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Languages of the benchmarks: the lists and their order are those of google-research/xtreme's evaluate.py at 838c13b.
+# --- Languages of the benchmarks: lists and order are those of google-research/xtreme's evaluate.py at 838c13b
 
 _XNLI = tuple("ar bg de el en es fr hi ru sw th tr ur vi zh".split())
 _PAWSX = tuple("de en es fr ja ko zh".split())
@@ -76,11 +75,12 @@ _UDPOS = tuple(
     "af ar bg de el en es et eu fa fi fr he hi hu id it ja kk ko mr nl pt ru ta te th tl tr ur vi yo zh".split()
 )
 _PANX = tuple(
-    "ar he vi id jv ms tl eu ml ta te af nl en de el bn hi mr ur fa fr it pt es bg ru ja ka ko th sw yo my zh kk tr "
-    "et fi hu".split()
+    "ar he vi id jv ms tl eu ml ta te af nl en de el bn hi mr ur "
+    "fa fr it pt es bg ru ja ka ko th sw yo my zh kk tr et fi hu".split()
 )
 _TATOEBA = tuple(
-    "ar he vi id jv tl eu ml ta te af nl de el bn hi mr ur fa fr it pt es bg ru ja ka ko th sw zh kk tr et fi hu".split()
+    "ar he vi id jv tl eu ml ta te af nl de el bn hi mr ur fa fr "
+    "it pt es bg ru ja ka ko th sw zh kk tr et fi hu".split()
 )
 _XQUAD = tuple("en es de el ru tr ar vi th zh hi".split())
 _MLQA = tuple("en es de ar hi vi zh".split())
@@ -114,8 +114,7 @@ BENCHMARKS = {
     },
 }
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Hub repository -> (commit, where that commit was seen in public). The Hub itself was not asked.
+# --- Hub repository -> (commit, where that commit was seen in public). The Hub itself was not asked.
 
 _REVISIONS = {
     "allenai/cosmos_qa": (
@@ -157,8 +156,7 @@ def _hub(repository, config, note=""):
 
 _SQUAD_HUB = _hub("rajpurkar/squad", "plain_text", "train and dev")
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Defaults, and where they come from
+# --- Defaults, and where they come from
 
 _GUIDE = "jiant xstilts guide: d_write_configs.sh, c_tokenize_and_cache.sh"
 _APPENDIX = "X-STILTs Appendix A (from memory): rate, batch, epochs; jiant: length, stride"
@@ -182,8 +180,7 @@ _LAREQA_DEFAULTS = Defaults(2e-5, 3, 16, 352, source="XTREME-R train_lareqa.sh (
 _MEWSLIX_DEFAULTS = Defaults(1e-5, 2, 32, 64, source="XTREME-R train_mewslix.sh")
 _MLM = Defaults(5e-6, 1, 8, 256, source=_MLM_SOURCES)  # its lower learning rate holds for all tasks it is mixed with
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Target tasks (phase 3), below data/xtreme. A record: name, kind, files, columns; languages, metric, labels; the rest.
+# --- Target tasks (phase 3), below data/xtreme: name, kind, files, columns; languages, metric, labels; the rest
 
 _NLI = ("entailment", "neutral", "contradiction")
 _UPOS = tuple("ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X".split())
@@ -327,8 +324,7 @@ _TARGETS = (
 )  # fmt: skip
 TARGETS = {task.name: task for task in _TARGETS}
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Intermediate tasks (phase 2), below data/intermediate: the Hub's columns, one JSON object per line
+# --- Intermediate tasks (phase 2), below data/intermediate: the Hub's columns, one JSON object per line
 
 _ENGLISH = {"train": ("en",)}
 _MNLI_FILES = {"train": "mnli/train.jsonl", "dev": "mnli/validation_matched.jsonl"}
@@ -397,8 +393,7 @@ INTERMEDIATE = {task.name: task for task in _INTERMEDIATE}
 NINE = tuple("anli_plus mnli qqp squad_v2 squad hellaswag ccg cosmos_qa commonsense_qa".split())  # of the paper
 MASKED_LM = Task("mlm", "masked_lm", {}, (), {"train": ()}, "perplexity", defaults=_MLM)  # reads text files
 
-# ---------------------------------------------------------------------------------------------------------------------
-# The 50 languages of XTREME-R, then AmericasNLI's ten (whose Quechua is quy; qu is XTREME-R's).
+# --- The 50 languages of XTREME-R, then AmericasNLI's ten (whose Quechua is quy; qu is XTREME-R's).
 # CC-100 sizes: XLM-R paper, Table 6, from memory. zh is simplified Chinese (traditional: 16.6 more), my the larger of
 # two rows. Latn rows of hi, ta, te, ur, bn are not counted. Family and genus follow Glottolog and WALS, from memory.
 
