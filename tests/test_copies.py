@@ -69,6 +69,6 @@ def test_score(copy, tmp_path):
 def test_compare(copy, tmp_path):
     row = {"task": "xnli", "language": "de", "condition": "clean", "metric": "accuracy", "value": 50.0, "n": 2}
     write(tmp_path / "run/results.jsonl", json.dumps({**row, "inputs": "", "predictions": ""}) + "\n")
-    done = copy("compare.py", tmp_path / "run", tmp_path / "run")
+    done = copy("compare.py", tmp_path / "run")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[1].split() == ["de", "50.0", "50.0"]
+    assert done.stdout.splitlines()[1].split() == ["de", "50.0"]
