@@ -22,7 +22,8 @@ def side_by_side(folders, condition="clean"):
     """A table of the task's metric in percent: a line per language, a column per run. Raises InputError."""
     runs = {}  # folder -> its results under the condition
     for folder in map(str, folders):
-        runs[folder] = [row for row in Results(folder).rows if row["condition"] == condition and row["metric"]]
+        results = [result for result in Results(folder).rows if result["condition"] == condition]
+        runs[folder] = [result for result in results if result["metric"]]  # None where there were no labels
         if not runs[folder]:
             raise InputError(
                 f"{folder}: no scores under the condition {condition}; run run_xtreme.py with --do_predict first"
@@ -30,14 +31,10 @@ def side_by_side(folders, condition="clean"):
     first = next(iter(runs.values()))
     task = first[0]["task"]
     metric = "f1" if any(result["metric"] == "f1" for result in first) else first[0]["metric"]
-    scores = [
-        {
-            result["language"]: result["value"]
-            for result in results
-            if (result["task"], result["metric"]) == (task, metric)
-        }
-        for results in runs.values()
-    ]
+    scores = []  # of every run: {language: value}
+    for results in runs.values():
+        same = [result for result in results if (result["task"], result["metric"]) == (task, metric)]
+        scores.append({result["language"]: result["value"] for result in same})
     languages = sorted(set().union(*scores), key=lambda code: (code != "en", code))
     lines = [[f"{task}: {metric}", *runs]]
     lines += [[code, *(f"{of_run[code]:.1f}" if code in of_run else "-" for of_run in scores)] for code in languages]

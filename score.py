@@ -159,8 +159,8 @@ def score_task(record, languages, predictions_dir, gold_of):
             raise InputError(f"{path}: {error}") from None
     if not scores:
         return {}, missing
-    metrics = next(iter(scores.values()))
-    averages = {metric: _mean(values[metric] for values in scores.values()) for metric in metrics}
+    first = next(iter(scores.values()))
+    averages = {metric: _mean(values[metric] for values in scores.values()) for metric in first}
     return {**averages, "metric": main_score(name, averages), **scores}, missing
 
 
@@ -186,15 +186,15 @@ def evaluate_folder(predictions_dir, labels_dir=None, benchmark="xtreme", data_d
             f"{', '.join(names)})"
         )
     gold_of = partial(gold_of_labels, labels_dir) if labels_dir else partial(gold_of_data, data_dir)
-    results, missing = {}, {}
+    by_task, missing = {}, {}
     for name in names:
         languages = TARGETS[name].languages[benchmark]
         scores, lacking = {}, dict.fromkeys(languages, "no scorer")
         if name in METRICS:
             scores, lacking = score_task(TARGETS[name], languages, predictions_dir, gold_of)
-        results.update({name: scores} if scores else {})
+        by_task.update({name: scores} if scores else {})
         missing.update({name: lacking} if lacking else {})
-    complete = {name: scores["metric"] for name, scores in results.items() if name not in missing}
+    complete = {name: scores["metric"] for name, scores in by_task.items() if name not in missing}
     averages = {}
     for group, members in groups.items():
         scored = [name for name in members if name in METRICS]
@@ -202,7 +202,7 @@ def evaluate_folder(predictions_dir, labels_dir=None, benchmark="xtreme", data_d
             averages[group] = _mean(complete[name] for name in scored)
     overall = None if missing else _mean(complete.values())
     ignored = _ignored(predictions_dir, folders, names, benchmark)
-    return {**results, "groups": averages, "overall": overall, "missing": missing, "ignored": ignored}
+    return {**by_task, "groups": averages, "overall": overall, "missing": missing, "ignored": ignored}
 
 
 def _ignored(predictions_dir, folders, names, benchmark):
@@ -219,33 +219,34 @@ def _ignored(predictions_dir, folders, names, benchmark):
 METRIC_COLUMNS = ("exact_match", "f1", "precision", "recall", "accuracy", "map@20")
 
 
-def table(results, benchmark):
+def table(summary, benchmark):
     """The scores as text: a line of averages per task, its score per language, what is missing, groups, overall."""
-    scores = {name: results[name] for group in BENCHMARKS[benchmark].values() for name in group if name in results}
-    columns = ["metric", *(metric for metric in METRIC_COLUMNS if any(metric in row for row in scores.values()))]
+    scores = {name: summary[name] for group in BENCHMARKS[benchmark].values() for name in group if name in summary}
+    used = set().union(*scores.values())
+    columns = ["metric", *(metric for metric in METRIC_COLUMNS if metric in used)]
     lines = [["task", "score", *columns[1:], "languages"]]
-    for name, row in scores.items():
-        values = [f"{row[metric]:.2f}" if metric in row else "" for metric in columns]
+    for name, averages in scores.items():
+        values = [f"{averages[metric]:.2f}" if metric in averages else "" for metric in columns]
         total = len(TARGETS[name].languages[benchmark])
-        scored = total - len(results["missing"].get(name, {}))
+        scored = total - len(summary["missing"].get(name, {}))
         lines.append([name, *values, f"{scored}/{total}" + " incomplete" * (scored < total)])
     width = max(len(line[0]) for line in lines)
     text = [*aligned(lines, left=(0, len(columns) + 1)), ""]
-    for name, row in scores.items():
-        of_languages = {key: value for key, value in row.items() if isinstance(value, dict)}
+    for name, of_task in scores.items():
+        of_languages = {key: value for key, value in of_task.items() if isinstance(value, dict)}
         entries = [f"{language} {main_score(name, value):6.2f}" for language, value in of_languages.items()]
         text += _wrapped(name, entries, width)
     text.append("")
-    for name, reasons in results["missing"].items():
+    for name, reasons in summary["missing"].items():
         for reason in dict.fromkeys(reasons.values()):
             languages = [language for language, why in reasons.items() if why == reason]
             if len(languages) == len(TARGETS[name].languages[benchmark]):
                 languages = ["all languages"]
             text += _wrapped("missing", [f"{name} ({reason}):", *languages], width)
-    if results["ignored"]:
-        text += _wrapped("ignored", results["ignored"], width)
-    groups = [f"{group} {value:.2f}" for group, value in results["groups"].items()]
-    overall = "none: the benchmark is incomplete" if results["overall"] is None else f"{results['overall']:.2f}"
+    if summary["ignored"]:
+        text += _wrapped("ignored", summary["ignored"], width)
+    groups = [f"{group} {value:.2f}" for group, value in summary["groups"].items()]
+    overall = "none: the benchmark is incomplete" if summary["overall"] is None else f"{summary['overall']:.2f}"
     text += _wrapped("groups", groups or ["none is complete"], width) + _wrapped("overall", [overall], width)
     return "\n".join(text)
 
@@ -283,13 +284,13 @@ def main(argv=None):
         if folder is not None and not folder.is_dir():
             parser.error(f"--{flag} {folder}: no such folder; check the path")
     try:
-        results = evaluate_folder(args.predictions, args.labels, args.benchmark, args.data_dir)
+        summary = evaluate_folder(args.predictions, args.labels, args.benchmark, args.data_dir)
     except InputError as error:
         parser.error(error)
-    show(table(results, args.benchmark))
+    show(table(summary, args.benchmark))
     if args.output_file:
         try:
-            write_json(args.output_file, results)
+            write_json(args.output_file, summary)
         except OSError as error:
             problem = f"--output_file {args.output_file}: cannot be written ({error.strerror}); choose another"
             parser.exit(1, f"{parser.prog}: error: {problem}\n")

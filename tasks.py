@@ -37,11 +37,13 @@ class Hub:
 
 @dataclass(frozen=True)
 class Task:
+    """What a task is: where its files lie, what they hold, how it is scored and trained on."""
+
     name: str
     head: str  # classification | tagging | question_answering | multiple_choice | retrieval
     files: dict  # split -> path or tuple of paths below the data folder; {lang} is a language code
     columns: tuple  # names in the order of the file (tsv), or the JSON keys that are read
-    languages: dict  # version of the benchmark -> codes, () where it lacks the task; intermediate tasks: "train"
+    languages: dict  # benchmark version -> codes, () where it lacks the task; {"train": ("en",)} if intermediate
     metric: str  # selects the checkpoint: accuracy | f1 | map@20
     labels: tuple = ()  # names in the Hub's ClassLabel order; () if there are none or they come from the data (CCG)
     hub: tuple = ()  # preferred source first
@@ -55,6 +57,8 @@ class Task:
 
 @dataclass(frozen=True)
 class Language:
+    """What is known of a language, and its names in data sets."""
+
     code: str  # as in file names
     name: str  # English
     script: str  # ISO 15924

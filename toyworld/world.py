@@ -85,13 +85,8 @@ CLASSES = {
     "SCONJ": ("because", "if"),
     "INTJ": ("yes", "oh"),
 }
-GROUPS = (
-    GIVEN,
-    FAMILY,
-    CITY,
-    *((name, *nouns) for name, nouns in HYPONYMS.items()),
-    MEETING,
-)  # words that occur alike
+# words that occur alike
+GROUPS = (GIVEN, FAMILY, CITY, *((name, *nouns) for name, nouns in HYPONYMS.items()), MEETING)
 YEARS = tuple(str(year) for year in range(1905, 2000, 6))
 WH = {"agent": "who", "patient": "what", "place": "where", "year": "when"}
 SIZES = {"train": 900, "dev": 90, "test": 90}  # examples of a task per split and language
