@@ -1,4 +1,4 @@
-"""The per-language scores of runs of one task side by side.
+"""The scores per language of runs of one task, side by side.
 
     python compare.py outputs/direct/xnli outputs/after-mnli/xnli
 
@@ -8,7 +8,7 @@ Reads the results.jsonl of every folder. Copy with it: common/.
 from common.arguments import Parser
 from common.files import InputError
 from common.results import Results
-from common.text import aligned
+from common.text import aligned, show
 
 
 def build_parser():
@@ -19,38 +19,29 @@ def build_parser():
 
 
 def side_by_side(folders, condition="clean"):
-    """Scores of several runs of one task as a table: a line per language, a column per run, its task's metric in
-    percent.
-    """
-    runs = {
-        str(folder): [row for row in Results(folder).entries if row["condition"] == condition and row["metric"]]
-        for folder in folders
-    }
-    empty = [folder for folder, rows in runs.items() if not rows]
-    if empty:
-        raise InputError(
-            f"{empty[0]}: no scores under the condition {condition}; run run_xtreme.py with --do_predict first"
-        )
+    """A table of the task's metric in percent: a line per language, a column per run. Raises InputError."""
+    runs = {}  # folder -> its results under the condition
+    for folder in map(str, folders):
+        results = [result for result in Results(folder).entries if result["condition"] == condition]
+        runs[folder] = [result for result in results if result["metric"]]  # None where there were no labels
+        if not runs[folder]:
+            raise InputError(
+                f"{folder}: no scores under the condition {condition}; run run_xtreme.py with --do_predict first"
+            )
     first = next(iter(runs.values()))
-    task, metric = first[0]["task"], "f1" if any(row["metric"] == "f1" for row in first) else first[0]["metric"]
-    wanted = {
-        folder: [row for row in rows if (row["task"], row["metric"]) == (task, metric)]
-        for folder, rows in runs.items()
-    }
-    values = {folder: {row["language"]: row["value"] for row in rows} for folder, rows in wanted.items()}
-    languages = sorted(set().union(*values.values()), key=lambda code: (code != "en", code))
+    task = first[0]["task"]
+    metric = "f1" if any(result["metric"] == "f1" for result in first) else first[0]["metric"]
+    scores = []  # of every run: {language: value}
+    for results in runs.values():
+        same = [result for result in results if (result["task"], result["metric"]) == (task, metric)]
+        scores.append({result["language"]: result["value"] for result in same})
+    languages = sorted(set().union(*scores), key=lambda code: (code != "en", code))
     lines = [[f"{task}: {metric}", *runs]]
-    lines += [
-        [code, *(f"{scores[code]:.1f}" if code in scores else "-" for scores in values.values())] for code in languages
-    ]
-    shared = [code for code in languages if code != "en" and all(code in scores for scores in values.values())]
+    lines += [[code, *(f"{of_run[code]:.1f}" if code in of_run else "-" for of_run in scores)] for code in languages]
+    shared = [code for code in languages if code != "en" and all(code in of_run for of_run in scores)]
     if shared:
-        lines.append(
-            [
-                "average without en",
-                *(f"{sum(scores[code] for code in shared) / len(shared):.1f}" for scores in values.values()),
-            ]
-        )
+        averages = [sum(of_run[code] for code in shared) / len(shared) for of_run in scores]
+        lines.append(["average without en", *(f"{average:.1f}" for average in averages)])
     return "\n".join(aligned(lines))
 
 
@@ -58,7 +49,7 @@ def main(argv=None):
     parser = build_parser()
     args = parser.parse_args(argv)
     try:
-        print(side_by_side(args.runs, args.condition))
+        show(side_by_side(args.runs, args.condition))
     except InputError as error:
         parser.error(error)
 

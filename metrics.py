@@ -1,18 +1,19 @@
 """How predictions are scored: every task of XTREME and XTREME-R, and the intermediate tasks. numpy, no torch.
 
 Scores equal google-research/xtreme's evaluate.py (commit 838c13b), with its odd rules: they are named where they are
-coded. All scores are percents. Per-example counts are additive, so that any resample of examples can be scored without
+coded. All scores are percents. Counts per example are additive, so that any resample of examples can be scored without
 the model:
 
     counts = count("udpos", references, predictions)        # one dict per sentence
-    aggregate("udpos", [counts[i] for i in resample])       # {"f1": ..., "precision": ..., "recall": ..., "accuracy": ...}
+    aggregate("udpos", [counts[i] for i in resample])       # {"f1", "precision", "recall", "accuracy"}
 
 Also one configuration per task of an `evaluate` module, offline:
 
-    evaluate.load("metrics.py", "xquad").compute(predictions=[{"id", "prediction_text"}], references=[{"id", "answers"}])
+    metric = evaluate.load("metrics.py", "xquad")
+    metric.compute(predictions=[{"id", "prediction_text"}], references=[{"id", "answers"}])
 
-This file stands alone, imports nothing of ours, and reads and writes nothing; score.py scores folders of predictions
-with it.
+It stands in for seqeval and the Hub's squad, squad_v2, f1 and accuracy: their rules are not evaluate.py's, their code
+is downloaded. Imports nothing of ours, reads and writes nothing; score.py scores folders with it.
 """
 
 import logging
@@ -30,7 +31,6 @@ logger = logging.getLogger("metrics")
 
 
 # --- Labels
-# -----------------------------------------------------------------------------------------------------------
 
 QQP_POSITIVE = ("duplicate", "1")  # the class whose F1 GLUE reports
 
@@ -60,7 +60,6 @@ def count_paraphrases(references, predictions, language=None):
 
 
 # --- Tags
-# -------------------------------------------------------------------------------------------------------------
 
 
 def chunks(sentences):
@@ -71,20 +70,20 @@ def chunks(sentences):
     first letter is the IOB prefix (SCONJ and SYM read as S: always a chunk of their own; INTJ as I), the type is the
     text after the last "-", other adjacent equal tags merge.
     """
-    found = {}
+    owners = {}
     position, begin, last, last_type = 0, 0, "O", ""
     for index, sentence in enumerate(sentences):
         for tag in [*sentence, "O"]:
-            prefix, kind = tag[0], tag.split("-")[-1]
-            other = kind != last_type
+            prefix, chunk_type = tag[0], tag.split("-")[-1]
+            other = chunk_type != last_type
             if last in "ES" or (last in "BI" and prefix in "BSO") or (other and last not in "O."):
-                found[last_type, begin, position - 1] = index
+                owners[last_type, begin, position - 1] = index
             if prefix in "BS" or (last in "ESO" and prefix in "EI") or (other and prefix not in "O."):
                 # some ends come without a new beginning (E-X, A-X): the next chunk then starts where this one did
                 begin = position
-            last, last_type = prefix, kind
+            last, last_type = prefix, chunk_type
             position += 1
-    return found
+    return owners
 
 
 def count_chunks(references, predictions, language=None):
@@ -114,7 +113,6 @@ def count_tokens(references, predictions, language=None):
 
 
 # --- Answers
-# ----------------------------------------------------------------------------------------------------------
 
 ENGLISH_ARTICLES = r"\b(a|an|the)\b"
 MLQA_ARTICLES = {
@@ -147,16 +145,13 @@ def answer_tokens(text, language=None):
 
 
 def answer_f1(gold, predicted):
-    """Harmonic mean of token precision and recall. 0 where nothing is in common, also when both are empty (while EM is
-    1).
-    """
+    """Harmonic mean of token precision and recall; 0 where nothing is in common, also if both are empty (EM: 1)."""
     common = sum((Counter(gold) & Counter(predicted)).values())
     return 2 * common / (len(gold) + len(predicted)) if common else 0.0
 
 
 def count_answers(references, predictions, rules=None, unanswerable=False):
-    """Best score over the gold answers by SQuAD's rules, or MLQA's for the language `rules`; a question without
-    prediction scores 0.
+    """Best score over the gold answers, by SQuAD's rules or MLQA's for the language `rules`; no prediction scores 0.
 
     references: [{"id", "answers": [text, ...] or {"text": [text, ...]}}], predictions: {id: text}.
     With `unanswerable` (SQuAD 2.0) a question without gold answers is right when the prediction is empty.
@@ -175,9 +170,8 @@ def count_answers(references, predictions, rules=None, unanswerable=False):
         elif not golds:
             raise ValueError(f"question {example} has no gold answer; only squad_v2 may have such questions")
         row["exact_match"] = int(predicted in golds)
-        row["f1"] = (
-            1.0 if unanswerable and predicted == golds[0] == [] else max(answer_f1(gold, predicted) for gold in golds)
-        )
+        rightly_empty = unanswerable and predicted == golds[0] == []
+        row["f1"] = 1.0 if rightly_empty else max(answer_f1(gold, predicted) for gold in golds)
     unanswered = sum(row["id"] not in predictions for row in counts)
     if unanswered:
         logger.warning("%d of %d questions have no prediction and score 0", unanswered, len(counts))
@@ -202,8 +196,7 @@ def count_mlqa(references, predictions, language=None):
 
 
 def best_no_answer_threshold(references, predictions, no_answer_scores, metric="f1"):
-    """(threshold, scores) with the best SQuAD 2.0 `metric`, where the answer becomes empty when its no-answer score >
-    threshold.
+    """(threshold, scores) with the best SQuAD 2.0 `metric`: answers with a no-answer score above it become empty.
 
     references and predictions as in `count_answers`; no_answer_scores: {id: float}. Of equally good thresholds, the
     lowest. The official best_f1 and best_exact, each at a threshold of its own; the official script also tries cuts
@@ -224,37 +217,31 @@ def best_no_answer_threshold(references, predictions, no_answer_scores, metric="
 
 
 # --- Retrieval
-# --------------------------------------------------------------------------------------------------------
 
 
 def count_pairs(references, predictions, language=None):
-    """One row per source sentence; (source id, English id) pairs count once however often they are given."""
+    """Counts per source sentence; (source id, English id) pairs count once however often they are given."""
     gold, predicted = set(map(tuple, references)), set(map(tuple, predictions))
-    rows = {pair[0]: {"id": pair[0], "correct": 0, "predicted": 0, "gold": 0} for pair in sorted(gold | predicted)}
+    counts = {
+        source: {"id": source, "correct": 0, "predicted": 0, "gold": 0} for source, _ in sorted(gold | predicted)
+    }
     for name, pairs in (("correct", gold & predicted), ("predicted", predicted), ("gold", gold)):
-        for pair in pairs:
-            rows[pair[0]][name] += 1
-    return list(rows.values())
+        for source, _ in pairs:
+            counts[source][name] += 1
+    return list(counts.values())
 
 
 def count_rankings(references, predictions, language=None):
-    """Mewsli-X: references {id: [entity]}, predictions {id: [entity, ...] best first}; the first 20 count, a missing
-    ranking scores 0.
-    """
+    """Mewsli-X: references {id: [entity]}, predictions {id: [entity, ...]} best first; the first 20 count."""
     counts = []
     for example, (gold, *_) in references.items():
         ranking = list(predictions.get(example, []))[:20]
-        counts.append(
-            {
-                "id": example,
-                "reciprocal_rank": 1 / (1 + ranking.index(gold.strip())) if gold.strip() in ranking else 0.0,
-            }
-        )
+        rank = ranking.index(gold.strip()) + 1 if gold.strip() in ranking else np.inf
+        counts.append({"id": example, "reciprocal_rank": 1 / rank})
     return counts
 
 
 # --- Counts to scores
-# -------------------------------------------------------------------------------------------------
 
 
 def _sums(counts, *names):
@@ -269,11 +256,8 @@ def _mean(counts, **columns):
 
 def _f1(correct, predicted, gold):
     precision, recall = correct / predicted if predicted else 0.0, correct / gold if gold else 0.0
-    return {
-        "f1": 2 * precision * recall / (precision + recall) if correct else 0.0,
-        "precision": precision,
-        "recall": recall,
-    }
+    f1 = 2 * precision * recall / (precision + recall) if correct else 0.0
+    return {"f1": f1, "precision": precision, "recall": recall}
 
 
 def _token_accuracy(counts):
@@ -282,10 +266,8 @@ def _token_accuracy(counts):
 
 
 def _paraphrase_scores(counts):
-    return {
-        **_mean(counts, accuracy="correct"),
-        "f1": _f1(*_sums(counts, "true_positives", "predicted", "gold"))["f1"],
-    }
+    f1 = _f1(*_sums(counts, "true_positives", "predicted", "gold"))["f1"]
+    return {**_mean(counts, accuracy="correct"), "f1": f1}
 
 
 def _chunk_scores(counts):
@@ -312,11 +294,13 @@ FAMILIES = {
     "pairs": Family(count_pairs, lambda counts: _f1(*_sums(counts, "correct", "predicted", "gold")), ("f1",)),
     "ranking": Family(count_rankings, partial(_mean, **{"map@20": "reciprocal_rank"}), ("map@20",), "json"),
 }
-METRICS = {
-    "pawsx": "label", "xnli": "label", "udpos": "chunk", "panx": "chunk", "xquad": "squad", "mlqa": "mlqa", "tydiqa": "squad",
+METRICS = {  # task -> family
+    "pawsx": "label", "xnli": "label", "udpos": "chunk", "panx": "chunk",
+    "xquad": "squad", "mlqa": "mlqa", "tydiqa": "squad",
     "bucc2018": "pairs", "tatoeba": "label", "xcopa": "choice", "mewslix": "ranking",
-    "anli": "label", "mnli": "label", "snli": "label", "anli_plus": "label", "qqp": "paraphrase", "squad": "squad", "squad_v2": "squad_v2",
-    "ccg": "token", "hellaswag": "choice", "cosmos_qa": "choice", "commonsense_qa": "choice",
+    "anli": "label", "mnli": "label", "snli": "label", "anli_plus": "label", "qqp": "paraphrase",
+    "squad": "squad", "squad_v2": "squad_v2", "ccg": "token",
+    "hellaswag": "choice", "cosmos_qa": "choice", "commonsense_qa": "choice",
 }  # fmt: skip
 
 
@@ -327,9 +311,7 @@ def family(task):
 
 
 def count(task, references, predictions, language=None):
-    """One dict of additive numbers per example; `language` is needed for mlqa only. Examples of BUCC are source
-    sentences.
-    """
+    """One dict of additive numbers per example (of BUCC: per source sentence); mlqa alone needs `language`."""
     return family(task).count(references, predictions, language)
 
 
@@ -349,26 +331,23 @@ def main_score(task, scores):
 
 
 # --- The `evaluate` module
-# --------------------------------------------------------------------------------------------
 
 if __name__.startswith("evaluate_modules"):  # only when `evaluate` loads this file: the two imports take seconds
     import datasets
     import evaluate
 
     TEXT = datasets.Value("string")
+    TEXTS = datasets.Sequence(TEXT)
     ANSWER = {"id": TEXT, "prediction_text": TEXT}
     ANSWERS = {"id": TEXT, "answers": datasets.Sequence({"text": TEXT, "answer_start": datasets.Value("int32")})}
-    RANKING = {"id": TEXT, "entities": datasets.Sequence(TEXT)}
+    RANKING = {"id": TEXT, "entities": TEXTS}
     FEATURES = {  # family -> (prediction, reference); label, choice and paraphrase have one label in each
-        "chunk": (datasets.Sequence(TEXT), datasets.Sequence(TEXT)),
-        "token": (datasets.Sequence(TEXT), datasets.Sequence(TEXT)),
+        "chunk": (TEXTS, TEXTS),
+        "token": (TEXTS, TEXTS),
         "squad": (ANSWER, ANSWERS),
         "squad_v2": (ANSWER, ANSWERS),
         "mlqa": (ANSWER, ANSWERS),
-        "pairs": (
-            datasets.Sequence(TEXT),
-            datasets.Sequence(TEXT),
-        ),  # "source id<TAB>English id"; one list per language
+        "pairs": (TEXTS, TEXTS),  # "source id<TAB>English id"; one list per language
         "ranking": (RANKING, RANKING),
     }
 
@@ -379,21 +358,20 @@ if __name__.startswith("evaluate_modules"):  # only when `evaluate` loads this f
             return evaluate.MetricInfo(
                 description=__doc__,
                 citation="",
-                inputs_description="predictions and references in the order of the examples; mlqa also takes "
-                "language=",
+                inputs_description="predictions, references in the order of the examples; mlqa also takes language=",
                 features=datasets.Features({"predictions": predictions, "references": references}),
             )
 
         def _compute(self, predictions, references, language=None):
-            kind = METRICS[self.config_name]
-            if kind == "pairs":
+            name = METRICS[self.config_name]
+            if name == "pairs":
                 scores = [score(self.config_name, *map(_split, pair)) for pair in zip(references, predictions)]
                 return {metric: sum(row[metric] for row in scores) / len(scores) for metric in scores[0]}
-            if kind == "ranking":
+            if name == "ranking":
                 references, predictions = (
                     {row["id"]: row["entities"] for row in rows} for rows in (references, predictions)
                 )
-            elif FEATURES.get(kind, ())[:1] == (ANSWER,):
+            elif FEATURES.get(name, ())[:1] == (ANSWER,):
                 predictions = {row["id"]: row["prediction_text"] for row in predictions}
             return score(self.config_name, references, predictions, language)
 
@@ -402,9 +380,6 @@ if __name__.startswith("evaluate_modules"):  # only when `evaluate` loads this f
 
 
 if __name__ == "__main__":
-    print(
-        "metrics.py holds the scorers alone; to score a folder: python score.py --predictions DIR --data_dir "
-        "data/xtreme",
-        file=sys.stderr,
-    )
+    command = "python score.py --predictions DIR --data_dir data/xtreme"
+    print(f"metrics.py: error: it holds the scorers alone; to score a folder: {command}", file=sys.stderr)
     sys.exit(2)

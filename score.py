@@ -1,4 +1,4 @@
-"""A folder of predictions in XTREME's submission format: read it, score it with metrics.py, print and save the scores.
+"""Score a folder of predictions in XTREME's submission format with metrics.py; print and save the scores.
 
     python score.py --predictions outputs/xnli/predictions/clean --data_dir data/xtreme --output_file scores.json
     python score.py --predictions submission --labels labels --benchmark xtreme-r
@@ -6,21 +6,23 @@
 Reads predictions/<task>/test-<lang>.{tsv,json,jsonl}, and gold labels in the same layout (--labels: that of
 google-research/xtreme's evaluate.py) or in XTREME's data layout (--data_dir). Writes --output_file:
 
-    {task: {metric: average, "metric": task score, lang: {metric: value}}, "groups": {group: value}, "overall": value or null,
+    {task: {metric: average, "metric": task score, lang: {metric: value}},
+     "groups": {group: value}, "overall": value or null,
      "missing": {task: {lang: why}}, "ignored": [what is no part of the benchmark]}
 
 Copy with it: common/ heads/ metrics.py tasks.py.
 """
 
-import importlib
 import io
 import json
 import textwrap
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 from common.arguments import Parser
 from common.files import InputError, write_json
+from common.text import aligned, show
 from heads import decode, path_of
 from metrics import METRICS, family, main_score, score
 from tasks import BENCHMARKS, TARGETS
@@ -31,7 +33,6 @@ class Missing(Exception):
 
 
 # --- Files
-# ------------------------------------------------------------------------------------------------------------
 
 
 def read_text(path):
@@ -76,36 +77,31 @@ def read_choices(path):
     return labels
 
 
-def read_json(path, kind):
-    """{id: value of type `kind`}, at the top or under "data"."""
-    found = _parse(read_text(path), path)
-    found = found["data"] if isinstance(found, dict) and "data" in found else found
-    if not isinstance(found, dict):
-        raise InputError(
-            f"{path}: not a JSON object of the form {{id: {'answer' if kind is str else '[entity, ...]'}}}"
-        )
-    for example, value in found.items():
-        if not isinstance(value, kind):
-            raise InputError(
-                f"{path}: {example!r} has {value!r}, which is not a {'text' if kind is str else 'list of entities'}"
-            )
-    return found
+def read_json(path, value_type):
+    """{id: answer (str) or ranking (list)}, at the top or under "data"."""
+    form, wanted = {str: ("answer", "text"), list: ("[entity, ...]", "list of entities")}[value_type]
+    values = _parse(read_text(path), path)
+    if isinstance(values, dict) and "data" in values:
+        values = values["data"]
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: not a JSON object of the form {{id: {form}}}")
+    for example, value in values.items():
+        if not isinstance(value, value_type):
+            raise InputError(f"{path}: {example!r} has {value!r}, which is not a {wanted}")
+    return values
 
 
 def read_questions(path):
     """SQuAD JSON -> [{"id", "answers": [text, ...]}]."""
-    found = _parse(read_text(path), path)
+    document, references = _parse(read_text(path), path), []
     try:
-        articles = found["data"] if "data" in found else found
-        questions = [
-            question for article in articles for paragraph in article["paragraphs"] for question in paragraph["qas"]
-        ]
-        return [
-            {"id": question["id"], "answers": [answer["text"] for answer in question["answers"]]}
-            for question in questions
-        ]
+        for article in document["data"] if "data" in document else document:
+            for question in (question for paragraph in article["paragraphs"] for question in paragraph["qas"]):
+                texts = [answer["text"] for answer in question["answers"]]
+                references.append({"id": question["id"], "answers": texts})
     except (KeyError, TypeError) as error:
         raise InputError(f"{path}: not SQuAD JSON (data > paragraphs > qas > id, answers > text): {error}") from None
+    return references
 
 
 READERS = {  # family -> how its label file is read; prediction files are read alike but for answers
@@ -115,7 +111,7 @@ READERS = {  # family -> how its label file is read; prediction files are read a
     "squad": read_questions,
     "mlqa": read_questions,
     "pairs": read_pairs,
-    "ranking": partial(read_json, kind=list),
+    "ranking": partial(read_json, value_type=list),
 }
 
 
@@ -134,7 +130,7 @@ def gold_of_data(data_dir, record, language):
     """Gold labels as the head of the task reads them: of Tatoeba the line number, of BUCC the gold pairs."""
     if record.not_runnable or not path_of(record, data_dir, "test", language)[0].is_file():
         raise Missing("no test file")
-    head = importlib.import_module(f"heads.{record.head}")  # here: it loads `datasets`, which takes seconds
+    head = import_module(f"heads.{record.head}")  # here: it loads `datasets`, which takes seconds
     rows = head.read(record, data_dir, "test", language)
     gold = rows["gold"] if record.head == "retrieval" else head.references(rows)
     if gold is None:
@@ -143,36 +139,38 @@ def gold_of_data(data_dir, record, language):
 
 
 # --- A submission
-# -----------------------------------------------------------------------------------------------------
 
 
 def score_task(record, languages, predictions_dir, gold_of):
     """({metric: average, "metric": task score, lang: {metric: value}} or {}, {lang: why it is missing})."""
-    name, found, missing = record.name, {}, {}
+    name, scores, missing = record.name, {}, {}
     for language in languages:
         path = Path(predictions_dir, name, f"test-{language}.{family(name).suffix}")
         try:
             if not path.is_file():
                 raise Missing("no prediction file")
             references = gold_of(record, language)
-            found[language] = score(name, references, read_predictions(name, path), language)
+            scores[language] = score(name, references, read_predictions(name, path), language)
         except Missing as error:
             missing[language] = str(error)
         except InputError:
             raise
         except ValueError as error:
             raise InputError(f"{path}: {error}") from None
-    if not found:
+    if not scores:
         return {}, missing
-    averages = {
-        metric: sum(scores[metric] for scores in found.values()) / len(found) for metric in next(iter(found.values()))
-    }
-    return {**averages, "metric": main_score(name, averages), **found}, missing
+    first = next(iter(scores.values()))
+    averages = {metric: _mean(values[metric] for values in scores.values()) for metric in first}
+    return {**averages, "metric": main_score(name, averages), **scores}, missing
+
+
+def _mean(values):
+    values = list(values)
+    return sum(values) / len(values)
 
 
 def evaluate_folder(predictions_dir, labels_dir=None, benchmark="xtreme", data_dir=None):
-    """Score a folder in XTREME's submission format against `labels_dir` (evaluate.py's layout) or `data_dir` (XTREME's
-    data layout).
+    """Score a folder in XTREME's submission format against labels_dir (evaluate.py's layout) or data_dir (XTREME's).
 
     Returns the JSON that the module docstring shows. Averages are plain means over languages, groups and overall plain
     means over tasks; a task with missing languages keeps the average of the others and takes part in no group. A task
@@ -188,84 +186,81 @@ def evaluate_folder(predictions_dir, labels_dir=None, benchmark="xtreme", data_d
             f"{', '.join(names)})"
         )
     gold_of = partial(gold_of_labels, labels_dir) if labels_dir else partial(gold_of_data, data_dir)
-    results, missing = {}, {}
+    by_task, missing = {}, {}
     for name in names:
         languages = TARGETS[name].languages[benchmark]
+        scores, lacking = {}, dict.fromkeys(languages, "no scorer")
         if name in METRICS:
             scores, lacking = score_task(TARGETS[name], languages, predictions_dir, gold_of)
-        else:
-            scores, lacking = {}, dict.fromkeys(languages, "no scorer")
-        results.update({name: scores} if scores else {})
+        by_task.update({name: scores} if scores else {})
         missing.update({name: lacking} if lacking else {})
+    complete = {name: scores["metric"] for name, scores in by_task.items() if name not in missing}
+    averages = {}
+    for group, members in groups.items():
+        scored = [name for name in members if name in METRICS]
+        if set(scored) <= set(complete):
+            averages[group] = _mean(complete[name] for name in scored)
+    overall = None if missing else _mean(complete.values())
+    ignored = _ignored(predictions_dir, folders, names, benchmark)
+    return {**by_task, "groups": averages, "overall": overall, "missing": missing, "ignored": ignored}
+
+
+def _ignored(predictions_dir, folders, names, benchmark):
+    """Folders and files of a submission that are no part of the benchmark."""
     ignored = [folder for folder in folders if folder not in names]
     for name in set(folders) & set(names) & set(METRICS):
         known = {f"test-{language}.{family(name).suffix}" for language in TARGETS[name].languages[benchmark]}
         ignored += [f"{name}/{path.name}" for path in Path(predictions_dir, name).iterdir() if path.name not in known]
-    scored = {group: [name for name in members if name in METRICS] for group, members in groups.items()}
-    complete = {name: scores["metric"] for name, scores in results.items() if name not in missing}
-    averages = {
-        g: sum(complete[name] for name in members) / len(members)
-        for g, members in scored.items()
-        if set(members) <= set(complete)
-    }
-    overall = None if missing else sum(complete.values()) / len(complete)
-    return {**results, "groups": averages, "overall": overall, "missing": missing, "ignored": sorted(ignored)}
+    return sorted(ignored)
 
 
 # --- The command line
-# -------------------------------------------------------------------------------------------------
 
 METRIC_COLUMNS = ("exact_match", "f1", "precision", "recall", "accuracy", "map@20")
 
 
-def table(results, benchmark):
-    """The scores as aligned text: one row of averages per task, the task score per language, what is missing, groups
-    and overall.
-    """
-    scores = {name: results[name] for group in BENCHMARKS[benchmark].values() for name in group if name in results}
-    columns = [metric for metric in METRIC_COLUMNS if any(metric in row for row in scores.values())]
-    rows = [["task", "score", *columns, "languages"]]
-    for name, row in scores.items():
+def table(summary, benchmark):
+    """The scores as text: a line of averages per task, its score per language, what is missing, groups, overall."""
+    scores = {name: summary[name] for group in BENCHMARKS[benchmark].values() for name in group if name in summary}
+    used = set().union(*scores.values())
+    columns = ["metric", *(metric for metric in METRIC_COLUMNS if metric in used)]
+    lines = [["task", "score", *columns[1:], "languages"]]
+    for name, averages in scores.items():
+        values = [f"{averages[metric]:.2f}" if metric in averages else "" for metric in columns]
         total = len(TARGETS[name].languages[benchmark])
-        values = [f"{row[metric]:.2f}" if metric in row else "" for metric in ("metric", *columns)]
-        found = total - len(results["missing"].get(name, {}))
-        rows.append([name, *values, f"{found}/{total}" + " incomplete" * (found < total)])
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:-1], widths[1:]), row[-1]]) for row in rows] + [
-        ""
-    ]
-    for name, row in scores.items():
-        cells = [f"{key} {main_score(name, value):6.2f}" for key, value in row.items() if isinstance(value, dict)]
-        lines += _wrapped(name, cells, widths[0])
-    lines.append("")
-    for name, reasons in results["missing"].items():
+        scored = total - len(summary["missing"].get(name, {}))
+        lines.append([name, *values, f"{scored}/{total}" + " incomplete" * (scored < total)])
+    width = max(len(line[0]) for line in lines)
+    text = [*aligned(lines, left=(0, len(columns) + 1)), ""]
+    for name, of_task in scores.items():
+        of_languages = {key: value for key, value in of_task.items() if isinstance(value, dict)}
+        entries = [f"{language} {main_score(name, value):6.2f}" for language, value in of_languages.items()]
+        text += _wrapped(name, entries, width)
+    text.append("")
+    for name, reasons in summary["missing"].items():
         for reason in dict.fromkeys(reasons.values()):
             languages = [language for language, why in reasons.items() if why == reason]
-            everything = len(languages) == len(TARGETS[name].languages[benchmark])
-            lines += _wrapped(
-                "missing", [f"{name} ({reason}):", *(["all languages"] if everything else languages)], widths[0]
-            )
-    lines += _wrapped("ignored", results["ignored"], widths[0]) if results["ignored"] else []
-    lines += _wrapped(
-        "groups",
-        [f"{group} {value:.2f}" for group, value in results["groups"].items()] or ["none is complete"],
-        widths[0],
-    )
-    overall = "none: the benchmark is incomplete" if results["overall"] is None else f"{results['overall']:.2f}"
-    return "\n".join(lines + _wrapped("overall", [overall], widths[0]))
+            if len(languages) == len(TARGETS[name].languages[benchmark]):
+                languages = ["all languages"]
+            text += _wrapped("missing", [f"{name} ({reason}):", *languages], width)
+    if summary["ignored"]:
+        text += _wrapped("ignored", summary["ignored"], width)
+    groups = [f"{group} {value:.2f}" for group, value in summary["groups"].items()]
+    overall = "none: the benchmark is incomplete" if summary["overall"] is None else f"{summary['overall']:.2f}"
+    text += _wrapped("groups", groups or ["none is complete"], width) + _wrapped("overall", [overall], width)
+    return "\n".join(text)
 
 
-def _wrapped(name, cells, width):
-    """`name  cell  cell ...`, cells kept whole."""
-    text = "  ".join(cell.replace(" ", "\0") for cell in cells)
+def _wrapped(name, entries, width):
+    """`name  entry  entry ...`, entries kept whole."""
+    text = "  ".join(entry.replace(" ", "\0") for entry in entries)
     lines = textwrap.wrap(text, 110, break_long_words=False, break_on_hyphens=False)
-    return [
-        f"{name if index == 0 else '':<{max(width, 7)}}  {line}".replace("\0", " ") for index, line in enumerate(lines)
-    ]
+    names = [name] + [""] * len(lines)
+    return [f"{name:<{max(width, 7)}}  {line}".replace("\0", " ") for name, line in zip(names, lines)]
 
 
 def build_parser():
-    parser = Parser(prog="score.py", description="Score predictions in XTREME's submission format.")
+    parser = Parser(prog="score.py", description=__doc__)
     parser.add_argument(
         "--predictions", type=Path, required=True, help="folder with <task>/test-<lang>.{tsv,json,jsonl}"
     )
@@ -281,26 +276,25 @@ def build_parser():
     return parser
 
 
-def main():
+def main(argv=None):
     parser = build_parser()
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     for flag in ("predictions", "data_dir", "labels"):
         folder = getattr(args, flag)
         if folder is not None and not folder.is_dir():
             parser.error(f"--{flag} {folder}: no such folder; check the path")
     try:
-        results = evaluate_folder(args.predictions, args.labels, args.benchmark, args.data_dir)
+        summary = evaluate_folder(args.predictions, args.labels, args.benchmark, args.data_dir)
     except InputError as error:
         parser.error(error)
-    print(table(results, args.benchmark))
+    show(table(summary, args.benchmark))
     if args.output_file:
         try:
-            write_json(args.output_file, results)
+            write_json(args.output_file, summary)
         except OSError as error:
-            raise SystemExit(
-                f"{args.output_file}: cannot be written ({error.strerror}); choose another --output_file"
-            ) from None
-        print(f"\nscores written to {args.output_file}")
+            problem = f"--output_file {args.output_file}: cannot be written ({error.strerror}); choose another"
+            parser.exit(1, f"{parser.prog}: error: {problem}\n")
+        show(f"\nscores written to {args.output_file}")
 
 
 if __name__ == "__main__":

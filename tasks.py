@@ -27,24 +27,23 @@ class Defaults:
 
 @dataclass(frozen=True)
 class Hub:
-    """One data set of the Hub. `config` may hold {lang} (code), {english_name} (Language.hub), {tatoeba}
-    (Language.tatoeba).
-    """
+    """One data set of the Hub."""
 
     id: str
-    config: str
+    config: str  # may hold {lang}: a code, {english_name}: Language.hub, {tatoeba}: Language.tatoeba
     revision: str  # 40 hexadecimal digits, or "main" where no commit could be verified
     note: str = ""  # where the commit was seen, and what to know before using the data
 
 
 @dataclass(frozen=True)
 class Task:
+    """What a task is: where its files lie, what they hold, how it is scored and trained on."""
+
     name: str
     head: str  # classification | tagging | question_answering | multiple_choice | retrieval
     files: dict  # split -> path or tuple of paths below the data folder; {lang} is a language code
     columns: tuple  # names in the order of the file (tsv), or the JSON keys that are read
-    # benchmark version -> codes, () where the task is not in that version; {"train": ("en",)} for intermediate tasks
-    languages: dict
+    languages: dict  # benchmark version -> codes, () where it lacks the task; {"train": ("en",)} if intermediate
     metric: str  # selects the checkpoint: accuracy | f1 | map@20
     labels: tuple = ()  # names in the Hub's ClassLabel order; () if there are none or they come from the data (CCG)
     hub: tuple = ()  # preferred source first
@@ -58,6 +57,8 @@ class Task:
 
 @dataclass(frozen=True)
 class Language:
+    """What is known of a language, and its names in data sets."""
+
     code: str  # as in file names
     name: str  # English
     script: str  # ISO 15924
@@ -70,8 +71,7 @@ class Language:
     cc100_gib: float  # size of that pretraining text in GiB, 0.0 if not in it
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Languages of the benchmarks: the lists and their order are those of google-research/xtreme's evaluate.py at 838c13b.
+# --- Languages of the benchmarks: lists and order are those of google-research/xtreme's evaluate.py at 838c13b
 
 _XNLI = tuple("ar bg de el en es fr hi ru sw th tr ur vi zh".split())
 _PAWSX = tuple("de en es fr ja ko zh".split())
@@ -79,11 +79,12 @@ _UDPOS = tuple(
     "af ar bg de el en es et eu fa fi fr he hi hu id it ja kk ko mr nl pt ru ta te th tl tr ur vi yo zh".split()
 )
 _PANX = tuple(
-    "ar he vi id jv ms tl eu ml ta te af nl en de el bn hi mr ur fa fr it pt es bg ru ja ka ko th sw yo my zh kk tr "
-    "et fi hu".split()
+    "ar he vi id jv ms tl eu ml ta te af nl en de el bn hi mr ur "
+    "fa fr it pt es bg ru ja ka ko th sw yo my zh kk tr et fi hu".split()
 )
 _TATOEBA = tuple(
-    "ar he vi id jv tl eu ml ta te af nl de el bn hi mr ur fa fr it pt es bg ru ja ka ko th sw zh kk tr et fi hu".split()
+    "ar he vi id jv tl eu ml ta te af nl de el bn hi mr ur fa fr "
+    "it pt es bg ru ja ka ko th sw zh kk tr et fi hu".split()
 )
 _XQUAD = tuple("en es de el ru tr ar vi th zh hi".split())
 _MLQA = tuple("en es de ar hi vi zh".split())
@@ -99,9 +100,8 @@ def _versions(xtreme=(), xtreme_r=()):
 
 
 # Task groups. The overall score is the mean over a version's tasks, a group's score the mean over its own.
-# XTREME-R as in the official script, which lists xcopa in two groups, with LAReQA added from the paper: the script has
-# no
-# reader, languages or metric for it, so it can never compute that version's overall score.
+# XTREME-R as in the official script, which lists xcopa in two groups, with LAReQA added from the paper: the script
+# has no reader, languages or metric for it, so it can never compute that version's overall score.
 BENCHMARKS = {
     "xtreme": {
         "classification": ("pawsx", "xnli"),
@@ -118,8 +118,7 @@ BENCHMARKS = {
     },
 }
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Hub repository -> (commit, where that commit was seen in public). The Hub itself was not asked.
+# --- Hub repository -> (commit, where that commit was seen in public). The Hub itself was not asked.
 
 _REVISIONS = {
     "allenai/cosmos_qa": (
@@ -161,40 +160,31 @@ def _hub(repository, config, note=""):
 
 _SQUAD_HUB = _hub("rajpurkar/squad", "plain_text", "train and dev")
 
-# Defaults
+# --- Defaults, and where they come from
+
+_GUIDE = "jiant xstilts guide: d_write_configs.sh, c_tokenize_and_cache.sh"
+_APPENDIX = "X-STILTs Appendix A (from memory): rate, batch, epochs; jiant: length, stride"
+_XCOPA_SCRIPT = "XTREME-R train_xcopa.sh, without its first phase on SIQA; warm-up and weight decay as jiant"
+_MLM_SOURCES = "X-STILTs Appendix A (from memory): learning rate, batch; jiant: max length; one pass over the text"
 
 
 def _jiant(epochs, batch, length, stride=0):
     """jiant 2's X-STILTs guide as shipped. The paper's Appendix A has 3e-6 (from memory) where jiant has 1e-5."""
-    return Defaults(
-        1e-5, epochs, batch, length, stride, source="jiant xstilts guide: d_write_configs.sh, c_tokenize_and_cache.sh"
-    )
+    return Defaults(1e-5, epochs, batch, length, stride, source=_GUIDE)
 
 
 def _appendix(epochs, batch, length=256, stride=0):
     """X-STILTs, phase 2. Only the lengths were found in public code."""
-    return Defaults(
-        1e-5,
-        epochs,
-        batch,
-        length,
-        stride,
-        source="X-STILTs Appendix A (from memory): rate, batch, epochs; jiant: length, stride",
-    )
+    return Defaults(1e-5, epochs, batch, length, stride, source=_APPENDIX)
 
 
 _NO_TRAINING = Defaults(0.0, 0.0, 8, 512, source="jiant xstilts guide: no training, max length 512")
-_XCOPA_DEFAULTS = Defaults(
-    3e-5,
-    5,
-    32,
-    128,
-    source="XTREME-R train_xcopa.sh, without its first phase on SIQA; warm-up and weight decay as jiant",
-)
+_XCOPA_DEFAULTS = Defaults(3e-5, 5, 32, 128, source=_XCOPA_SCRIPT)
 _LAREQA_DEFAULTS = Defaults(2e-5, 3, 16, 352, source="XTREME-R train_lareqa.sh (96 question + 256 answer)")
 _MEWSLIX_DEFAULTS = Defaults(1e-5, 2, 32, 64, source="XTREME-R train_mewslix.sh")
+_MLM = Defaults(5e-6, 1, 8, 256, source=_MLM_SOURCES)  # its lower learning rate holds for all tasks it is mixed with
 
-# Tasks
+# --- Target tasks (phase 3), below data/xtreme: name, kind, files, columns; languages, metric, labels; the rest
 
 _NLI = ("entailment", "neutral", "contradiction")
 _UPOS = tuple("ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X".split())
@@ -202,12 +192,11 @@ _IOB2 = tuple("O B-PER I-PER B-ORG I-ORG B-LOC I-LOC".split())
 _PAIR = ("sentence1", "sentence2", "label")
 _WORDS = ("word", "tag")
 _QUESTIONS = ("id", "context", "question", "answers")
+_CHOICES = ("premise", "choice1", "choice2", "question", "label")
 _NLI_COLUMNS = ("premise", "hypothesis", "label")
+_SQUAD_FILES = {"train": "squad/train-v1.1.json", "dev": "squad/dev-v1.1.json"}  # of XQuAD and MLQA, too
+_MLQA_TEST = "mlqa/MLQA_V1/test/test-context-{lang}-question-{lang}.json"
 _TYDIQA_DEV = "tydiqa/tydiqa-goldp-v1.1-dev/tydiqa.{}.dev.json"
-_SQUAD_FILES = {
-    "train": "squad/train-v1.1.json",
-    "dev": "squad/dev-v1.1.json",
-}  # XQuAD and MLQA train and select on SQuAD
 
 
 def _tsv(task):
@@ -216,27 +205,36 @@ def _tsv(task):
 
 _TARGETS = (
     Task(
-        "xnli", "classification", _tsv("xnli"), _PAIR, _versions(_XNLI, _XNLI), "accuracy", _NLI,
+        "xnli", "classification", _tsv("xnli"), _PAIR,
+        _versions(_XNLI, _XNLI), "accuracy", _NLI,
         hub=(_hub("facebook/xnli", "{lang}", "the train split of en is MNLI"),),
         defaults=_jiant(2, 32, 256),
     ),
     Task(
-        "pawsx", "classification", _tsv("pawsx"), _PAIR, _versions(_PAWSX), "accuracy", ("0", "1"),
+        "pawsx", "classification", _tsv("pawsx"), _PAIR,
+        _versions(_PAWSX), "accuracy", ("0", "1"),
         hub=(_hub("google-research-datasets/paws-x", "{lang}", "google/xtreme lost rows of it to CSV quoting"),),
         defaults=_jiant(5, 32, 256),
     ),
     Task(
-        "udpos", "tagging", _tsv("udpos"), _WORDS, _versions(_UDPOS, _UDPOS + ("lt", "pl", "uk", "wo", "ro")), "f1", _UPOS,
+        "udpos", "tagging", _tsv("udpos"), _WORDS,
+        _versions(_UDPOS, _UDPOS + ("lt", "pl", "uk", "wo", "ro")), "f1", _UPOS,
         hub=(
-            _hub("google/xtreme", "udpos.{english_name}", "de, el, fr, ru, zh hold other treebanks too; multi-word "
-                                                          "tokens are not fused"),
+            _hub(
+                "google/xtreme", "udpos.{english_name}",
+                "de, el, fr, ru, zh hold other treebanks too; multi-word tokens are not fused",
+            ),
             _hub("izhx/xtreme-r-udpos", "{lang}", "UD 2.7, XTREME-R's languages"),
         ),
         defaults=_jiant(10, 32, 256),
     ),
     Task(
-        "panx", "tagging", _tsv("panx"), _WORDS, _versions(_PANX, _PANX + ("qu", "pl", "uk", "az", "lt", "pa", "gu", "ro")), "f1", _IOB2,
-        hub=(_hub("unimelb-nlp/wikiann", "{lang}"), _hub("google/xtreme", "PAN-X.{lang}", "XTREME's 40 languages only")),
+        "panx", "tagging", _tsv("panx"), _WORDS,
+        _versions(_PANX, _PANX + ("qu", "pl", "uk", "az", "lt", "pa", "gu", "ro")), "f1", _IOB2,
+        hub=(
+            _hub("unimelb-nlp/wikiann", "{lang}"),
+            _hub("google/xtreme", "PAN-X.{lang}", "XTREME's 40 languages only"),
+        ),
         defaults=_jiant(10, 32, 256),
     ),
     Task(
@@ -246,7 +244,7 @@ _TARGETS = (
         defaults=_jiant(2, 16, 384, 128),
     ),
     Task(
-        "mlqa", "question_answering", {**_SQUAD_FILES, "test": "mlqa/MLQA_V1/test/test-context-{lang}-question-{lang}.json"}, _QUESTIONS,
+        "mlqa", "question_answering", {**_SQUAD_FILES, "test": _MLQA_TEST}, _QUESTIONS,
         _versions(_MLQA, _MLQA), "f1",
         hub=(
             _hub("google/xtreme", "MLQA.{lang}.{lang}"),
@@ -262,7 +260,8 @@ _TARGETS = (
             "dev": _TYDIQA_DEV.format("en"),
             "test": _TYDIQA_DEV.format("{lang}"),
         },
-        _QUESTIONS, _versions(_TYDIQA, _TYDIQA), "f1",
+        _QUESTIONS,
+        _versions(_TYDIQA, _TYDIQA), "f1",
         hub=(
             _hub(
                 "google-research-datasets/tydiqa", "secondary_task",
@@ -276,46 +275,65 @@ _TARGETS = (
     Task(
         "bucc2018", "retrieval",
         {
-            "dev": "bucc2018/{lang}-en.dev.{lang}", "dev_english": "bucc2018/{lang}-en.dev.en", "dev_gold": "bucc2018/{lang}-en.dev.gold",
-            "test": "bucc2018/{lang}-en.test.{lang}", "test_english": "bucc2018/{lang}-en.test.en", "test_gold": "bucc2018/{lang}-en.test.gold",
+            "dev": "bucc2018/{lang}-en.dev.{lang}",
+            "dev_english": "bucc2018/{lang}-en.dev.en",
+            "dev_gold": "bucc2018/{lang}-en.dev.gold",
+            "test": "bucc2018/{lang}-en.test.{lang}",
+            "test_english": "bucc2018/{lang}-en.test.en",
+            "test_gold": "bucc2018/{lang}-en.test.gold",
         },
-        ("id", "sentence"), _versions(_BUCC), "f1",
-        hub=(_hub("mteb/BUCC", "{lang}-en", "test (BUCC's training split); dev (its sample) is not on the Hub, "
-                                            "google/xtreme has gold pairs only"),),
+        ("id", "sentence"),
+        _versions(_BUCC), "f1",
+        hub=(
+            _hub(
+                "mteb/BUCC", "{lang}-en",
+                "test (BUCC's training split); dev (its sample) is not on the Hub, google/xtreme has gold pairs only",
+            ),
+        ),
         defaults=_NO_TRAINING, layer=14,
     ),
     Task(
-        "tatoeba", "retrieval", {"test": "tatoeba/{lang}-en.{lang}", "test_english": "tatoeba/{lang}-en.en"}, ("sentence",),
+        "tatoeba", "retrieval", {"test": "tatoeba/{lang}-en.{lang}", "test_english": "tatoeba/{lang}-en.en"},
+        ("sentence",),
         _versions(_TATOEBA, _TATOEBA + ("az", "lt", "pl", "uk", "ro")), "accuracy",
-        hub=(_hub("mteb/tatoeba-bitext-mining", "{tatoeba}-eng"), _hub("google/xtreme", "tatoeba.{tatoeba}", "XTREME's 36 "
-                                                                                                             "languages "
-                                                                                                             "only")),
+        hub=(
+            _hub("mteb/tatoeba-bitext-mining", "{tatoeba}-eng"),
+            _hub("google/xtreme", "tatoeba.{tatoeba}", "XTREME's 36 languages only"),
+        ),
         defaults=_NO_TRAINING, layer=14,
     ),
     Task(
-        "xcopa", "multiple_choice", {"train": "xcopa/train-en.jsonl", "dev": "xcopa/val-{lang}.jsonl", "test": "xcopa/test-{lang}.jsonl"},
-        ("premise", "choice1", "choice2", "question", "label"), _versions((), _XCOPA), "accuracy",
-        hub=(_hub("cambridgeltl/xcopa", "{lang}", "dev and test"), _hub("aps/super_glue", "copa", "English train and "
-                                                                                                  "dev")),
+        "xcopa", "multiple_choice",
+        {"train": "xcopa/train-en.jsonl", "dev": "xcopa/val-{lang}.jsonl", "test": "xcopa/test-{lang}.jsonl"},
+        _CHOICES,
+        _versions((), _XCOPA), "accuracy",
+        hub=(
+            _hub("cambridgeltl/xcopa", "{lang}", "dev and test"),
+            _hub("aps/super_glue", "copa", "English train and dev"),
+        ),
         defaults=_XCOPA_DEFAULTS,
     ),
     Task(
-        "lareqa", "retrieval", {"test": "lareqa/xquad-r/{lang}.json"}, _QUESTIONS, _versions((), _LAREQA), "map@20",
+        "lareqa", "retrieval", {"test": "lareqa/xquad-r/{lang}.json"}, _QUESTIONS,
+        _versions((), _LAREQA), "map@20",
         defaults=_LAREQA_DEFAULTS, layer=14,
         not_runnable="LAReQA needs a dual encoder of questions and answer sentences, which no head trains yet",
     ),
     Task(
-        "mewslix", "retrieval", {}, (), _versions((), _MEWSLIX), "map@20",
+        "mewslix", "retrieval", {}, (),
+        _versions((), _MEWSLIX), "map@20",
         defaults=_MEWSLIX_DEFAULTS, layer=14,
         not_runnable="Mewsli-X needs entity descriptions and a dual encoder, which no head reads or trains yet",
     ),
 )  # fmt: skip
 TARGETS = {task.name: task for task in _TARGETS}
 
-# Intermediate tasks (phase 2): the Hub's columns, one JSON object per line, below data/intermediate.
+# --- Intermediate tasks (phase 2), below data/intermediate: the Hub's columns, one JSON object per line
+
 _ENGLISH = {"train": ("en",)}
 _MNLI_FILES = {"train": "mnli/train.jsonl", "dev": "mnli/validation_matched.jsonl"}
 _ANLI_FILES = {split: tuple(f"anli/{split}_r{number}.jsonl" for number in (1, 2, 3)) for split in ("train", "dev")}
+_COSMOS_COLUMNS = ("context", "question", "answer0", "answer1", "answer2", "answer3", "label")
 _MNLI_HUB, _SNLI_HUB = _hub("nyu-mll/glue", "mnli"), _hub("stanfordnlp/snli", "plain_text", "label -1 is dropped")
 _ANLI_HUB = _hub("facebook/anli", "plain_text", "splits train_r1 ... test_r3")
 
@@ -325,60 +343,63 @@ def _jsonl(task):
 
 
 _INTERMEDIATE = (
-    Task("mnli", "classification", _MNLI_FILES, _NLI_COLUMNS, _ENGLISH, "accuracy", _NLI, (_MNLI_HUB,), _appendix(2, 24)),
-    Task("snli", "classification", _jsonl("snli"), _NLI_COLUMNS, _ENGLISH, "accuracy", _NLI, (_SNLI_HUB,), _appendix(2, 24)),
-    Task("anli", "classification", _ANLI_FILES, _NLI_COLUMNS, _ENGLISH, "accuracy", _NLI, (_ANLI_HUB,), _appendix(2, 24)),
+    Task(
+        "mnli", "classification", _MNLI_FILES, _NLI_COLUMNS,
+        _ENGLISH, "accuracy", _NLI, (_MNLI_HUB,), _appendix(2, 24),
+    ),
+    Task(
+        "snli", "classification", _jsonl("snli"), _NLI_COLUMNS,
+        _ENGLISH, "accuracy", _NLI, (_SNLI_HUB,), _appendix(2, 24),
+    ),
+    Task(
+        "anli", "classification", _ANLI_FILES, _NLI_COLUMNS,
+        _ENGLISH, "accuracy", _NLI, (_ANLI_HUB,), _appendix(2, 24),
+    ),
     Task(
         # the paper's ANLI+: one shared head; proportional sampling of the parts is their concatenation
         "anli_plus", "classification",
         {split: (_MNLI_FILES[split], _jsonl("snli")[split], *_ANLI_FILES[split]) for split in ("train", "dev")},
-        _NLI_COLUMNS, _ENGLISH, "accuracy", _NLI, (_MNLI_HUB, _SNLI_HUB, _ANLI_HUB), _appendix(2, 24), parts=("mnli", "snli", "anli"),
+        _NLI_COLUMNS,
+        _ENGLISH, "accuracy", _NLI, (_MNLI_HUB, _SNLI_HUB, _ANLI_HUB), _appendix(2, 24),
+        parts=("mnli", "snli", "anli"),
     ),
     Task(
-        "qqp", "classification", _jsonl("qqp"), ("question1", "question2", "label"), _ENGLISH, "accuracy", ("not_duplicate", "duplicate"),
-        (_hub("nyu-mll/glue", "qqp"),), _appendix(3, 24),
+        "qqp", "classification", _jsonl("qqp"), ("question1", "question2", "label"),
+        _ENGLISH, "accuracy", ("not_duplicate", "duplicate"), (_hub("nyu-mll/glue", "qqp"),), _appendix(3, 24),
     ),
     Task(
-        "squad", "question_answering", _jsonl("squad"), _QUESTIONS, _ENGLISH, "f1", (),
-        (_SQUAD_HUB,), _appendix(3, 8, 384, 128),
+        "squad", "question_answering", _jsonl("squad"), _QUESTIONS,
+        _ENGLISH, "f1", (), (_SQUAD_HUB,), _appendix(3, 8, 384, 128),
     ),
     Task(
-        "squad_v2", "question_answering", _jsonl("squad_v2"), _QUESTIONS, _ENGLISH, "f1", (),
-        (_hub("rajpurkar/squad_v2", "squad_v2"),), _appendix(3, 8, 384, 128),
+        "squad_v2", "question_answering", _jsonl("squad_v2"), _QUESTIONS,
+        _ENGLISH, "f1", (), (_hub("rajpurkar/squad_v2", "squad_v2"),), _appendix(3, 8, 384, 128),
     ),
     Task(
-        "hellaswag", "multiple_choice", _jsonl("hellaswag"), ("ctx_a", "ctx_b", "endings", "label"), _ENGLISH, "accuracy", (),
-        (_hub("Rowan/hellaswag", "default"),), _appendix(7, 24),
+        "hellaswag", "multiple_choice", _jsonl("hellaswag"), ("ctx_a", "ctx_b", "endings", "label"),
+        _ENGLISH, "accuracy", (), (_hub("Rowan/hellaswag", "default"),), _appendix(7, 24),
     ),
     Task(
-        "cosmos_qa", "multiple_choice", _jsonl("cosmos_qa"),
-        ("context", "question", "answer0", "answer1", "answer2", "answer3", "label"), _ENGLISH, "accuracy", (),
-        (_hub("allenai/cosmos_qa", "default"),), _appendix(15, 4),
+        "cosmos_qa", "multiple_choice", _jsonl("cosmos_qa"), _COSMOS_COLUMNS,
+        _ENGLISH, "accuracy", (), (_hub("allenai/cosmos_qa", "default"),), _appendix(15, 4),
     ),
     Task(
-        "commonsense_qa", "multiple_choice", _jsonl("commonsense_qa"), ("question", "choices", "answerKey"), _ENGLISH, "accuracy", (),
-        (_hub("tau/commonsense_qa", "default"),), _appendix(10, 4),
+        "commonsense_qa", "multiple_choice", _jsonl("commonsense_qa"), ("question", "choices", "answerKey"),
+        _ENGLISH, "accuracy", (), (_hub("tau/commonsense_qa", "default"),), _appendix(10, 4),
     ),
-    # CCGbank (LDC2005T13) is licensed and not on the Hub: bring your own files. Its 1,363 tags come from the data.
-    Task("ccg", "tagging", _jsonl("ccg"), ("tokens", "tags"), _ENGLISH, "accuracy", (), (), _appendix(15, 24)),
+    Task(
+        # CCGbank (LDC2005T13) is licensed and not on the Hub: bring your own files. Its 1,363 tags come from the data.
+        "ccg", "tagging", _jsonl("ccg"), ("tokens", "tags"),
+        _ENGLISH, "accuracy", (), (), _appendix(15, 24),
+    ),
 )  # fmt: skip
 INTERMEDIATE = {task.name: task for task in _INTERMEDIATE}
 NINE = tuple("anli_plus mnli qqp squad_v2 squad hellaswag ccg cosmos_qa commonsense_qa".split())  # of the paper
-# Masked LM reads text files. Its lower learning rate holds for all tasks that it is mixed with.
-_MLM = Defaults(
-    5e-6,
-    1,
-    8,
-    256,
-    source="X-STILTs Appendix A (from memory): learning rate, batch; jiant: max length; one pass over the text",
-)
-MASKED_LM = Task("mlm", "masked_lm", {}, (), {"train": ()}, "perplexity", defaults=_MLM)
+MASKED_LM = Task("mlm", "masked_lm", {}, (), {"train": ()}, "perplexity", defaults=_MLM)  # reads text files
 
-# ---------------------------------------------------------------------------------------------------------------------
-# The 50 languages of XTREME-R, then AmericasNLI's ten (whose Quechua is quy; qu is XTREME-R's).
+# --- The 50 languages of XTREME-R, then AmericasNLI's ten (whose Quechua is quy; qu is XTREME-R's).
 # CC-100 sizes: XLM-R paper, Table 6, from memory. zh is simplified Chinese (traditional: 16.6 more), my the larger of
-# two
-# rows. Latn rows of hi, ta, te, ur, bn are not counted. Family and genus follow Glottolog and WALS, from memory.
+# two rows. Latn rows of hi, ta, te, ur, bn are not counted. Family and genus follow Glottolog and WALS, from memory.
 
 _IE, _AN = "Indo-European", "Austronesian"
 _LANGUAGE_ROWS = (

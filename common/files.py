@@ -40,9 +40,9 @@ def replacing(path):
         temporary.unlink(missing_ok=True)
 
 
-def check_output_dir(folder, ours):
+def check_output_dir(folder, ours=None):
     """Refuse an --output_dir that is a file, cannot be written, or holds files but not `ours`: the name of a file that
-    the script itself leaves in its folders. Files whose names begin with a dot do not count.
+    the script itself leaves in its folders (None where it may hold any). Names that begin with a dot do not count.
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
@@ -51,7 +51,8 @@ def check_output_dir(folder, ours):
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise InputError(f"--output_dir {folder}: cannot be written below {above}; name another folder")
     if (
-        folder.is_dir()
+        ours
+        and folder.is_dir()
         and not (folder / ours).exists()
         and any(not path.name.startswith(".") for path in folder.iterdir())
     ):

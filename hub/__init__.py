@@ -1,3 +1,1 @@
-"""download_data.py's parts: repositories as streams of rows, rows as files in XTREME's layout with the repairs, known
-numbers and licenses.
-"""
+"""download_data.py's parts: repositories as rows, rows as files of XTREME's layout, known numbers of rows."""

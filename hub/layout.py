@@ -1,9 +1,9 @@
-"""Rows of the Hub -> the text of a file of XTREME's layout: one function per kind of file, with what has to be
-repaired on the way.
+"""Rows of the Hub -> the text of a file of XTREME's layout: a function per form of file, with the repairs on the way.
 
-    text = CONVERTERS["tagging"](files, job, tally)        yields pieces of text; counts rows and repairs in `tally`
+    text, tally = convert(sources, file)
 
-Copy with download_data.py.
+`sources` are a repository's files, `file` is what download_data.py writes from them (its class File). A function
+yields pieces of text and counts rows and repairs in `tally`.
 """
 
 import json
@@ -42,85 +42,74 @@ def line(row):
     return json.dumps(row, ensure_ascii=False) + "\n"
 
 
-def label_of(value, names, job):
+def label_of(value, names, file):
     """A label's name. A number is a place in the repository's own list of names, which need not be in our order."""
     name = names[value] if type(value) is int and 0 <= value < len(names) else str(value)
-    if name not in job.labels:
+    if name not in file.task.labels:
         raise InputError(
-            f"{job.path}: unknown label {value!r} in the source; the task's labels are {', '.join(job.labels)}"
+            f"{file.path}: unknown label {value!r} in the source; the task's labels are {', '.join(file.task.labels)}"
         )
     return name
 
 
-def labeled(row_has, tally, job):
-    """Whether the file has labels: its first row says so; only test files may lack them, and then on every row."""
-    if tally.setdefault("labels", bool(row_has)) != bool(row_has) or not (row_has or job.split == "test"):
+def labeled(row_has, tally, file):
+    """`row_has`, checked: a file has labels as its first row has; only test files may lack them, then on every row."""
+    if tally.setdefault("labels", bool(row_has)) != bool(row_has) or not (row_has or file.split == "test"):
         raise InputError(
-            f"{job.path}: row {tally['rows']} of the source has {'a' if row_has else 'no'} label; all rows must, or "
+            f"{file.path}: row {tally['rows']} of the source has {'a' if row_has else 'no'} label; all rows must, or "
             "none of a test set"
         )
     return row_has
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Sentence pairs: XNLI, PAWS-X
+# --- Sentence pairs: XNLI, PAWS-X
 
 
-def pairs(files, job, tally):
+def pairs(sources, file, tally):
     """sentence1<TAB>sentence2<TAB>label name."""
-    names = label_names(files, "label") or job.labels
-    for row in read_rows(files):
+    names = label_names(sources, "label") or file.task.labels
+    for row in read_rows(sources):
         tally["rows"] += 1
         columns = [one_line(first_of(row, "premise", "sentence1")), one_line(first_of(row, "hypothesis", "sentence2"))]
-        if labeled(row.get("label") not in NO_LABEL, tally, job):
-            columns.append(label_of(row["label"], names, job))
+        if labeled(row.get("label") not in NO_LABEL, tally, file):
+            columns.append(label_of(row["label"], names, file))
         yield "\t".join(columns) + "\n"
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Tagged words: UD-POS, PAN-X
+# --- Tagged words: UD-POS, PAN-X
 
 
-def words(files, job, tally):
+def words(sources, file, tally):
     """word<TAB>tag lines, a blank line after each sentence."""
-    sentences = read_conllu(files, job.language) if files[0].suffix == ".conllu" else tagged_rows(files, job)
-    for tokens, tags in sentences:
+    names, treebank = file.task.labels, sources[0].suffix == ".conllu"
+    for tokens, tags in read_conllu(sources, file.language) if treebank else tagged_rows(sources, file):
         tally["rows"] += 1
-        if (
-            tags is not None and tags.count("_") and tags.count("_") >= len(tags) - 1
-        ):  # XTREME's rule: text that may not be shared
+        if tags and tags.count("_") >= max(1, len(tags) - 1):  # XTREME's rule: text that may not be shared
             tally["dropped: without text"] += 1
-            continue
-        if labeled(tags is not None, tally, job):
-            yield (
-                "".join(
-                    f"{one_line(token)}\t{label_of(tag, job.labels, job)}\n"
-                    for token, tag in zip(tokens, tags)
-                    if tag != "_"
-                )
-                + "\n"
-            )
+        elif labeled(tags is not None, tally, file):
+            tagged = [(token, label_of(tag, names, file)) for token, tag in zip(tokens, tags) if tag != "_"]
+            yield "".join(f"{one_line(token)}\t{tag}\n" for token, tag in tagged) + "\n"
         else:
             yield "".join(f"{one_line(token)}\n" for token in tokens) + "\n"
 
 
-def tagged_rows(files, job):
+def tagged_rows(sources, file):
     """(words, tag names or None). PAN-X words may carry their language: en:Berlin."""
-    column = next((name for name in ("ner_tags", "pos_tags", "upos", "tags") if name in columns_of(files)), None)
-    names, prefix = label_names(files, column) or job.labels, f"{job.language}:"
-    for row in read_rows(files):
+    column = next((name for name in ("ner_tags", "pos_tags", "upos", "tags") if name in columns_of(sources)), None)
+    names, prefix = label_names(sources, column) or file.task.labels, f"{file.language}:"
+    for row in read_rows(sources):
         tokens, tags = row["tokens"], row.get(column)
         if tokens and all(token.startswith(prefix) for token in tokens):  # on all of them: a single "en:x" is text
             tokens = [token.removeprefix(prefix) for token in tokens]
-        yield tokens, [tag if tag == "_" else label_of(tag, names, job) for tag in tags] if tags else None
+        yield tokens, [tag if tag == "_" else label_of(tag, names, file) for tag in tags] if tags else None
 
 
-def read_conllu(files, language):
+def read_conllu(sources, language):
     """(words, tags) of a treebank's sentences, its multi-word tokens fused; empty nodes (8.1) are no words."""
     order = PRECEDENCE_OF.get(language, PRECEDENCE)
-    for file in files:
+    for source in sources:
         tokens, tags, fused, end = [], [], [], 0
-        with open(file, encoding="utf-8") as stream:
+        with open(source, encoding="utf-8") as stream:
             for text in chain(stream, ["\n"]):
                 columns = text.rstrip("\n").split("\t")
                 if not text.strip():
@@ -141,24 +130,18 @@ def read_conllu(files, language):
                         tags.append(next((tag for tag in order if tag in fused), fused[0]))
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Questions: XQuAD, MLQA, TyDiQA, SQuAD
+# --- Questions: XQuAD, MLQA, TyDiQA, SQuAD
 
 
-def squad(files, job, tally):
-    """SQuAD JSON, an article per title and a paragraph per context. TyDiQA's rows of other languages are left out: its
-    ids begin with theirs.
-    """
-    rows = (
-        row
-        for row in read_rows(files)
-        if job.task != "tydiqa" or row["id"].startswith(f"{LANGUAGES[job.language].name.lower()}-")
-    )
+def squad(sources, file, tally):
+    """SQuAD JSON, an article per title, a paragraph per context. Of TyDiQA one language, which its ids begin with."""
+    prefix = f"{LANGUAGES[file.language].name.lower()}-" if file.task.name == "tydiqa" else ""
+    rows = (row for row in read_rows(sources) if row["id"].startswith(prefix))
     yield '{"version": "1.1", "data": ['
     comma = ""
     for title, article in groupby(rows, lambda row: row.get("title") or ""):
         for context, questions in groupby(article, lambda row: row["context"]):
-            qas = [qa for row in questions if (qa := question(row, job, tally))]
+            qas = [qa for row in questions if (qa := question(row, file, tally))]
             if qas:
                 paragraph = json.dumps({"context": context, "qas": qas}, ensure_ascii=False)
                 yield f'{comma}\n{{"title": {json.dumps(title, ensure_ascii=False)}, "paragraphs": [{paragraph}]}}'
@@ -166,7 +149,7 @@ def squad(files, job, tally):
     yield "\n]}\n"
 
 
-def question(row, job, tally):
+def question(row, file, tally):
     """One entry of `qas`; None for a training question whose answer is not in its context."""
     tally["rows"] += 1
     given = [(text, start) for text, start in zip(row["answers"]["text"], row["answers"]["answer_start"]) if text]
@@ -174,19 +157,19 @@ def question(row, job, tally):
     answers = [{"text": text, "answer_start": start} for text, start in places if start is not None]
     if len(answers) < len(given):
         tally["dropped: answers not in their context"] += len(given) - len(answers)
-        if not answers and job.split != "train":
+        if not answers and file.split != "train":
             raise InputError(
-                f"{job.path}: question {row['id']}: answer {given[0][0]!r} is not in its context; download it again"
+                f"{file.path}: question {row['id']}: answer {given[0][0]!r} is not in its context; download it again"
             )
         if not answers:
             return None
-    if not labeled(answers or tally.get("labels"), tally, job):  # in a file with answers, [] means unanswerable
+    if not labeled(answers or tally.get("labels"), tally, file):  # in a file with answers, [] means unanswerable
         answers = [{"text": "", "answer_start": 0}]  # XTREME's form of a withheld answer
     return {"id": row["id"], "question": row["question"], "answers": answers}
 
 
 def position(context, text, start, tally):
-    """Where an answer begins: at `start`, or where it stands nearest to it (offsets may count bytes); None if nowhere."""
+    """Where an answer begins: at `start`, or nearest to it (offsets may count bytes); None if nowhere."""
     if context[start : start + len(text)] == text:
         return start
     places = [match.start() for match in re.finditer(f"(?={re.escape(text)})", context)]
@@ -194,22 +177,21 @@ def position(context, text, start, tally):
     return min(places, key=lambda place: abs(place - start), default=None)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# JSON lines: XCOPA, and every intermediate task
+# --- JSON lines: XCOPA, and every intermediate task
 
 
-def choices(files, job, tally):
+def choices(sources, file, tally):
     """XCOPA's rows; a withheld label (English COPA's test) is left out."""
-    for row in read_rows(files):
+    for row in read_rows(sources):
         tally["rows"] += 1
-        if not labeled(row["label"] not in NO_LABEL, tally, job):
+        if not labeled(row["label"] not in NO_LABEL, tally, file):
             row.pop("label")
         yield line(row)
 
 
-def plain(files, job, tally):
+def plain(sources, file, tally):
     """The Hub's columns as they are. SNLI's label -1 (the annotators did not agree) is no example."""
-    for row in read_rows(files):
+    for row in read_rows(sources):
         tally["rows"] += 1
         if row.get("label") == -1:
             tally["dropped: label -1"] += 1
@@ -217,38 +199,34 @@ def plain(files, job, tally):
             yield line(row)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Retrieval
+# --- Retrieval
 
 
-def sentences(files, job, tally):
+def sentences(sources, file, tally):
     """Tatoeba: a sentence per line; line i of both sides are translations, so no line may be lost."""
-    names = ("sentence2", "target_sentence") if job.split.endswith("english") else ("sentence1", "source_sentence")
-    for row in read_rows(files):
+    names = ("sentence2", "target_sentence") if file.split.endswith("english") else ("sentence1", "source_sentence")
+    for row in read_rows(sources):
         tally["rows"] += 1
         yield one_line(first_of(row, *names)) + "\n"
 
 
-def bucc(files, job, tally):
-    """BUCC with its distractors: `id<TAB>sentence`, or the gold file's `source id<TAB>English id`; ids count the
-    sentences from 1.
-    """
-    columns = columns_of(files)
+def bucc(sources, file, tally):
+    """BUCC with distractors: `id<TAB>sentence`, or of the gold pairs `source id<TAB>English id`; ids count from 1."""
+    columns = columns_of(sources)
     if not (columns.get("gold") and columns.get("sentence1") and columns.get("sentence2")):
         raise InputError(
-            f"{files[0]}: only gold pairs, no lists sentence1, sentence2 and gold; mining needs the whole corpus, "
+            f"{sources[0]}: only gold pairs, no lists sentence1, sentence2 and gold; mining needs the whole corpus, "
             "use mteb/BUCC"
         )
-    if job.split == "test_gold":
-        base = min(
-            (min(pair) for pair in read_list(files, "gold")), default=1
-        )  # mteb/BUCC counts from 1; another copy may count from 0
-        for source, english in read_list(files, "gold"):
+    if file.split == "test_gold":
+        # mteb/BUCC counts from 1; another copy may count from 0
+        shift = min((min(pair) for pair in read_list(sources, "gold")), default=1) == 0
+        for source, english in read_list(sources, "gold"):
             tally["rows"] += 1
-            yield f"{sentence_id(job.language, source + (base == 0))}\t{sentence_id('en', english + (base == 0))}\n"
+            yield f"{sentence_id(file.language, source + shift)}\t{sentence_id('en', english + shift)}\n"
     else:
-        column, language = ("sentence2", "en") if job.split == "test_english" else ("sentence1", job.language)
-        for number, sentence in enumerate(read_list(files, column), start=1):
+        column, language = ("sentence2", "en") if file.split == "test_english" else ("sentence1", file.language)
+        for number, sentence in enumerate(read_list(sources, column), start=1):
             tally["rows"] += 1
             yield f"{sentence_id(language, number)}\t{one_line(sentence)}\n"
 
@@ -257,13 +235,18 @@ def sentence_id(language, number):
     return f"{language}-{number:09d}"
 
 
-CONVERTERS = {
-    "classification": pairs, "tagging": words, "question_answering": squad, "multiple_choice": choices, "tatoeba": sentences, "bucc2018": bucc,
-}  # fmt: skip
+CONVERTERS = {  # kind of task, or the task itself where its files are its own
+    "classification": pairs,
+    "tagging": words,
+    "question_answering": squad,
+    "multiple_choice": choices,
+    "tatoeba": sentences,
+    "bucc2018": bucc,
+}
 
 
-def convert(files, job):
+def convert(sources, file):
     """(pieces of text, tally): the tally is complete when the text is used up."""
     tally = Counter(rows=0)
-    converter = plain if job.intermediate else CONVERTERS.get(job.task) or CONVERTERS[job.head]
-    return converter(files, job, tally), tally
+    converter = plain if file.intermediate else CONVERTERS.get(file.task.name) or CONVERTERS[file.task.head]
+    return converter(sources, file, tally), tally

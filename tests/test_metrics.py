@@ -1,11 +1,11 @@
-"""Scores equal google-research/xtreme's evaluate.py: golden cases of its odd rules, and the command line on small
-folders.
+"""Scores equal google-research/xtreme's evaluate.py: golden cases of its odd rules; score.py and compare.py.
 
 The expected numbers were computed with the official scripts and seqeval 0.0.12, outside of this repository.
 """
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,24 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import compare
 import metrics
 from common.files import InputError
-from metrics import (
-    aggregate,
-    answer_tokens,
-    best_no_answer_threshold,
-    count,
-    main_score,
-    score,
-)
-from score import (
-    evaluate_folder,
-    read_choices,
-    read_labels,
-    read_predictions,
-    read_tags,
-    table,
-)
+from metrics import aggregate, answer_tokens, best_no_answer_threshold, count, main_score, score
+from score import evaluate_folder, main, read_choices, read_labels, read_predictions, read_tags, table
 from tasks import BENCHMARKS, INTERMEDIATE, TARGETS
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -68,17 +55,15 @@ PANX_CASES = [
     ids=[case[0] for case in UDPOS_CASES + PANX_CASES],
 )
 def test_chunk_rules(task, gold, predicted, expected):
-    found = score(task, [line.split() for line in gold], [line.split() for line in predicted])
-    assert [found[metric] for metric in ("f1", "precision", "recall", "accuracy")] == pytest.approx(expected, abs=1e-9)
-    assert main_score(task, found) == found["f1"]
+    scores = score(task, [line.split() for line in gold], [line.split() for line in predicted])
+    values = [scores[metric] for metric in ("f1", "precision", "recall", "accuracy")]
+    assert values == pytest.approx(expected, abs=1e-9)
+    assert main_score(task, scores) == scores["f1"]
 
 
 def test_chunks_have_global_offsets():
-    assert metrics.chunks([["NOUN", "NOUN"], ["SYM", "SYM"]]) == {
-        ("NOUN", 0, 1): 0,
-        ("SYM", 3, 3): 1,
-        ("SYM", 4, 4): 1,
-    }
+    chunks = {("NOUN", 0, 1): 0, ("SYM", 3, 3): 1, ("SYM", 4, 4): 1}
+    assert metrics.chunks([["NOUN", "NOUN"], ["SYM", "SYM"]]) == chunks
 
 
 def test_shifted_sentences_are_reported(caplog):
@@ -108,9 +93,9 @@ SQUAD_CASES = [  # what, gold answers, prediction, (exact match, f1)
 )
 @pytest.mark.parametrize("task, language", [("xquad", "zh"), ("tydiqa", None), ("squad", "en")])
 def test_squad_rules(task, language, gold, predicted, expected):
-    found = score(task, [{"id": "q", "answers": gold}], {"q": predicted}, language)
-    assert (found["exact_match"], found["f1"]) == pytest.approx(expected, abs=1e-9)
-    assert main_score(task, found) == pytest.approx(sum(expected) / 2)
+    scores = score(task, [{"id": "q", "answers": gold}], {"q": predicted}, language)
+    assert (scores["exact_match"], scores["f1"]) == pytest.approx(expected, abs=1e-9)
+    assert main_score(task, scores) == pytest.approx(sum(expected) / 2)
 
 
 MLQA_CASES = [  # what, language, gold answer, prediction, (exact match, f1)
@@ -136,8 +121,8 @@ MLQA_CASES = [  # what, language, gold answer, prediction, (exact match, f1)
     "language, gold, predicted, expected", [case[1:] for case in MLQA_CASES], ids=[case[0] for case in MLQA_CASES]
 )
 def test_mlqa_rules(language, gold, predicted, expected):
-    found = score("mlqa", [{"id": "q", "answers": [gold]}], {"q": predicted}, language)
-    assert (found["exact_match"], found["f1"]) == pytest.approx(expected, abs=1e-9)
+    scores = score("mlqa", [{"id": "q", "answers": [gold]}], {"q": predicted}, language)
+    assert (scores["exact_match"], scores["f1"]) == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("language", [None, "fr"])
@@ -160,37 +145,35 @@ def test_only_squad_v2_has_questions_without_answers():
         score("squad", references, predictions)
 
 
+def question(name, *answers):
+    return {"id": name, "answers": list(answers)}
+
+
 def test_no_answer_threshold():
-    references = [
-        {"id": "a", "answers": ["x"]},
-        {"id": "b", "answers": []},
-        {"id": "c", "answers": ["y z"]},
-        {"id": "d", "answers": []},
-    ]
+    references = [question("a", "x"), question("b"), question("c", "y z"), question("d")]
     predictions = {"a": "x", "b": "wrong", "c": "y", "d": "wrong"}
-    threshold, scores = best_no_answer_threshold(references, predictions, {"a": -3.0, "b": 2.0, "c": 1.0, "d": 4.0})
+    no_answer = {"a": -3.0, "b": 2.0, "c": 1.0, "d": 4.0}
+    threshold, scores = best_no_answer_threshold(references, predictions, no_answer)
     assert threshold == 1.0 and scores == pytest.approx({"exact_match": 75, "f1": 100 * (1 + 1 + 2 / 3 + 1) / 4})
-    # The official best_exact has a threshold of its own: answering "c" loses nothing in F1, but gains nothing in exact
-    # match.
-    threshold, scores = best_no_answer_threshold(
-        references, predictions, {"a": -3.0, "b": 2.0, "c": 1.0, "d": 4.0}, metric="exact_match"
-    )
+    # best_exact has a threshold of its own: answering "c" loses nothing in F1, but gains nothing in exact match
+    threshold, scores = best_no_answer_threshold(references, predictions, no_answer, metric="exact_match")
     assert threshold == -3.0 and scores["exact_match"] == 75
-    # Here the two metrics want different thresholds, and no single one reaches both maxima.
-    references, predictions = (
-        [{"id": "a", "answers": []}, {"id": "b", "answers": ["x y z"]}, {"id": "c", "answers": ["u v w"]}],
-        {"a": "q", "b": "x y", "c": "u v"},
-    )
-    given = {"a": 0.0, "b": 1.0, "c": 2.0}
-    assert best_no_answer_threshold(references, predictions, given) == (
-        2.0,
-        pytest.approx({"exact_match": 0, "f1": 100 * 1.6 / 3}),
-    )
-    threshold, scores = best_no_answer_threshold(references, predictions, given, metric="exact_match")
+
+
+def test_no_answer_thresholds_of_two_metrics_differ():
+    """No single threshold reaches both maxima."""
+    references = [question("a"), question("b", "x y z"), question("c", "u v w")]
+    predictions, no_answer = {"a": "q", "b": "x y", "c": "u v"}, {"a": 0.0, "b": 1.0, "c": 2.0}
+    threshold, scores = best_no_answer_threshold(references, predictions, no_answer)
+    assert threshold == 2.0 and scores == pytest.approx({"exact_match": 0, "f1": 100 * 1.6 / 3})
+    threshold, scores = best_no_answer_threshold(references, predictions, no_answer, metric="exact_match")
     assert threshold < 0 and scores["exact_match"] == pytest.approx(100 / 3)
-    references = [{"id": "a", "answers": ["x"]}, {"id": "b", "answers": []}]
-    # Equal scores cannot be told apart: a and b are answered together or not at all.
-    threshold, scores = best_no_answer_threshold(references[:2], predictions, {"a": 1.0, "b": 1.0})
+
+
+def test_equal_no_answer_scores_cannot_be_told_apart():
+    """a and b are answered together or not at all."""
+    references, predictions = [question("a", "x"), question("b")], {"a": "q", "b": "x y"}
+    threshold, scores = best_no_answer_threshold(references, predictions, {"a": 1.0, "b": 1.0})
     assert threshold < 1.0 and scores == {"exact_match": 50, "f1": 50}
 
 
@@ -202,11 +185,8 @@ def test_no_answer_threshold_is_the_best_of_all():
     given = {name: float(random.integers(-5, 5)) for name in names}
 
     def at(threshold):
-        return score(
-            "squad_v2",
-            references,
-            {name: text if given[name] <= threshold else "" for name, text in predictions.items()},
-        )
+        kept = {name: text if given[name] <= threshold else "" for name, text in predictions.items()}
+        return score("squad_v2", references, kept)
 
     threshold, scores = best_no_answer_threshold(references, predictions, given)
     assert at(threshold) == pytest.approx(scores)
@@ -217,9 +197,8 @@ def test_no_answer_threshold_is_the_best_of_all():
 
 
 def test_accuracy_of_labels():
-    assert score("xnli", ["neutral", "neutral", "entailment"], ["neutral", "Neutral", "entailment"]) == pytest.approx(
-        {"accuracy": 200 / 3}
-    )
+    gold, predicted = ["neutral", "neutral", "entailment"], ["neutral", "Neutral", "entailment"]
+    assert score("xnli", gold, predicted) == pytest.approx({"accuracy": 200 / 3})
     assert score("xcopa", [0, 1], [0, 0]) == {"accuracy": 50}
 
 
@@ -229,11 +208,8 @@ def test_text_and_numbers_never_match(caplog):
 
 
 def test_paraphrases():
-    gold, predicted = (
-        ["duplicate", "duplicate", "not_duplicate", "not_duplicate"],
-        ["duplicate", "not_duplicate", "not_duplicate", "duplicate"],
-    )
-    assert score("qqp", gold, predicted) == {"accuracy": 50, "f1": 50}
+    yes, no = "duplicate", "not_duplicate"
+    assert score("qqp", [yes, yes, no, no], [yes, no, no, yes]) == {"accuracy": 50, "f1": 50}
     assert score("qqp", ["1", "0"], ["1", "0"]) == {"accuracy": 100, "f1": 100}
 
 
@@ -279,17 +255,14 @@ def test_counts_of_a_resample_give_its_score(task):
 
 
 def test_counts_of_resampled_questions_give_their_score():
-    references = [
-        {"id": str(i), "answers": [text]} for i, text in enumerate(["one two", "three", "four five six", "the"])
-    ]
+    references = [question(str(i), text) for i, text in enumerate(["one two", "three", "four five six", "the"])]
     predictions = {"0": "one", "1": "three", "2": "six five", "3": "a"}
     counts = count("xquad", references, predictions)
     assert [row["id"] for row in counts] == list("0123")
     for seed in range(20):
         sample = np.random.default_rng(seed).integers(4, size=4)
-        assert aggregate("xquad", [counts[i] for i in sample]) == pytest.approx(
-            score("xquad", [references[i] for i in sample], predictions)
-        )
+        expected = score("xquad", [references[i] for i in sample], predictions)
+        assert aggregate("xquad", [counts[i] for i in sample]) == pytest.approx(expected)
 
 
 def test_every_task_with_a_test_has_a_metric():
@@ -376,37 +349,29 @@ def tree(tmp_path):
     return make
 
 
-def command(*arguments, cwd=REPOSITORY):
-    arguments = [sys.executable, REPOSITORY / "score.py", *map(str, arguments)]
+def command(*arguments, script="score.py", cwd=REPOSITORY):
+    arguments = [sys.executable, REPOSITORY / script, *map(str, arguments)]
     return subprocess.run(arguments, capture_output=True, text=True, encoding="utf-8", cwd=cwd)
 
 
 def test_complete_benchmark(tree):
-    root = tree()
-    done = command(
-        "--predictions",
-        root / "predictions",
-        "--labels",
-        root / "labels",
-        "--output_file",
-        root / "new/scores.json",
-        cwd=root,
-    )
+    root, groups = tree(), BENCHMARKS["xtreme"]
+    folders = ["--predictions", root / "predictions", "--labels", root / "labels"]
+    done = command(*folders, "--output_file", root / "new/scores.json", cwd=root)
     assert done.returncode == 0, done.stderr
-    found = json.loads((root / "new/scores.json").read_text(encoding="utf-8"))
-    expected = {name: TASK_SCORES[metrics.METRICS[name]] for group in BENCHMARKS["xtreme"].values() for name in group}
-    assert {name: found[name]["metric"] for name in expected} == pytest.approx(expected, abs=1e-9)
-    assert found["groups"] == pytest.approx(
-        {group: np.mean([expected[name] for name in names]) for group, names in BENCHMARKS["xtreme"].items()}
-    )
-    assert found["overall"] == pytest.approx(sum(expected.values()) / 9, abs=1e-9)
-    assert found["missing"] == {} and found["ignored"] == []
-    assert found["xquad"]["el"] == pytest.approx({"exact_match": 50, "f1": 250 / 3})
-    assert found == evaluate_folder(root / "predictions", root / "labels")
+    scores = json.loads((root / "new/scores.json").read_text(encoding="utf-8"))
+    expected = {name: TASK_SCORES[metrics.METRICS[name]] for names in groups.values() for name in names}
+    means = {group: np.mean([expected[name] for name in names]) for group, names in groups.items()}
+    assert {name: scores[name]["metric"] for name in expected} == pytest.approx(expected, abs=1e-9)
+    assert scores["groups"] == pytest.approx(means)
+    assert scores["overall"] == pytest.approx(sum(expected.values()) / 9, abs=1e-9)
+    assert scores["missing"] == {} and scores["ignored"] == []
+    assert scores["xquad"]["el"] == pytest.approx({"exact_match": 50, "f1": 250 / 3})
+    assert scores == evaluate_folder(root / "predictions", root / "labels")
     assert [path.name for path in (root / "new").iterdir()] == ["scores.json"]
     lines = done.stdout.splitlines()
     assert lines[0].split()[:2] == ["task", "score"] and "75.00" in lines[1] and lines[1].endswith("7/7")
-    assert f"overall   {found['overall']:.2f}" in done.stdout
+    assert f"overall   {scores['overall']:.2f}" in done.stdout
 
 
 def test_incomplete_benchmark(tree):
@@ -415,39 +380,28 @@ def test_incomplete_benchmark(tree):
     (root / "labels/xquad/test-el.json").unlink()
     (root / "predictions/tatoeba/test-xx.tsv").write_text("0\n", encoding="utf-8")
     (root / "predictions/notes").mkdir()
-    for path in (root / "predictions/bucc2018").iterdir():
-        path.unlink()
-    (root / "predictions/bucc2018").rmdir()
-    done = command(
-        "--predictions", root / "predictions", "--labels", root / "labels", "--output_file", root / "scores.json"
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads((root / "scores.json").read_text(encoding="utf-8"))
-    assert found["overall"] is None and set(found["groups"]) == {"tagging"}
-    assert found["missing"] == {
+    shutil.rmtree(root / "predictions/bucc2018")
+    scores = evaluate_folder(root / "predictions", root / "labels")
+    assert scores["overall"] is None and set(scores["groups"]) == {"tagging"}
+    assert scores["missing"] == {
         "xnli": {"sw": "no prediction file"},
         "xquad": {"el": "no label file"},
         "bucc2018": dict.fromkeys(("de", "fr", "ru", "zh"), "no prediction file"),
     }
-    assert found["ignored"] == ["notes", "tatoeba/test-xx.tsv"]
-    assert found["xnli"]["metric"] == 75 and "bucc2018" not in found
-    expected = (
-        "14/15 incomplete",
-        "xnli (no prediction file):  sw",
-        "bucc2018 (no prediction file):  all languages",
-        "benchmark is incomplete",
-    )
-    for text in expected:
-        assert text in done.stdout
+    assert scores["ignored"] == ["notes", "tatoeba/test-xx.tsv"]
+    assert scores["xnli"]["metric"] == 75 and "bucc2018" not in scores
+    text = table(scores, "xtreme")
+    assert "14/15 incomplete" in text and "xnli (no prediction file):  sw" in text
+    assert "bucc2018 (no prediction file):  all languages" in text and "benchmark is incomplete" in text
 
 
 def test_xtreme_r_has_no_overall_score_without_lareqa(tree):
     root = tree("xtreme-r")
-    found = evaluate_folder(root / "predictions", root / "labels", "xtreme-r")
-    assert set(found["missing"]) == {"lareqa"} and found["overall"] is None
-    assert found["groups"]["retrieval"] == pytest.approx((75 + 50) / 2)  # Tatoeba and Mewsli-X, as in evaluate.py
-    assert found["groups"]["classification"] == pytest.approx((75 + 50) / 2)
-    assert "lareqa (no scorer)" in table(found, "xtreme-r")
+    scores = evaluate_folder(root / "predictions", root / "labels", "xtreme-r")
+    assert set(scores["missing"]) == {"lareqa"} and scores["overall"] is None
+    assert scores["groups"]["retrieval"] == pytest.approx((75 + 50) / 2)  # Tatoeba and Mewsli-X, as in evaluate.py
+    assert scores["groups"]["classification"] == pytest.approx((75 + 50) / 2)
+    assert "lareqa (no scorer)" in table(scores, "xtreme-r")
 
 
 def test_data_dir_holds_the_same_labels(tmp_path):
@@ -473,11 +427,11 @@ def test_data_dir_holds_the_same_labels(tmp_path):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    found = evaluate_folder(predictions, data_dir=data)
-    assert found["pawsx"]["metric"] == 50 and found["missing"]["pawsx"]["fr"] == "no labels"
-    assert found["udpos"]["de"] == pytest.approx({"f1": 50, "precision": 50, "recall": 50, "accuracy": 200 / 3})
-    assert found["xquad"]["metric"] == pytest.approx(TASK_SCORES["squad"])
-    assert found["tatoeba"]["metric"] == 50 and found["bucc2018"]["metric"] == 50
+    scores = evaluate_folder(predictions, data_dir=data)
+    assert scores["pawsx"]["metric"] == 50 and scores["missing"]["pawsx"]["fr"] == "no labels"
+    assert scores["udpos"]["de"] == pytest.approx({"f1": 50, "precision": 50, "recall": 50, "accuracy": 200 / 3})
+    assert scores["xquad"]["metric"] == pytest.approx(TASK_SCORES["squad"])
+    assert scores["tatoeba"]["metric"] == 50 and scores["bucc2018"]["metric"] == 50
 
 
 BAD_FILES = [  # file, content, what the message says
@@ -508,39 +462,100 @@ def test_bad_choices_are_named(tmp_path, line, message):
         read_choices(tmp_path / "test-et.jsonl")
 
 
-def test_command_line_errors_are_one_line_with_code_2(tree):
+@pytest.mark.parametrize(
+    "flags, says",
+    [
+        ("--predictions {root}/nowhere --labels {root}/labels", "nowhere: no such folder"),
+        ("--predictions {root}/predictions --data_dir {root}/nowhere", "nowhere: no such folder"),
+        ("--predictions {root}/empty --labels {root}/labels", "no task folder of xtreme in it (found: none"),
+        ("--predictions {root} --labels {root}/labels", "found: empty, labels, predictions"),
+        ("--predictions {root}/predictions", "one of the arguments --data_dir --labels is required"),
+        ("{good} --data_dir {root}", "not allowed with argument"),
+        ("{good} --bench xtreme", "unrecognized arguments"),
+        ("{good} --benchmark glue", "invalid choice: 'glue'"),
+        ("{good}", "test-de.tsv: 1 predictions for 4 references"),
+    ],
+)
+def test_bad_input_of_score_is_one_line(tree, capsys, flags, says):
     root = tree()
-    good = ["--predictions", root / "predictions", "--labels", root / "labels"]
     (root / "empty").mkdir()
-    cases = [
-        (["--predictions", root / "nowhere", "--labels", root / "labels"], "nowhere: no such folder"),
-        (["--predictions", root / "predictions", "--data_dir", root / "nowhere"], "nowhere: no such folder"),
-        (
-            ["--predictions", root / "empty", "--labels", root / "labels"],
-            "no task folder of xtreme in it (found: none; tasks: pawsx, xnli",
-        ),
-        (["--predictions", root, "--labels", root / "labels"], "found: empty, labels, predictions"),
-        (good[:2], "one of the arguments --data_dir --labels is required"),
-        ([*good, "--data_dir", root], "not allowed with argument"),
-        ([*good, "--bench", "xtreme"], "unrecognized arguments"),
-        ([*good, "--benchmark", "glue"], "invalid choice: 'glue'"),
-    ]
     (root / "predictions/xnli/test-de.tsv").write_text("0\n", encoding="utf-8")
-    cases.append((good, "test-de.tsv: 1 predictions for 4 references"))
-    for arguments, message in cases:
-        done = command(*arguments, "--output_file", root / "scores.json")
-        assert done.returncode == 2 and message in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr, (
-            message,
-            done.stderr,
-        )
-        assert done.stdout == "" and not (root / "scores.json").exists()
+    good = f"--predictions {root}/predictions --labels {root}/labels"
+    with pytest.raises(SystemExit) as stop:
+        main(f"{flags.format(root=root, good=good)} --output_file {root}/scores.json".split())
+    output = capsys.readouterr()
+    assert stop.value.code == 2 and says in output.err and output.err.count("\n") == 1
+    assert output.out == "" and not (root / "scores.json").exists()
 
 
-def test_an_output_file_that_cannot_be_written_is_a_failure(tree):
+def test_an_output_file_that_cannot_be_written_is_a_failure(tree, capsys):
     root = tree()
     path = root / "labels/xnli/test-de.tsv/scores.json"  # below a file
-    done = command("--predictions", root / "predictions", "--labels", root / "labels", "--output_file", path)
-    assert done.returncode == 1 and "cannot be written" in done.stderr and "Traceback" not in done.stderr
+    with pytest.raises(SystemExit) as stop:
+        main(f"--predictions {root}/predictions --labels {root}/labels --output_file {path}".split())
+    error = capsys.readouterr().err
+    assert stop.value.code == 1 and error.count("\n") == 1
+    assert str(path) in error and "cannot be written" in error
+
+
+# --- compare.py
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Two folders of runs of one task; the second has no French and no English."""
+    values = {"a": {"en": 90.0, "de": 60.0, "fr": 50.0}, "b": {"de": 70.25}}
+    for run, languages in values.items():
+        (tmp_path / run).mkdir()
+        rows = [
+            {"task": "xnli", "language": language, "condition": "clean", "metric": "accuracy", "value": value, "n": 4}
+            for language, value in languages.items()
+        ]
+        text = "".join(json.dumps({**row, "inputs": "", "predictions": ""}) + "\n" for row in rows)
+        (tmp_path / run / "results.jsonl").write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def test_compare_shows_runs_side_by_side(runs, monkeypatch, capsys):
+    monkeypatch.chdir(runs)
+    compare.main(["a", "b"])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[0] == ["xnli:", "accuracy", "a", "b"]
+    assert lines[1:4] == [["en", "90.0", "-"], ["de", "60.0", "70.2"], ["fr", "50.0", "-"]]
+    assert lines[4] == ["average", "without", "en", "60.0", "70.2"]  # over the languages that all runs have
+
+
+@pytest.mark.parametrize("flags, says", [("", "DIR"), ("a nowhere", "nowhere: no scores"), ("a --condition x", "x;")])
+def test_bad_input_of_compare_is_one_line(runs, monkeypatch, capsys, flags, says):
+    monkeypatch.chdir(runs)
+    with pytest.raises(SystemExit) as stop:
+        compare.main(flags.split())
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and says in error and error.count("\n") == 1
+
+
+# --- as processes
+
+
+@pytest.mark.parametrize("script", ("compare.py", "score.py", "download_data.py", "toy_data.py"))
+def test_help_and_no_argument(script):
+    assert command("--help", script=script).returncode == 0
+    done = command(script=script)
+    assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1 and "--help" in done.stderr
+
+
+def test_output_into_head_is_silent(runs):
+    """A reader that goes at once, as `| head -0` does."""
+    for arguments in (("a", "b"), ("--help",)):
+        line = [sys.executable, REPOSITORY / "compare.py", *arguments]
+        process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=runs)
+        process.stdout.close()
+        assert process.stderr.read() == "" and process.wait() == 0
+
+
+def test_metrics_names_the_command_to_use():
+    done = command(script="metrics.py")
+    assert done.returncode == 2 and "python score.py --predictions DIR" in done.stderr and done.stdout == ""
 
 
 # --- `evaluate`
@@ -552,7 +567,8 @@ path, results = sys.argv[1], []
 answers = {"text": ["中国人"], "answer_start": [0]}
 def compute(task, predictions, references, **options):
     results.append(evaluate.load(path, task).compute(predictions=predictions, references=references, **options))
-compute("xquad", [{"id": "1", "prediction_text": "the cat"}], [{"id": "1", "answers": {"text": ["cat", "dog"], "answer_start": [0, 4]}}])
+pets = {"text": ["cat", "dog"], "answer_start": [0, 4]}
+compute("xquad", [{"id": "1", "prediction_text": "the cat"}], [{"id": "1", "answers": pets}])
 compute("mlqa", [{"id": "1", "prediction_text": "中国"}], [{"id": "1", "answers": answers}], language="zh")
 compute("squad_v2", [{"id": "1", "prediction_text": ""}], [{"id": "1", "answers": {"text": [], "answer_start": []}}])
 compute("udpos", [["SYM", "SYM"], ["X"]], [["SYM", "X"], ["X"]])
@@ -583,9 +599,7 @@ def test_evaluate_loads_it_offline_from_any_folder(tmp_path):
 
 
 def test_metrics_alone_import_neither_torch_nor_evaluate():
-    code = (
-        "import sys, metrics, score; print({'torch', 'evaluate', 'datasets', 'transformers', 'sklearn'} & "
-        "set(sys.modules))"
-    )
+    heavy = {"torch", "evaluate", "datasets", "transformers"}
+    code = f"import sys, metrics, score; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY)
     assert done.stdout.strip() == "set()", done.stderr

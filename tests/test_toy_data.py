@@ -1,6 +1,4 @@
-"""The toy world is deterministic, well formed, in XTREME's and the Hub's formats, and comes with a tokenizer that
-behaves like XLM-R's.
-"""
+"""The toy world: deterministic, in XTREME's and the Hub's formats, with a tokenizer that behaves like XLM-R's."""
 
 import hashlib
 import json
@@ -13,11 +11,13 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import torch
+from transformers import AutoModel, AutoTokenizer
 
 import toy_data
 from tasks import INTERMEDIATE, TARGETS
 from toyworld.intermediate import PAIRS, SENTENCES, TRANSLATED
-from toyworld.world import GRAMMARS, SCRIPTS
+from toyworld.world import GRAMMARS, SCRIPTS, SIZES, YEARS, lexicon
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -35,15 +35,15 @@ def digests(folder):
 
 def files(toy, name):
     """{(split, language): path} of one task; fails when a file that the table promises is missing."""
-    found = {}
+    paths = {}
     for split, template in TARGETS[name].files.items():
         languages = toy_data.languages_of(name) if "{lang}" in template else ["en"]
         if split.startswith("dev") and name != "bucc2018":
             languages = [language for language in languages if language in toy_data.DEV_LANGUAGES]
         for language in languages:
-            found[split, language] = toy / "xtreme" / template.format(lang=language)
-            assert found[split, language].is_file()
-    return found
+            paths[split, language] = toy / "xtreme" / template.format(lang=language)
+            assert paths[split, language].is_file()
+    return paths
 
 
 def lines(path):
@@ -69,14 +69,18 @@ def scripts_of(text):
     return {unicodedata.name(character).split()[0] for character in text if character.isalpha()}
 
 
+def script_of(language):
+    """The script of a language by the name that Unicode's names of characters begin with."""
+    script = GRAMMARS[language].script.upper()
+    return "CJK" if script == "HAN" else script
+
+
 @pytest.fixture(scope="module")
 def tokenizer(toy):
-    from transformers import AutoTokenizer
-
     return AutoTokenizer.from_pretrained(toy / "model")
 
 
-# ---------------------------------------------------------------- determinism, the folder
+# --- determinism, the folder
 
 
 def test_same_seed_same_bytes(toy, tmp_path):
@@ -87,87 +91,84 @@ def test_same_seed_same_bytes(toy, tmp_path):
 
 
 def test_other_seed_other_world():
-    assert toy_data.lexicon(0) == toy_data.lexicon(0) != toy_data.lexicon(1)
+    assert lexicon(0) == lexicon(0) != lexicon(1)
 
 
-def test_second_run_does_nothing(toy, monkeypatch, capsys):
+def test_second_run_does_nothing(toy, capsys):
     before = {path: path.stat().st_mtime_ns for path in toy.rglob("*")}
-    monkeypatch.setattr(sys, "argv", ["toy_data.py", "--output_dir", str(toy)])
-    toy_data.main()
+    toy_data.main(["--output_dir", str(toy)])
     assert "there already" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in toy.rglob("*")} == before
 
 
-def break_foreign(folder):
-    (folder / "notes.txt").write_text("mine")
+def marker(**changes):
+    return json.dumps({"seed": 0, "version": toy_data.fingerprint(), "files": {}, **changes})
 
 
-def break_file(folder):
-    (folder / toy_data.MARKER).write_text(
-        json.dumps({"seed": 0, "version": toy_data.fingerprint(), "files": {"xtreme/gone.tsv": 3}})
-    )
-
-
-def break_seed(folder):
-    (folder / toy_data.MARKER).write_text(json.dumps({"seed": 1, "version": toy_data.fingerprint(), "files": {}}))
-
-
-def break_marker(folder):
-    (folder / toy_data.MARKER).write_text('{"seed": 0')
-
-
-@pytest.mark.parametrize("damage", (break_foreign, break_file, break_seed, break_marker))
-def test_refuses_other_folders(tmp_path, monkeypatch, capsys, damage):
-    damage(tmp_path)
-    before = digests(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["toy_data.py", "--output_dir", str(tmp_path)])
+@pytest.mark.parametrize(
+    "name, text, says",
+    [
+        ("notes.txt", "mine", "not empty"),
+        (toy_data.MARKER, '{"seed": 0', "broken"),
+        (toy_data.MARKER, marker(files=[]), "broken"),
+        (toy_data.MARKER, marker(seed=1), "written with seed 1"),
+        (toy_data.MARKER, marker(version="x"), "by version x"),
+        (toy_data.MARKER, marker(files={"xtreme/gone.tsv": 3}), "xtreme/gone.tsv: missing or changed"),
+    ],
+)
+def test_refuses_other_folders(tmp_path, capsys, name, text, says):
+    (tmp_path / name).write_text(text)
     with pytest.raises(SystemExit) as stop:
-        toy_data.main()
-    message = capsys.readouterr().err
-    assert stop.value.code == 2
-    assert message.count("\n") == 1 and str(tmp_path) in message
-    assert digests(tmp_path) == before
+        toy_data.main(["--output_dir", str(tmp_path)])
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and error.count("\n") == 1 and str(tmp_path) in error and says in error
+    assert [path.name for path in tmp_path.iterdir()] == [name] and (tmp_path / name).read_text() == text
+
+
+def test_a_folder_that_cannot_be_written_is_a_failure(tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(toy_data, "generate", full)
+    with pytest.raises(SystemExit) as stop:
+        toy_data.main(["--output_dir", str(tmp_path / "toy")])
+    error = capsys.readouterr().err
+    assert stop.value.code == 1 and error.count("\n") == 1 and "No space left" in error
 
 
 def test_arguments():
     for arguments in ((), ("--output", "x"), ("--output_dir", "x", "--seed", "one")):
-        assert command(*arguments).returncode == 2
+        done = command(*arguments)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1
 
 
-# ---------------------------------------------------------------- the languages
+# --- the languages
 
 
 def test_scripts():
     assert len(GRAMMARS) >= 6 and len({grammar.script for grammar in GRAMMARS.values()}) >= 5
     assert all(len(set(syllables)) == 75 for syllables in SCRIPTS.values())
-    words = toy_data.lexicon(0)
-    for language, grammar in GRAMMARS.items():
-        assert scripts_of("".join(words[language].values())) == {
-            "CJK" if grammar.script == "Han" else grammar.script.upper()
-        }
+    words = lexicon(0)
+    for language in GRAMMARS:
+        assert scripts_of("".join(words[language].values())) == {script_of(language)}
         assert len(set(words[language].values())) == len(words[language])
         assert all(unicodedata.is_normalized("NFKC", word) for word in words[language].values())
 
 
 def test_files_are_in_their_script(toy):
-    seen = set()
     for language in toy_data.languages_of("panx"):
-        script = "CJK" if GRAMMARS[language].script == "Han" else GRAMMARS[language].script.upper()
-        assert scripts_of(
-            "".join(word for sentence in sentences(files(toy, "panx")["test", language]) for word, _ in sentence)
-        ) == {script}
-        seen.add(script)
-    assert len(seen) >= 5
+        words = [word for sentence in sentences(files(toy, "panx")["test", language]) for word, _ in sentence]
+        assert scripts_of("".join(words)) == {script_of(language)}
 
 
-# ---------------------------------------------------------------- the tasks
+# --- the tasks
 
 
 @pytest.mark.parametrize("name", ("xnli", "pawsx"))
 def test_pairs(toy, name):
     for (split, _), path in files(toy, name).items():
         rows = [line.split("\t") for line in lines(path)]
-        assert len(rows) == toy_data.SIZES[split] and all(len(row) == 3 and all(row) for row in rows)
+        assert len(rows) == SIZES[split] and all(len(row) == 3 and all(row) for row in rows)
         counts = {label: sum(row[2] == label for row in rows) for label in TARGETS[name].labels}
         assert sum(counts.values()) == len(rows) and len(set(counts.values())) == 1  # balanced
 
@@ -175,38 +176,36 @@ def test_pairs(toy, name):
 @pytest.mark.parametrize("name", ("udpos", "panx"))
 def test_tags(toy, name):
     for (split, _), path in files(toy, name).items():
-        found = sentences(path)
-        assert len(found) == toy_data.SIZES[split]
-        assert all(
-            len(pair) == 2 and pair[0] and not re.search(r"\s", pair[0]) for sentence in found for pair in sentence
-        )
-        tags = [[tag for _, tag in sentence] for sentence in found]
-        assert {tag for sentence in tags for tag in sentence} <= set(TARGETS[name].labels)
-        if name == "panx":  # IOB2: I- continues a name of its own type
-            for sentence in tags:
-                assert all(
-                    previous[2:] == tag[2:]
-                    for previous, tag in zip(["O", *sentence], sentence)
-                    if tag.startswith("I-")
-                )
-    everything = {tag for sentence in sentences(files(toy, name)["train", "en"]) for _, tag in sentence}
-    assert everything >= set(TARGETS["panx"].labels) if name == "panx" else len(everything) >= 14
+        tagged = sentences(path)
+        assert len(tagged) == SIZES[split]
+        assert all(len(pair) == 2 and re.fullmatch(r"\S+", pair[0]) for sentence in tagged for pair in sentence)
+        assert {tag for sentence in tagged for _, tag in sentence} <= set(TARGETS[name].labels)
+    used = {tag for sentence in sentences(files(toy, name)["train", "en"]) for _, tag in sentence}
+    assert len(used) >= {"udpos": 14, "panx": 7}[name]
+
+
+def test_names_are_in_iob2(toy):
+    for path in files(toy, "panx").values():
+        for sentence in sentences(path):
+            tags = [tag for _, tag in sentence]
+            pairs = zip(["O", *tags], tags)
+            assert all(before[2:] == tag[2:] for before, tag in pairs if tag.startswith("I-")), path
 
 
 @pytest.mark.parametrize("name", ("xquad", "mlqa", "tydiqa"))
 def test_answers_are_slices(toy, name):
     ids = {}
     for (split, language), path in files(toy, name).items():
-        found = list(questions(path))
-        assert len(found) == toy_data.SIZES[split]
-        for _, context, question, answers in found:
+        asked = list(questions(path))
+        assert len(asked) == SIZES[split]
+        for _, context, question, answers in asked:
             assert question and len(answers) == 1 and answers[0]["text"]
             start, text = answers[0]["answer_start"], answers[0]["text"]
             assert context[start : start + len(text)] == text == text.strip()
-        ids[split, language] = [row[0] for row in found]
-        assert len(set(ids[split, language])) == len(found)
-    tests = [found for (split, _), found in ids.items() if split == "test"]
-    assert all((found == tests[0]) == (name != "tydiqa") for found in tests[1:])  # parallel, or independent as TyDiQA
+        ids[split, language] = [example for example, *_ in asked]
+        assert len(set(ids[split, language])) == len(asked)
+    tests = [examples for (split, _), examples in ids.items() if split == "test"]
+    assert all((examples == tests[0]) == (name != "tydiqa") for examples in tests[1:])  # parallel but for TyDiQA
     if name == "tydiqa":
         assert all(example.startswith("russian-") for example in ids["test", "ru"])
 
@@ -214,14 +213,10 @@ def test_answers_are_slices(toy, name):
 def test_choices(toy):
     for (split, _), path in files(toy, "xcopa").items():
         rows = [json.loads(line) for line in lines(path)]
-        assert [row["idx"] for row in rows] == list(range(toy_data.SIZES[split]))
-        assert all(
-            set(TARGETS["xcopa"].columns) <= set(row)
-            and row["question"] in ("cause", "effect")
-            and row["label"] in (0, 1)
-            for row in rows
-        )
-        assert all(row["choice1"] != row["choice2"] for row in rows)
+        assert [row["idx"] for row in rows] == list(range(SIZES[split]))
+        for row in rows:
+            assert set(TARGETS["xcopa"].columns) <= set(row) and row["choice1"] != row["choice2"]
+            assert row["question"] in ("cause", "effect") and row["label"] in (0, 1)
         assert 0.3 < sum(row["label"] for row in rows) / len(rows) < 0.7
 
 
@@ -243,22 +238,19 @@ def test_bucc_gold_exists(toy):
             gold = [tuple(line.split("\t")) for line in lines(paths[f"{split}_gold", language])]
             assert len(source) == len(english) == 130 and len(gold) == 50
             assert all(left in source and right in english for left, right in gold)
-            assert (
-                len(set(source.values())) == len(source)
-                and len({left for left, _ in gold}) == len({right for _, right in gold}) == 50
-            )
+            assert len(set(source.values())) == 130
+            assert len({left for left, _ in gold}) == len({right for _, right in gold}) == 50
 
 
-# ---------------------------------------------------------------- the intermediate tasks and the text
+# --- the intermediate tasks and the text
 
 
 def hub_files(toy, name, split, language="en"):
     """Paths of one split of an intermediate task."""
     templates = INTERMEDIATE[name].files[split]
     for template in (templates,) if isinstance(templates, str) else templates:
-        yield (
-            toy / "intermediate" / (template if language == "en" else template.replace(".jsonl", f".{language}.jsonl"))
-        )
+        name = template if language == "en" else template.replace(".jsonl", f".{language}.jsonl")
+        yield toy / "intermediate" / name
 
 
 def hub_rows(toy, name, split, language="en"):
@@ -266,15 +258,17 @@ def hub_rows(toy, name, split, language="en"):
 
 
 HUB_COLUMNS = {
-    "mnli": "premise hypothesis label idx", "snli": "premise hypothesis label", "anli": "uid premise hypothesis "
-                                                                                        "label reason",
-    "qqp": "question1 question2 label idx", "squad": "id title context question answers", "squad_v2": "id title context "
-                                                                                                      "question "
-                                                                                                      "answers",
+    "mnli": "premise hypothesis label idx",
+    "snli": "premise hypothesis label",
+    "anli": "uid premise hypothesis label reason",
+    "qqp": "question1 question2 label idx",
+    "squad": "id title context question answers",
+    "squad_v2": "id title context question answers",
     "hellaswag": "ind activity_label ctx_a ctx_b ctx endings source_id split split_type label",
     "cosmos_qa": "id context question answer0 answer1 answer2 answer3 label",
-    "commonsense_qa": "id question question_concept choices answerKey", "ccg": "id tokens tags",
-}  # fmt: skip
+    "commonsense_qa": "id question question_concept choices answerKey",
+    "ccg": "id tokens tags",
+}
 
 
 @pytest.mark.parametrize("name", INTERMEDIATE)
@@ -282,14 +276,13 @@ def test_heads_read_intermediate_tasks(toy, name):
     task = INTERMEDIATE[name]
     for split in ("train", "dev"):
         rows = import_module(f"heads.{task.head}").read(task, toy / "intermediate", split, "en")
-        assert len(rows) == toy_data.SIZES[split] * (len(task.parts) or 1)
+        assert len(rows) == SIZES[split] * (len(task.parts) or 1)
         texts = [json.dumps({key: value for key, value in row.items() if key != "id"}) for row in rows]
         assert len(set(texts)) > 0.95 * len(texts)
         labels = [row["label"] for row in rows] if "label" in rows.column_names else []
-        counts = {label: labels.count(label) for label in labels}
-        assert not counts or max(counts.values()) - min(counts.values()) <= 1  # balanced
         if task.labels:
-            assert set(counts) == set(task.labels)
+            counts = [labels.count(label) for label in task.labels]
+            assert sum(counts) == len(rows) and max(counts) - min(counts) <= 1  # balanced
 
 
 @pytest.mark.parametrize("name", HUB_COLUMNS)
@@ -303,19 +296,13 @@ def test_labels_are_written_as_on_the_hub(toy):
     for name in ("mnli", "snli", "anli", "qqp"):
         assert {type(row["label"]) for row in hub_rows(toy, name, "train")} == {int}
     for row in hub_rows(toy, "hellaswag", "train"):
-        assert (
-            row["label"] in ("0", "1", "2", "3")
-            and len(set(row["endings"])) == 4
-            and row["ctx"] == f"{row['ctx_a']} {row['ctx_b']}"
-        )
+        assert row["label"] in ("0", "1", "2", "3") and len(set(row["endings"])) == 4
+        assert row["ctx"] == f"{row['ctx_a']} {row['ctx_b']}"
     for row in hub_rows(toy, "cosmos_qa", "train"):
         assert row["label"] in range(4) and len({row[f"answer{number}"] for number in range(4)}) == 4
     for row in hub_rows(toy, "commonsense_qa", "train"):
-        assert (
-            row["choices"]["label"] == list("ABCDE")
-            and row["answerKey"] in "ABCDE"
-            and len(set(row["choices"]["text"])) == 5
-        )
+        assert row["choices"]["label"] == list("ABCDE") and row["answerKey"] in row["choices"]["label"]
+        assert len(set(row["choices"]["text"])) == 5
 
 
 def test_a_third_of_the_squad_v2_questions_has_no_answer(toy):
@@ -332,25 +319,21 @@ def test_categories_depend_on_the_context(toy):
         for word, tag in zip(row["tokens"], row["tags"], strict=True):
             tags.setdefault(word, set()).add(tag)
     assert len(set.union(*tags.values())) == 16  # a small set
-    assert sum(len(found) > 1 for found in tags.values()) > 20  # a word alone does not tell
+    assert sum(len(of_word) > 1 for of_word in tags.values()) > 20  # a word alone does not tell
 
 
 @pytest.mark.parametrize("name", TRANSLATED)
 @pytest.mark.parametrize("split", ("train", "dev"))
 def test_translated_files_are_parallel(toy, name, split):
-    english = hub_rows(toy, name, split)
+    def same(row):  # in every language
+        return (row["idx"], row["label"]) if name == "mnli" else (row["id"], len(row["answers"]["text"]))
+
+    english, text = hub_rows(toy, name, split), "premise" if name == "mnli" else "context"
     for language in TRANSLATED[name]:
         rows = hub_rows(toy, name, split, language)
-        key = (
-            (lambda row: (row["idx"], row["label"]))
-            if name == "mnli"
-            else (lambda row: (row["id"], len(row["answers"]["text"])))
-        )
-        assert [key(row) for row in rows] == [key(row) for row in english]
-        text = "premise" if name == "mnli" else "context"
+        assert [same(row) for row in rows] == [same(row) for row in english]
         assert all(row[text] != told[text] for row, told in zip(rows, english))
-        script = GRAMMARS[language].script.upper()
-        assert scripts_of("".join(row[text] for row in rows)) == {script}
+        assert scripts_of("".join(row[text] for row in rows)) == {script_of(language)}
         for row in rows if name == "squad" else ():
             (answer,), (start,) = row["answers"]["text"], row["answers"]["answer_start"]
             assert row["context"][start : start + len(answer)] == answer
@@ -365,11 +348,9 @@ def test_intermediate_tasks_do_not_repeat_xtreme(toy):
 
 def test_text_and_intermediate_tasks_hold_no_unknown_piece(toy, tokenizer):
     for path in [*(toy / "text").iterdir(), *(toy / "intermediate").rglob("*.jsonl")]:
-        texts = (
-            lines(path)
-            if path.suffix == ".txt"
-            else [text for line in lines(path) for text in strings(json.loads(line))]
-        )
+        texts = lines(path)
+        if path.suffix == ".jsonl":
+            texts = [text for line in texts for text in strings(json.loads(line))]
         assert not any(3 in row for row in tokenizer(texts, add_special_tokens=False)["input_ids"]), path
 
 
@@ -386,33 +367,26 @@ def strings(row):
 
 @pytest.mark.parametrize("language", GRAMMARS)
 def test_text_is_of_the_language_half_of_it_beside_a_translation(toy, language):
-    found = lines(toy / "text" / f"{language}.txt")
-    assert len(found) == SENTENCES + PAIRS and len(set(found)) > 0.9 * len(found)
+    text = lines(toy / "text" / f"{language}.txt")
+    assert len(text) == SENTENCES + PAIRS and len(set(text)) > 0.9 * len(text)
     if GRAMMARS[language].script == "Latin":  # told apart by their words
-        words = {other: set(toy_data.lexicon(0)[other].values()) for other in GRAMMARS}
+        words = {other: set(vocabulary.values()) for other, vocabulary in lexicon(0).items()}
         own, strange = words[language], set.union(*words.values()) - words[language]
-        beside = [
-            line for line in found if not strange.isdisjoint(re.findall(r"\w+", line)) or scripts_of(line) > {"LATIN"}
-        ]
-        assert not any(own.isdisjoint(re.findall(r"\w+", line)) for line in found)
-        assert len(beside) == PAIRS
+        spoken = [set(re.findall(r"\w+", line)) for line in text]
+        assert not any(own.isdisjoint(line) for line in spoken)
+        assert sum(bool(strange & said) or scripts_of(line) > {"LATIN"} for line, said in zip(text, spoken)) == PAIRS
     else:
-        script = "CJK" if GRAMMARS[language].script == "Han" else GRAMMARS[language].script.upper()
-        scripts = [frozenset(scripts_of(line)) for line in found]
-        assert scripts.count({script}) == SENTENCES and scripts.count({script, "LATIN"}) == PAIRS
+        scripts = [scripts_of(line) for line in text]
+        assert scripts.count({script_of(language)}) == SENTENCES
+        assert scripts.count({script_of(language), "LATIN"}) == PAIRS
 
 
-# ---------------------------------------------------------------- the model
+# --- the model
 
 
 def test_tokenizer_is_xlmr(tokenizer):
-    assert [tokenizer.convert_tokens_to_ids(piece) for piece in ("<s>", "<pad>", "</s>", "<unk>", "<mask>")] == [
-        0,
-        1,
-        2,
-        3,
-        len(tokenizer) - 1,
-    ]
+    special = [tokenizer.convert_tokens_to_ids(piece) for piece in ("<s>", "<pad>", "</s>", "<unk>", "<mask>")]
+    assert special == [0, 1, 2, 3, len(tokenizer) - 1]
     assert (tokenizer.pad_token_id, tokenizer.model_max_length, len(tokenizer)) == (1, 512, 2000)
     first, second = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("cause", "effect"))
     assert tokenizer("cause", "effect")["input_ids"] == [0, *first, 2, 2, *second, 2]
@@ -420,7 +394,7 @@ def test_tokenizer_is_xlmr(tokenizer):
 
 @pytest.mark.parametrize("language", GRAMMARS)
 def test_tokenizer_knows_every_word(tokenizer, language):
-    for word in (*toy_data.lexicon(0)[language].values(), *toy_data.YEARS):
+    for word in (*lexicon(0)[language].values(), *YEARS):
         assert tokenizer.tokenize(word) == ["▁" + word]
 
 
@@ -444,23 +418,19 @@ def test_answers_are_whole_tokens(toy, tokenizer):
 
 
 def test_word_ids(tokenizer):
-    words = list(toy_data.lexicon(0)["hi"].values())[:7]
+    words = list(lexicon(0)["hi"].values())[:7]
     assert tokenizer(words, is_split_into_words=True).word_ids() == [None, *range(7), None]
 
 
 def test_model(toy, tokenizer):
-    import torch
-    from transformers import AutoModel
-
     model = AutoModel.from_pretrained(toy / "model", add_pooling_layer=False)
     assert model.config.model_type == "xlm-roberta" and model.config.max_position_embeddings == 514
-    assert model.config.vocab_size == len(tokenizer) and {weight.dtype for weight in model.parameters()} == {
-        torch.float32
-    }
+    assert model.config.vocab_size == len(tokenizer)
+    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
     vectors = torch.nn.functional.normalize(model.embeddings.word_embeddings.weight.detach(), dim=-1)
     english, russian = (
-        vectors[[tokenizer.convert_tokens_to_ids("▁" + word) for word in toy_data.lexicon(0)[x].values()]]
-        for x in ("en", "ru")
+        vectors[[tokenizer.convert_tokens_to_ids("▁" + word) for word in lexicon(0)[language].values()]]
+        for language in ("en", "ru")
     )
     nearest = (english @ russian.T).argmax(dim=1)
     assert (nearest == torch.arange(len(nearest))).float().mean() > 0.9  # translations start close to each other

@@ -1,3 +1,1 @@
-"""toy_data.py's parts: an invented world with its languages, facts and examples, and the intermediate tasks and text
-about it.
-"""
+"""toy_data.py's parts: an invented world with its languages, facts and examples; intermediate tasks and text."""

@@ -1,8 +1,7 @@
-"""What run_intermediate.py trains on in the invented world of toy_data.py: the intermediate tasks in the Hub's
-columns, and text.
+"""The invented world's intermediate tasks, in the Hub's columns, and its text for masked language modeling.
 
-    intermediate_files(speakers, seed)    ("mnli/train.jsonl", rows), ... in English; TRANSLATED tasks also as "mnli/train.de.jsonl"
-    text_files(speakers, seed)            ("de.txt", lines), ... for masked language modeling
+    intermediate_files(speakers, seed)    ("mnli/train.jsonl", rows), ...; TRANSLATED tasks also "mnli/train.de.jsonl"
+    text_files(speakers, seed)            ("de.txt", lines), ...
 
 Everything is told in words that the toy model's tokenizer knows. Each file has a random stream of its own, so that no
 intermediate task asks the questions of an XTREME task. Writes nothing itself.
@@ -14,7 +13,7 @@ from tasks import INTERMEDIATE
 from toyworld.world import (
     CAUSES,
     GRAMMARS,
-    KINDS,
+    HYPONYMS,
     OPPOSITES,
     QUESTIONS,
     SIZES,
@@ -23,7 +22,7 @@ from toyworld.world import (
     Word,
     article,
     deed,
-    kind_of,
+    hypernym_of,
     nli_example,
     opposite,
     organization,
@@ -38,17 +37,14 @@ TRANSLATED = {"mnli": ("de", "ru", "sw"), "squad": ("de", "ru", "sw")}  # task -
 SENTENCES = 2000  # of one language per text file
 PAIRS = 2000  # of a sentence and its translation per text file
 
-# ---------------------------------------------------------------- pairs
+# --- Pairs
 
 
 def nli_rows(speaker, examples, task, origin):
     """The columns of MNLI, of SNLI, which has no numbers, and of ANLI, which has ids and (here empty) reasons."""
     for index, (label, premise, hypothesis, options) in enumerate(examples):
-        row = {
-            "premise": speaker.say(premise),
-            "hypothesis": speaker.say(hypothesis, **options),
-            "label": task.labels.index(label),
-        }
+        row = {"premise": speaker.say(premise), "hypothesis": speaker.say(hypothesis, **options)}
+        row["label"] = task.labels.index(label)
         if task.name == "mnli":
             row["idx"] = index
         elif task.name == "anli":
@@ -58,21 +54,15 @@ def nli_rows(speaker, examples, task, origin):
 
 def qqp_rows(speaker, examples, task, origin):
     for index, (label, first, second, options) in enumerate(examples):
-        yield {
-            "question1": speaker.say(first),
-            "question2": speaker.say(second, **options),
-            "label": int(label),
-            "idx": index,
-        }
+        row = {"question1": speaker.say(first), "question2": speaker.say(second, **options)}
+        yield {**row, "label": int(label), "idx": index}
 
 
-# ---------------------------------------------------------------- questions
+# --- Questions
 
 
 def gap_article(rng, index):
-    """An article that, two times out of three, leaves out a fact that is asked about: about a third of the questions
-    have no answer.
-    """
+    """An article that mostly leaves out a fact that is asked about: a third of the questions have no answer."""
     facts, asked = article(rng, index)
     return facts, asked, [asked[0][0]] if index % 3 else []
 
@@ -81,18 +71,13 @@ def squad_rows(speaker, articles, task, origin):
     """SQuAD 1.1 and 2.0; ids are the same in every language."""
     for number, example in enumerate(articles):
         context, asked = passage(speaker, *example)
-        for name, question, found in asked:
-            answers = {"text": [found[0]], "answer_start": [found[1]]} if found else {"text": [], "answer_start": []}
-            yield {
-                "id": f"{origin}-{number}-{name}",
-                "title": f"{number}",
-                "context": context,
-                "question": question,
-                "answers": answers,
-            }
+        for name, question, answer in asked:
+            text, start = ([answer[0]], [answer[1]]) if answer else ([], [])
+            row = {"id": f"{origin}-{number}-{name}", "title": f"{number}", "context": context, "question": question}
+            yield {**row, "answers": {"text": text, "answer_start": start}}
 
 
-# ---------------------------------------------------------------- choices
+# --- Choices
 
 
 def consequence(rng):
@@ -123,12 +108,11 @@ def hellaswag_rows(speaker, examples, task, origin):
     """The story ends with "because <somebody> ..." or "then <somebody> ..."; labels are texts, as on the Hub."""
     for index, (before, event, link, verbs, label) in enumerate(examples):
         told, begun = f"{speaker.say(before)} {speaker.say(event)}", speaker.text([Word(link, "X"), *event.agent])[0]
-        yield {
-            "ind": index, "activity_label": speaker.words[before.verb], "ctx_a": told, "ctx_b": begun, "ctx": f"{told} "
-                                                                                                              f"{begun}",
-            "endings": [speaker.text(speaker.sentence([Word(verb, "VERB")]))[0] for verb in verbs], "source_id": f"{origin}-{index}",
-            "split": "train" if origin == "train" else "val", "split_type": "indomain", "label": str(label),
-        }  # fmt: skip
+        row = {"ind": index, "activity_label": speaker.words[before.verb]}
+        row |= {"ctx_a": told, "ctx_b": begun, "ctx": f"{told} {begun}"}
+        row["endings"] = [speaker.text(speaker.sentence([Word(verb, "VERB")]))[0] for verb in verbs]
+        row |= {"source_id": f"{origin}-{index}", "split": "train" if origin == "train" else "val"}
+        yield {**row, "split_type": "indomain", "label": str(label)}
 
 
 def cosmos_rows(speaker, examples, task, origin):
@@ -143,9 +127,9 @@ def cosmos_rows(speaker, examples, task, origin):
 def knowledge_example(rng, index):
     """(concepts of the question, the one that it is about, concepts to choose from, index of the right one)."""
     if index % 3 == 0:  # what is an animal
-        about = rng.choice(list(KINDS))
-        right, question = rng.choice(KINDS[about]), ("what", "be", "the", about)
-        wrong = [noun for kind, nouns in KINDS.items() if kind != about for noun in nouns]
+        about = rng.choice(list(HYPONYMS))
+        right, question = rng.choice(HYPONYMS[about]), ("what", "be", "the", about)
+        wrong = [noun for hypernym, nouns in HYPONYMS.items() if hypernym != about for noun in nouns]
     elif index % 3 == 1:  # what is the opposite
         pairs = rng.choice(list(OPPOSITES.values()))
         about = rng.choice([concept for pair in pairs for concept in pair])
@@ -160,30 +144,23 @@ def knowledge_example(rng, index):
 
 def commonsense_rows(speaker, examples, task, origin):
     for index, (question, about, concepts, label) in enumerate(examples):
-        row = {
-            "id": f"{origin}-{index}",
-            "question": asking(speaker, question),
-            "question_concept": speaker.words[about],
-        }
+        row = {"id": f"{origin}-{index}", "question": asking(speaker, question)}
+        row["question_concept"] = speaker.words[about]
         named = {"label": list("ABCDE"), "text": [speaker.words[concept] for concept in concepts]}
         yield {**row, "choices": named, "answerKey": "ABCDE"[label]}
 
 
-# ---------------------------------------------------------------- words
+# --- Words
 
 CATEGORIES = {  # of the parts of speech that have one only
-    "ADJ": "n/n", "NOUN": "n", "NUM": "np/n", "DET": "np/n", "PRON": "np", "ADV": "s/s", "AUX": "(s\\np)/(s:pss\\np)",
-    "PART": "(s\\np)/(s\\np)", "CCONJ": "(s\\s)/s", "SCONJ": "(s\\s)/s", "INTJ": "s/s",
+    "ADJ": "n/n", "NOUN": "n", "NUM": "np/n", "DET": "np/n", "PRON": "np", "ADV": "s/s", "INTJ": "s/s",
+    "AUX": "(s\\np)/(s:pss\\np)", "PART": "(s\\np)/(s\\np)", "CCONJ": "(s\\s)/s", "SCONJ": "(s\\s)/s",
 }  # fmt: skip
 
 
 def category(words, index):
     """A category in the manner of CCG for one word of an English sentence; many depend on the words around it."""
-    word, before, after = (
-        words[index],
-        words[index - 1] if index else None,
-        words[index + 1] if index + 1 < len(words) else None,
-    )
+    before, word, after = (None, *words, None)[index : index + 3]
     if word.upos == "PUNCT":
         return word.concept
     if word.role == "year":
@@ -200,20 +177,24 @@ def category(words, index):
 def ccg_rows(speaker, stories, task, origin):
     for index, example in enumerate(stories):
         words = story_words(speaker, *example)
-        yield {
-            "id": index,
-            "tokens": [speaker.form(word) for word in words],
-            "tags": [category(words, position) for position in range(len(words))],
-        }
+        tags = [category(words, position) for position in range(len(words))]
+        yield {"id": index, "tokens": [speaker.form(word) for word in words], "tags": tags}
 
 
-# ---------------------------------------------------------------- the files
+# --- The files
 
-EXAMPLES = {
-    "mnli": (nli_example, nli_rows), "snli": (nli_example, nli_rows), "anli": (nli_example, nli_rows), "qqp": (paraphrase_example, qqp_rows),
-    "squad": (article, squad_rows), "squad_v2": (gap_article, squad_rows), "hellaswag": (ending_example, hellaswag_rows),
-    "cosmos_qa": (ending_example, cosmos_rows), "commonsense_qa": (knowledge_example, commonsense_rows), "ccg": (story, ccg_rows),
-}  # fmt: skip
+EXAMPLES = {  # task -> (what draws an example, what yields the rows of a file of them)
+    "mnli": (nli_example, nli_rows),
+    "snli": (nli_example, nli_rows),
+    "anli": (nli_example, nli_rows),
+    "qqp": (paraphrase_example, qqp_rows),
+    "squad": (article, squad_rows),
+    "squad_v2": (gap_article, squad_rows),
+    "hellaswag": (ending_example, hellaswag_rows),
+    "cosmos_qa": (ending_example, cosmos_rows),
+    "commonsense_qa": (knowledge_example, commonsense_rows),
+    "ccg": (story, ccg_rows),
+}
 
 
 def intermediate_files(speakers, seed):
@@ -237,12 +218,11 @@ def sentences(speaker, rng, number):
     for index in range(number):
         if index % 4 == 0:
             who, (first, second, link) = person(rng), consequence(rng)
-            words = speaker.sentence(
-                [*speaker.clause(Fact(who, first)), Word(link, "X"), *speaker.clause(Fact(who, second))]
-            )
+            told = [*speaker.clause(Fact(who, first)), Word(link, "X"), *speaker.clause(Fact(who, second))]
+            words = speaker.sentence(told)
         elif index % 4 == 1:
             fact = deed(rng, 0.5, (person, organization))
-            noun = rng.choice((fact.patient.noun, kind_of(fact.patient.noun)))
+            noun = rng.choice((fact.patient.noun, hypernym_of(fact.patient.noun)))
             fact = fact._replace(patient=fact.patient._replace(noun=noun))
             words = speaker.question(fact, rng.choice([role for role in WH if getattr(fact, role)]))
         else:
@@ -251,8 +231,8 @@ def sentences(speaker, rng, number):
 
 
 def text_files(speakers, seed):
-    """Yield (file, lines): sentences of the language alone, mixed with lines of a sentence and its translation, as
-    XLM's translation language modeling reads them: into English, from English into all other languages in turn.
+    """Yield (file, lines): sentences of the language alone, mixed with lines of a sentence and its translation (XLM's
+    translation language modeling): into English, from English into all other languages in turn.
     """
     for language, speaker in speakers.items():
         rng = random.Random(f"{seed}-text-{language}")
@@ -260,9 +240,8 @@ def text_files(speakers, seed):
         others = [other for other in GRAMMARS if other != language] if language == "en" else ["en"]
         for other in others:
             parallel = f"{seed}-text-{language}-{other}"
-            both = (
-                sentences(side, random.Random(parallel), PAIRS // len(others)) for side in (speaker, speakers[other])
-            )
+            number = PAIRS // len(others)
+            both = (sentences(side, random.Random(parallel), number) for side in (speaker, speakers[other]))
             lines += [f"{text} {translation}" for text, translation in zip(*both)]
         rng.shuffle(lines)
         yield f"{language}.txt", lines

@@ -1,21 +1,19 @@
-"""The invented world of toy_data.py: its languages, its things, how facts about them are said, and what tasks ask
-about them.
+"""The invented world of toy_data.py: its languages, its things, how facts are said, and what tasks ask about them.
 
 A *concept* ("buy", "cat") has one invented word per language, spelled from the syllables of that language's script. No
 real words: a language code stands for a script, a word order and a punctuation. Names keep their syllables in every
-script, as transliterated names do. Read by toy_data.py and toyworld/intermediate.py; no input, no output.
+script, as transliterated names do. No input, no output.
 """
 
 import random
 from typing import NamedTuple
 
 # Syllable 5 * c + v of every script: consonant c of "bdfghklmnprstvz", vowel v of "aeiou".
-HAN = "巴贝比波布达德迪多杜法费菲佛富加格吉戈古哈赫希霍胡卡克基科库拉莱利洛卢马梅米莫穆纳内尼诺努帕佩皮坡普腊雷里罗鲁萨塞西索苏塔特提托图瓦维韦沃武扎泽齐佐祖"
-HANGUL = [
-    chr(0xAC00 + 588 * c + 28 * v)
-    for c in (7, 3, 8, 0, 18, 15, 5, 6, 2, 17, 4, 9, 16, 14, 12)
-    for v in (0, 5, 20, 8, 13)
-]
+HAN = (
+    "巴贝比波布达德迪多杜法费菲佛富加格吉戈古哈赫希霍胡卡克基科库拉莱利洛卢马梅米莫穆"  # b to m
+    "纳内尼诺努帕佩皮坡普腊雷里罗鲁萨塞西索苏塔特提托图瓦维韦沃武扎泽齐佐祖"  # n to z
+)
+HANGUL_CONSONANTS, HANGUL_VOWELS = (7, 3, 8, 0, 18, 15, 5, 6, 2, 17, 4, 9, 16, 14, 12), (0, 5, 20, 8, 13)
 SCRIPTS = {
     "Latin": [c + v for c in "bdfghklmnprstvz" for v in "aeiou"],
     "Cyrillic": [c + v for c in "бдфгхклмнпрствз" for v in "аеиоу"],
@@ -23,7 +21,7 @@ SCRIPTS = {
     "Devanagari": [c + v for c in "बदफगहकलमनपरसतवज" for v in "ाेीोू"],
     # two vowels are written first
     "Thai": [v + c if v in "เโ" else c + v for c in "บดฟกหคลมนพรสทวซ" for v in "าเีโู"],
-    "Hangul": HANGUL,
+    "Hangul": [chr(0xAC00 + 588 * c + 28 * v) for c in HANGUL_CONSONANTS for v in HANGUL_VOWELS],
     "Han": list(HAN),
 }
 
@@ -47,19 +45,17 @@ GRAMMARS = {
     "de": Grammar("Latin", "SVO", article=True),
     "sw": Grammar("Latin", "SVO", adjective_first=False),
     "ru": Grammar("Cyrillic", "SVO"),
-    "ar": Grammar(
-        "Arabic", "VSO", adjective_first=False, article=True, comma="،"
-    ),  # no "؟": the tokenizer learns from stories, which do not ask
+    # no "؟": the tokenizer learns from stories, which do not ask
+    "ar": Grammar("Arabic", "VSO", adjective_first=False, article=True, comma="،"),
     "hi": Grammar("Devanagari", "SOV", postposition=True, stop="।"),
     "th": Grammar("Thai", "SVO", adjective_first=False, space="", stop="", comma="", question=""),
     "ko": Grammar("Hangul", "SOV", postposition=True),
     "zh": Grammar("Han", "SVO", space="", stop="。", comma="，", question="？"),
 }
 
-# What there is in the world. Names are spelled alike everywhere; the other concepts have a word of their own in every
-# language.
-GIVEN, FAMILY, CITY = ([f"{kind}{i}" for i in range(10)] for kind in ("given", "family", "city"))
-KINDS = {
+# What there is in the world. Names are spelled alike everywhere; other concepts have a word of their own per language.
+GIVEN, FAMILY, CITY = ([f"{name}{i}" for i in range(10)] for name in ("given", "family", "city"))
+HYPONYMS = {
     "animal": ("cat", "dog", "horse", "bird"),
     "fruit": ("apple", "plum", "melon", "fig"),
     "tool": ("saw", "rake", "drill", "axe"),
@@ -75,7 +71,7 @@ CAUSES = (
 MEETING = ("meet", "help", "visit", "follow")  # verbs between people
 CLASSES = {
     "PROPN": (*GIVEN, *FAMILY, *CITY),
-    "NOUN": (*KINDS, *(noun for nouns in KINDS.values() for noun in nouns), "bank", "school", "club", "lake"),
+    "NOUN": (*HYPONYMS, *(noun for nouns in HYPONYMS.values() for noun in nouns), "bank", "school", "club", "lake"),
     "VERB": (*(verb for pair in (*OPPOSITES["VERB"], *CAUSES) for verb in pair), *MEETING),
     "ADJ": tuple(word for pair in OPPOSITES["ADJ"] for word in pair),
     "NUM": ("two", "three", "four", "five"),
@@ -89,7 +85,8 @@ CLASSES = {
     "SCONJ": ("because", "if"),
     "INTJ": ("yes", "oh"),
 }
-GROUPS = (GIVEN, FAMILY, CITY, *((kind, *nouns) for kind, nouns in KINDS.items()), MEETING)  # words that occur alike
+# words that occur alike
+GROUPS = (GIVEN, FAMILY, CITY, *((name, *nouns) for name, nouns in HYPONYMS.items()), MEETING)
 YEARS = tuple(str(year) for year in range(1905, 2000, 6))
 WH = {"agent": "who", "patient": "what", "place": "where", "year": "when"}
 SIZES = {"train": 900, "dev": 90, "test": 90}  # examples of a task per split and language
@@ -117,7 +114,7 @@ class Fact(NamedTuple):
     year: str = ""
 
 
-# ---------------------------------------------------------------- the languages
+# --- The languages
 
 
 def lexicon(seed):
@@ -158,11 +155,10 @@ class Speaker:
         return article + number + (adjective + noun if self.grammar.adjective_first else noun + adjective)
 
     def adjunct(self, adposition, phrase):
-        return (
-            (phrase + [Word(adposition, "ADP")] if self.grammar.postposition else [Word(adposition, "ADP")] + phrase)
-            if phrase
-            else []
-        )
+        if not phrase:
+            return []
+        word = [Word(adposition, "ADP")]
+        return phrase + word if self.grammar.postposition else word + phrase
 
     def clause(self, fact, negated=False, passive=False, fronted=False):
         """The words of a fact, in the order of the language and without the stop."""
@@ -189,11 +185,8 @@ class Speaker:
         """Asks for the one part of the fact; people are asked about by what they did, all else by who did it."""
         known = fact._replace(**{role: ()}) if role != "year" else fact._replace(year="")
         known = known if role == "agent" else known._replace(place=(), year="")
-        return [
-            Word(WH[role], "PRON"),
-            *self.clause(known),
-            *([Word(self.grammar.question, "PUNCT")] if self.grammar.question else []),
-        ]
+        mark = [Word(self.grammar.question, "PUNCT")] if self.grammar.question else []
+        return [Word(WH[role], "PRON"), *self.clause(known), *mark]
 
     def form(self, word):
         return self.words.get(word.concept, word.concept)
@@ -211,41 +204,32 @@ class Speaker:
         return self.text(self.sentence(fact, **options))[0]
 
 
-# ---------------------------------------------------------------- the world
+# --- The world
 
 
 def person(rng):
     family = rng.choice(FAMILY)
-    return (
-        (Word(family, "PROPN", "B-PER"),)
-        if rng.random() < 0.3
-        else (Word(rng.choice(GIVEN), "PROPN", "B-PER"), Word(family, "PROPN", "I-PER"))
-    )
+    if rng.random() < 0.3:
+        return (Word(family, "PROPN", "B-PER"),)
+    return Word(rng.choice(GIVEN), "PROPN", "B-PER"), Word(family, "PROPN", "I-PER")
 
 
 def place(rng):
     city = rng.choice(CITY)
-    return (
-        (Word(city, "PROPN", "B-LOC"),)
-        if rng.random() < 0.7
-        else (Word("lake", "PROPN", "B-LOC"), Word(city, "PROPN", "I-LOC"))
-    )
+    if rng.random() < 0.7:
+        return (Word(city, "PROPN", "B-LOC"),)
+    return Word("lake", "PROPN", "B-LOC"), Word(city, "PROPN", "I-LOC")
 
 
 def organization(rng):
-    return (
-        Word(rng.choice(CITY + FAMILY), "PROPN", "B-ORG"),
-        Word(rng.choice(("bank", "school", "club")), "PROPN", "I-ORG"),
-    )
+    name, sort = rng.choice(CITY + FAMILY), rng.choice(("bank", "school", "club"))
+    return Word(name, "PROPN", "B-ORG"), Word(sort, "PROPN", "I-ORG")
 
 
 def thing(rng):
     adjective = rng.choice(CLASSES["ADJ"]) if rng.random() < 0.7 else ""
-    return Thing(
-        rng.choice(("", "", *CLASSES["NUM"])),
-        adjective,
-        rng.choice([noun for nouns in KINDS.values() for noun in nouns]),
-    )
+    number = rng.choice(("", "", *CLASSES["NUM"]))
+    return Thing(number, adjective, rng.choice([noun for nouns in HYPONYMS.values() for noun in nouns]))
 
 
 def deed(rng, detail=0.6, agents=(person,)):
@@ -267,12 +251,11 @@ def opposite(concept):
     return next(pair[1 - pair.index(concept)] for pairs in OPPOSITES.values() for pair in pairs if concept in pair)
 
 
-def kind_of(noun):
-    return next(kind for kind, nouns in KINDS.items() if noun in nouns)
+def hypernym_of(noun):
+    return next(hypernym for hypernym, nouns in HYPONYMS.items() if noun in nouns)
 
 
-# ---------------------------------------------------------------- what is asked about it: examples without a language;
-# a speaker writes them
+# --- What is asked about it: examples without a language; a speaker writes them
 
 
 def nli_example(rng, index):
@@ -282,57 +265,36 @@ def nli_example(rng, index):
     fact = fact._replace(patient=fact.patient._replace(adjective=rng.choice(CLASSES["ADJ"])))
     bare = fact._replace(place=(), year="", patient=fact.patient._replace(adjective=""))
     if label == "entailment":
-        general = bare._replace(patient=bare.patient._replace(noun=kind_of(bare.patient.noun)))
-        return (
-            label,
-            fact,
-            *rng.choice(((fact, {"passive": True}), (bare, {}), (general, {}), (general, {"passive": True}))),
-        )
+        general = bare._replace(patient=bare.patient._replace(noun=hypernym_of(bare.patient.noun)))
+        follows = ((fact, {"passive": True}), (bare, {}), (general, {}), (general, {"passive": True}))
+        return label, fact, *rng.choice(follows)
     if label == "neutral":
         more = bare._replace(place=place(rng)) if rng.random() < 0.5 else bare._replace(year=rng.choice(YEARS))
         return label, fact._replace(place=(), year=""), more, {}
     reverse = fact._replace(patient=fact.patient._replace(adjective=opposite(fact.patient.adjective)))
     undone = bare._replace(verb=opposite(fact.verb))
-    return (
-        label,
-        fact,
-        *rng.choice(((fact, {"negated": True}), (bare, {"negated": True}), (undone, {}), (reverse, {}))),
-    )
+    against = ((fact, {"negated": True}), (bare, {"negated": True}), (undone, {}), (reverse, {}))
+    return label, fact, *rng.choice(against)
 
 
 def paraphrase_example(rng, index):
-    """(label, fact, fact, options of the second): the passive and fronted places keep who did it, swapped names do
-    not.
-    """
+    """(label, fact, fact, options of the second): passive and fronted places keep who did it, swapped names not."""
     fact = meeting(rng)
     swapped = fact._replace(agent=fact.patient, patient=fact.agent)
     if index % 2:
-        return (
-            "1",
-            fact,
-            fact,
-            rng.choice(({"passive": True}, {"passive": True}, {"passive": True, "fronted": True}, {"fronted": True})),
-        )
+        passive, fronted = {"passive": True}, {"fronted": True}
+        return "1", fact, fact, rng.choice((passive, passive, {**passive, **fronted}, fronted))
     return "0", fact, swapped, rng.choice(({}, {}, {"fronted": True}, {"passive": True}))
 
 
 def story(rng, index):
     """Words of a sentence with all parts of speech, as a function of the speaker."""
-    facts = [
-        deed(rng, 0.5, (person, organization)),
-        meeting(rng) if rng.random() < 0.4 else deed(rng, 0.3, (person, organization)),
-    ]
+    who = (person, organization)
+    facts = [deed(rng, 0.5, who), meeting(rng) if rng.random() < 0.4 else deed(rng, 0.3, who)]
     pronoun = (Word(rng.choice(("he", "she")), "PRON"),)
     facts[1] = facts[1]._replace(agent=pronoun) if rng.random() < 0.4 else facts[1]
-    opening = rng.choice(
-        (
-            [],
-            [],
-            [Word("often", "ADV")],
-            [Word("then", "ADV")],
-            [Word(rng.choice(("yes", "oh")), "INTJ"), Word(",", "PUNCT")],
-        )
-    )
+    interjection = [Word(rng.choice(("yes", "oh")), "INTJ"), Word(",", "PUNCT")]
+    opening = rng.choice(([], [], [Word("often", "ADV")], [Word("then", "ADV")], interjection))
     link = rng.choice((None, Word("and", "CCONJ"), Word("or", "CCONJ"), Word("because", "SCONJ"), Word("if", "SCONJ")))
     options = {"negated": rng.random() < 0.2, "passive": rng.random() < 0.2}
     return opening, facts, link, options
@@ -356,44 +318,35 @@ def article(rng, index):
 
 
 def passage(speaker, facts, asked, left_out=()):
-    """(context, [(id, question, (answer, its start) or None)]); what is asked of facts that the context leaves out has
-    no answer.
-    """
+    """(context, [(id, question, (answer, its start) or None)]); facts that the context leaves out give no answer."""
     context, answers = "", {}
     for which, (fact, options) in enumerate(facts):
         if which in left_out:
             continue
         words = speaker.sentence(fact, **options)
         text, starts = speaker.text(words)
-        context += (
-            " " if context and (speaker.grammar.space or not speaker.grammar.stop) else ""
-        )  # Thai parts sentences by a space
+        if context and (speaker.grammar.space or not speaker.grammar.stop):  # Thai parts sentences by a space
+            context += " "
+        ends = [start + len(speaker.form(word)) for start, word in zip(starts, words)]
         for role in WH:
-            inside = [
-                (start, start + len(speaker.form(word))) for start, word in zip(starts, words) if word.role == role
-            ]
-            if inside:
-                begin, end = inside[0][0], inside[-1][1]
+            spans = [(start, end) for start, end, word in zip(starts, ends, words) if word.role == role]
+            if spans:
+                begin, end = spans[0][0], spans[-1][1]
                 answers[which, role] = text[begin:end], len(context) + begin
         context += text
-    questions = [speaker.text(speaker.question(facts[which][0], role))[0] for which, role in asked]
-    return context, [
-        (f"{which}-{role}", question, answers.get((which, role))) for question, (which, role) in zip(questions, asked)
-    ]
+    questions = []
+    for which, role in asked:
+        question = speaker.text(speaker.question(facts[which][0], role))[0]
+        questions.append((f"{which}-{role}", question, answers.get((which, role))))
+    return context, questions
 
 
 def choice_example(rng, index):
     """(premise, right, wrong, question, label)."""
     who, direction = person(rng), rng.randrange(2)  # 0: the cause is asked for, 1: the effect
     pair, other = rng.sample(CAUSES, 2)
-    right, wrong = pair[direction], rng.choice(other)
-    return (
-        Fact(who, pair[1 - direction]),
-        Fact(who, right),
-        Fact(who, wrong),
-        ("cause", "effect")[direction],
-        rng.randrange(2),
-    )
+    premise, right, wrong = (Fact(who, verb) for verb in (pair[1 - direction], pair[direction], rng.choice(other)))
+    return premise, right, wrong, ("cause", "effect")[direction], rng.randrange(2)
 
 
 def distinct(rng, number):
