@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# All three phases on a small invented world: pretrain on text in nine languages, train two intermediate tasks in
-# English, then fine-tune target tasks in English and predict every language, with and without the intermediate tasks.
+# All three phases on a small invented world: masked LM on text in nine languages, two intermediate tasks in English,
+# then fine-tune target tasks in English and predict every language, with and without the intermediate tasks.
 #   bash demo.sh [folder]      default folder: demo. A second run does only what is missing.
 . "$(dirname "$0")/setup.sh"
 set -e
@@ -63,11 +63,11 @@ stop() {   # however the demo ends, its steps end with it: they save what they h
 trap stop EXIT
 trap 'exit 130' INT
 
-# Phases 1 and 2: pretrain from random weights, then two intermediate tasks.
+# Phases 1 and 2: masked LM, then two intermediate tasks.
 "$python" toy_data.py --output_dir "$folder/toy"
 step pretrained run_intermediate.py --tasks mlm --mlm_files "$folder/toy/text/*.txt" \
-    --config_name "$folder/toy/model" --do_train --do_eval --max_seq_length 32 --per_device_train_batch_size 64 \
-    --learning_rate 2e-3 --num_train_epochs 3
+    --model_name_or_path "$folder/toy/model" --do_train --do_eval --max_seq_length 32 \
+    --per_device_train_batch_size 64 --learning_rate 1e-3 --num_train_epochs 1
 after pretrained
 step intermediate run_intermediate.py --tasks mnli squad --data_dir "$folder/toy/intermediate" \
     --model_name_or_path "$folder/outputs/pretrained" --do_train --do_eval --learning_rate 5e-4 \
