@@ -13,6 +13,7 @@ mkdir -p "$folder/logs"
 
 step() {   # step NAME SCRIPT FLAGS…: at work as soon as a core is free; writes outputs/NAME and logs/NAME.log
     while [ "${#pids[@]}" -ge "$cores" ]; do look; done
+    : > "$folder/logs/$1.log"
     "$python" "${@:2}" --output_dir "$folder/outputs/$1" > "$folder/logs/$1.log" 2>&1 &
     names+=("$1") pids+=($!) starts+=($SECONDS)
 }
@@ -32,7 +33,7 @@ look() {   # for a second: see which steps have ended, and how far the others ar
     done
     looks=$((looks + 1))
     if [ -t 1 ]; then
-        printf '\r\033[K%.100s' "$at_work"   # a terminal: one line, written over
+        printf '\r\033[K%.79s' "$at_work"   # a terminal: one line, written over
     elif [ $((looks % 20)) = 0 ]; then
         echo "$at_work"
     fi

@@ -61,6 +61,7 @@ VARIANTS = {  # peers first: ratios are to the first line
     "ours, grouped, bf16, ZeRO-3": {"zero": "zero3"},
 }
 LONGEST, WARM_UP = 128, 5
+INPUTS = ("input_ids", "attention_mask", "labels")  # what HF's Trainer gives to the model
 
 
 def main():
@@ -207,7 +208,7 @@ class CountingCollator:
         lengths = [len(example["input_ids"]) for example in examples]
         self.counts.append((sum(lengths), sum(length**2 for length in lengths)))
         batch = self.collate(examples)
-        return {name: value for name, value in batch.items() if not self.peer or name != "rows"}
+        return {name: batch[name] for name in INPUTS} if self.peer else batch
 
 
 class Clock(TrainerCallback):
