@@ -34,7 +34,7 @@ look() {   # for a second: see which steps have ended, and how far the others ar
     looks=$((looks + 1))
     if [ -t 1 ]; then
         printf '\r\033[K%.79s' "$at_work"   # a terminal: one line, written over
-    elif [ $((looks % 20)) = 0 ]; then
+    elif [ $((looks % 20)) = 0 ] && [ -n "$at_work" ]; then
         echo "$at_work"
     fi
     sleep 1
