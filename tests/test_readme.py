@@ -28,7 +28,7 @@ COMMANDS = [
     for name, text in TEXTS.items()
     for block in re.findall(r"```bash\n(.*?)```", text, re.S)
     for line in block.replace("\\\n", " ").splitlines()
-    if (words := shlex.split(line, comments=True))
+    if (words := shlex.split(line.partition(" | ")[0], comments=True))
 ]
 SHELL = (".sh", ".sbatch")
 OTHERS = {  # flags of torchrun, deepspeed, accelerate, sbatch and pytest
