@@ -32,9 +32,10 @@ def test_missing_packages_are_one_line(toy, tmp_path, command):
 
 
 @pytest.mark.parametrize("script", ["compare.py", "download_data.py"])
-def test_scripts_without_packages_answer(tmp_path, script):
+def test_help_without_packages_is_help_or_one_line(tmp_path, script):
     bare = [sys.executable, "-S", "-E", str(ROOT / script), "--help"]
-    assert subprocess.run(bare, capture_output=True, cwd=tmp_path).returncode == 0
+    done = subprocess.run(bare, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0 or (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
 
 
 def hooked(statement):
