@@ -1,5 +1,4 @@
-# Sourced by the studies: what they share. A study sets its variables, defines `study`, its steps in order, and ends
-# with `carry_out study`.
+# Sourced by the studies: what they share. A study sets its variables and ends with `carry_out`.
 #
 # Settings that every study knows, beside its own:
 #   SCALE=toy|full    an invented world and a tiny model on a laptop (default); xlm-roberta-large, real data and GPUs
@@ -46,6 +45,24 @@ export TOKENIZERS_PARALLELISM=false
 [ "$SCALE" = full ] || export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}   # the toy model is too small for threads
 
 # --- The steps of a study
+
+study() {
+    local setting target seed
+    starting_point   # data; at toy size also phase 1
+    noised_copies
+
+    for setting in $INTERMEDIATES; do
+        phase2 "$setting"
+    done
+    for setting in direct $INTERMEDIATES; do
+        for target in $TARGETS; do
+            for seed in $SEEDS; do
+                phase3 "$setting" "$target" "$seed"
+            done
+        done
+    done
+    report
+}
 
 starting_point() {   # toy size: the invented world, and phase 1 on its text, where no given ones replace them
     case "|$DATA_DIR|$INTERMEDIATE_DIR|$MODEL|" in
@@ -110,13 +127,13 @@ report() {
 
 # --- Carrying it out
 
-carry_out() {   # carry_out STUDY: check it, list its commands, then do it
-    local started=$SECONDS study=$1
+carry_out() {   # check the settings, list the commands, then do them
+    local started=$SECONDS
     settle
     "$python" -B recipes/cost.py check || exit 2
     hardware
     total=0 commands=()
-    "$study"   # with total=0 its steps are only listed
+    study   # with total=0 its steps are only listed
     if [ "$DRY_RUN" = 1 ]; then
         printf '%s\n' "${commands[@]}"
         printf '%s\n' "${commands[@]}" | "$python" -B recipes/cost.py estimate
@@ -132,7 +149,7 @@ carry_out() {   # carry_out STUDY: check it, list its commands, then do it
     trap 'exit 130' INT
     trap 'exit 143' TERM
     trap leave EXIT
-    "$study"
+    study
     after everything
     [ "$skipped" = 0 ] || echo "$skipped finished before and skipped"
     echo "$OUTPUT/report/index.html      $(((SECONDS - started + 30) / 60)) minutes; logs: $OUTPUT/logs"
@@ -201,7 +218,7 @@ data_is_there() {   # full size or given folders: data must be there; what nobod
         ;;
     esac
     commands=()
-    "$study"
+    study
     [ "${#commands[@]}" = "$before" ] || echo "$((before - ${#commands[@]})) steps fewer"
 }
 

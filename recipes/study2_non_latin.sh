@@ -32,21 +32,4 @@ REPLICATES=${REPLICATES:-3}
 PHASE2_SEED=${PHASE2_SEED:-1}   # one encoder per setting, as in the paper; for others: PHASE2_SEED=2 OUTPUT=elsewhere
 TITLE="Study 2: intermediate NLI and non-Latin scripts ($SCALE size)"
 
-study() {
-    starting_point   # data; at toy size also phase 1
-    noised_copies
-
-    for setting in $INTERMEDIATES; do
-        phase2 "$setting"
-    done
-    for setting in direct $INTERMEDIATES; do
-        for target in $TARGETS; do
-            for seed in $SEEDS; do
-                phase3 "$setting" "$target" "$seed"
-            done
-        done
-    done
-    report
-}
-
-carry_out study
+carry_out
