@@ -10,19 +10,13 @@ ZeRO-2's with the gradients (4 bytes) whole on every GPU.
 
 import os
 
+# Before deepspeed is imported, which else looks for a GPU.
 os.environ.setdefault("DS_ACCELERATOR", "cpu")
 
 import torch  # noqa: E402
 from deepspeed.runtime.zero.stage3 import estimate_zero3_model_states_mem_needs as zero3  # noqa: E402
-from deepspeed.runtime.zero.stage_1_and_2 import (
-    estimate_zero2_model_states_mem_needs as zero2,  # noqa: E402
-)
-from transformers import (  # noqa: E402
-    XLMRobertaConfig,
-    XLMRobertaModel,
-    XLMRobertaXLConfig,
-    XLMRobertaXLModel,
-)
+from deepspeed.runtime.zero.stage_1_and_2 import estimate_zero2_model_states_mem_needs as zero2  # noqa: E402
+from transformers import XLMRobertaConfig, XLMRobertaModel, XLMRobertaXLConfig, XLMRobertaXLModel  # noqa: E402
 
 SHARED = {"vocab_size": 250002, "max_position_embeddings": 514, "type_vocab_size": 1}
 SIZES = {  # name: (class, width, layers, heads, width of the feed-forward part), from the Hub's configurations
@@ -47,27 +41,22 @@ def geometry(configuration, model, width, layers, heads, inner):
 
 
 def main():
-    print(
-        "| model (weights) | GPUs | zero1 | zero2 | zero3 | zero2_offload | zero3_offload "
-        "|\n|---|---|---|---|---|---|---|"
-    )
+    print("| model (weights) | GPUs | zero1 | zero2 | zero3 | zero2_offload | zero3_offload |\n" + "|---" * 7 + "|")
     for name, size in SIZES.items():
         total, largest = geometry(*size)
         for gpus, nodes in GPUS:
             whole = {"num_gpus_per_node": gpus, "num_nodes": nodes}
             second = zero2(total, cpu_offload=False, **whole)
-            found = [
+            needs = [
                 (second[0], second[1] + 4 * total - 4 * total // (gpus * nodes)),
                 second,
                 zero3(total, largest, cpu_offload=False, cpu_offload_params=False, zero_init=False, **whole)[:2],
                 zero2(total, cpu_offload=True, **whole),
                 zero3(total, largest, cpu_offload=True, cpu_offload_params=True, zero_init=False, **whole)[:2],
             ]
-            cells = [f"{gpu / 2**30:.1f} + {cpu / 2**30:.0f}" for cpu, gpu in found]
-            print(
-                f"| {name} ({total / 1e6:.0f} M) | {gpus if nodes == 1 else f'{nodes} x {gpus}'} | "
-                f"{' | '.join(cells)} |"
-            )
+            where = str(gpus) if nodes == 1 else f"{nodes} x {gpus}"
+            fields = [f"{gpu / 2**30:.1f} + {cpu / 2**30:.0f}" for cpu, gpu in needs]
+            print(f"| {' | '.join([f'{name} ({total / 1e6:.0f} M)', where, *fields])} |")
 
 
 if __name__ == "__main__":

@@ -1,20 +1,21 @@
-# Sourced by the studies: what they share. A study sets its variables, defines `study`, its steps in order, and ends with `carry_out study`.
+# Sourced by the studies: what they share. A study sets its variables and ends with `carry_out`.
 #
 # Settings that every study knows, beside its own:
-#   SCALE=toy|full    an invented world and a tiny model on a laptop (default), or xlm-roberta-large on real data and GPUs
-#   DRY_RUN=1         print every command and the estimated cost; needs no GPU, data, network or packages and touches nothing
+#   SCALE=toy|full    an invented world and a tiny model on a laptop (default); xlm-roberta-large, real data and GPUs
+#   DRY_RUN=1         print all commands and the estimated cost; needs no GPU, data, network, packages; touches nothing
 #   OUTPUT            folder of everything that is written: logs/ noised/ outputs/ report/ (toy size: also toy/)
 #   MODEL             folder or Hub id that phases 2 and 3 start from (toy size: a given one replaces phase 1)
-#   DATA_DIR, INTERMEDIATE_DIR      the test sets and the intermediate tasks (toy size: given ones replace the invented world)
+#   DATA_DIR, INTERMEDIATE_DIR      test sets and intermediate tasks (toy size: given ones replace the invented world)
 #   LANGUAGES         some languages of the test sets, which all targets have (default: all that are on disk)
 #   PHASE1_FLAGS, PHASE2_FLAGS, PHASE3_FLAGS, PERTURB_FLAGS      instead of the study's own flags of that step
 #   JOBS              toy size: runs at a time, each on one core (default: the number of cores, at most 8)
-#   GPUS, GPU_MEMORY, DEEPSPEED     full size: instead of what nvidia-smi says (number, MiB) and of the choice that follows from it
+#   GPUS, GPU_MEMORY, DEEPSPEED     full size: instead of what nvidia-smi says (number, MiB), what follows from it
 #   TOKENS_PER_SECOND one GPU's speed in training, for the estimate
 #
-# A step that was finished is skipped when its command is the same and nothing it reads has changed since; delete OUTPUT/logs to have all of
-# them look again. Steps that were stopped go on where they were, because the scripts do.
-# shellcheck shell=bash disable=SC2086,SC2206,SC2153  # lists and flags are split at their spaces; the studies set the variables
+# A step that was finished is skipped when its command is the same and nothing it reads has changed since; delete
+# OUTPUT/logs to have all of them look again. Steps that were stopped go on where they were, because the scripts do.
+# Lists and flags are split at their spaces; the studies set the variables:
+# shellcheck shell=bash disable=SC2086,SC2206,SC2153
 set -euo pipefail
 
 fail() {   # fail MESSAGE: one line, exit code 2, before anything is written
@@ -24,7 +25,7 @@ fail() {   # fail MESSAGE: one line, exit code 2, before anything is written
 
 SCALE=${SCALE:-toy} DRY_RUN=${DRY_RUN:-0}
 case $SCALE in toy | full) ;; *) fail "SCALE=$SCALE: choose toy or full" ;; esac
-case $DRY_RUN in 0 | 1) ;; *) fail "DRY_RUN=$DRY_RUN: give 1 to print the plan only, or leave it out" ;; esac
+case $DRY_RUN in 0 | 1) ;; *) fail "DRY_RUN=$DRY_RUN: give 1 to print the commands only, or leave it out" ;; esac
 
 # Paths given from another folder mean files there; the commands themselves run in the repository.
 here=$PWD
@@ -33,7 +34,8 @@ if [ "$here" != "$root" ]; then
     for name in OUTPUT DATA_DIR INTERMEDIATE_DIR MODEL; do
         value=${!name:-}
         case $value in "" | /*) continue ;; esac
-        [ "$name" = MODEL ] && [ ! -e "$value" ] || printf -v "$name" '%s/%s' "$here" "$value"   # a model may be a Hub id
+        [ "$name" != MODEL ] || [ -e "$value" ] || continue   # a model may be a Hub id
+        printf -v "$name" '%s/%s' "$here" "$value"
     done
 fi
 install=no
@@ -42,24 +44,44 @@ export TOKENIZERS_PARALLELISM=false
 [ "$SCALE" = full ] || [ -n "${MODEL:-}" ] || export HF_HUB_OFFLINE=1   # nothing is asked of the Hub
 [ "$SCALE" = full ] || export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}   # the toy model is too small for threads
 
-# --- The steps of a study ----------------------------------------------------------------------------------------------------------------
+# --- The steps of a study
 
-starting_point() {   # toy size: the invented world, and phase 1 on its text, as far as they are not replaced by given ones
+study() {
+    local setting target seed
+    starting_point   # data; at toy size also phase 1
+    noised_copies
+
+    for setting in $INTERMEDIATES; do
+        phase2 "$setting"
+    done
+    for setting in direct $INTERMEDIATES; do
+        for target in $TARGETS; do
+            for seed in $SEEDS; do
+                phase3 "$setting" "$target" "$seed"
+            done
+        done
+    done
+    report
+}
+
+starting_point() {   # toy size: the invented world, and phase 1 on its text, where no given ones replace them
     case "|$DATA_DIR|$INTERMEDIATE_DIR|$MODEL|" in
     *"|$OUTPUT/toy/"* | *"|$OUTPUT/outputs/pretrained|"*) run toy toy_data.py --output_dir "$OUTPUT/toy" ;;
     esac
     after toy
     if [ "$MODEL" = "$OUTPUT/outputs/pretrained" ]; then
-        train pretrained run_intermediate.py --tasks mlm --mlm_files "$OUTPUT/toy/text/*.txt" --model_name_or_path "$OUTPUT/toy/model" \
-            --do_train --do_eval $PHASE1_FLAGS
+        train pretrained run_intermediate.py --tasks mlm --mlm_files "$OUTPUT/toy/text/*.txt" \
+            --model_name_or_path "$OUTPUT/toy/model" --do_train --do_eval $PHASE1_FLAGS
     fi
 }
 
 noised_copies() {   # every operation at every level; WORST_OF also in further draws
-    local perturb=(perturb.py --data_dir "$DATA_DIR" --output_dir "$OUTPUT/noised" --tasks $TARGETS ${LANGUAGES:+--languages $LANGUAGES} $PERTURB_FLAGS)
+    local perturb=(perturb.py --data_dir "$DATA_DIR" --output_dir "$OUTPUT/noised" --tasks $TARGETS)
+    perturb+=(${LANGUAGES:+--languages $LANGUAGES} $PERTURB_FLAGS)
     [ -z "$OPS" ] || run noised "${perturb[@]}" --ops $OPS --levels $LEVELS
     after noised
-    [ -z "$WORST_OF" ] || run replicates "${perturb[@]}" --ops "${WORST_OF%-*}" --levels "${WORST_OF##*-}" --replicates "$REPLICATES"
+    [ -z "$WORST_OF" ] || run replicates "${perturb[@]}" --ops "${WORST_OF%-*}" --levels "${WORST_OF##*-}" \
+        --replicates "$REPLICATES"
 }
 
 conditions() {   # sets `given`: the --conditions of run_xtreme.py
@@ -82,50 +104,52 @@ phase2() {   # phase2 SETTING: an encoder, trained on the English task, or on se
         --do_train --do_eval --seed "$PHASE2_SEED" $PHASE2_FLAGS
 }
 
-phase3() {   # phase3 SETTING TARGET SEED: a target, trained in English from the setting's encoder, predicted clean and noised in every language
+phase3() {   # phase3 SETTING TARGET SEED: trained in English from the setting's encoder, predicted clean and noised
     local setting=$1 target=$2 seed=$3 encoder=$OUTPUT/outputs/$1 given
     after pretrained noised replicates "$setting"
     [ "$setting" != direct ] || encoder=$MODEL
     conditions
-    local test=(run_xtreme.py --task "$target" --data_dir "$DATA_DIR" --model_name_or_path "$encoder" --do_predict --seed "$seed" --conditions "${given[@]}")
+    local name=$setting-$target-seed$seed test=(run_xtreme.py --task "$target" --data_dir "$DATA_DIR")
+    test+=(--model_name_or_path "$encoder" --do_predict --seed "$seed" --conditions "${given[@]}")
     case $target in
     tatoeba | bucc2018)   # trains nothing: one run says all
-        [ "$seed" != "${SEEDS%% *}" ] || train "$setting-$target-seed$seed" "${test[@]}" ${LANGUAGES:+--languages ${FOREIGN}}
+        [ "$seed" != "${SEEDS%% *}" ] || train "$name" "${test[@]}" ${LANGUAGES:+--languages ${FOREIGN}}
         ;;
-    *) train "$setting-$target-seed$seed" "${test[@]}" ${LANGUAGES:+--languages $LANGUAGES} --do_train --do_eval $PHASE3_FLAGS ;;
+    *) train "$name" "${test[@]}" ${LANGUAGES:+--languages $LANGUAGES} --do_train --do_eval $PHASE3_FLAGS ;;
     esac
 }
 
 report() {
     after everything
-    run report report.py --runs "$OUTPUT/outputs/*" --baseline "$OUTPUT/outputs/direct-*" --output_dir "$OUTPUT/report" --title "$TITLE"
+    run report report.py --runs "$OUTPUT/outputs/*" --baseline "$OUTPUT/outputs/direct-*" \
+        --output_dir "$OUTPUT/report" --title "$TITLE"
 }
 
-# --- Carrying it out ---------------------------------------------------------------------------------------------------------------------
+# --- Carrying it out
 
-carry_out() {   # carry_out STUDY: check, plan, then do it
-    local started=$SECONDS study=$1
+carry_out() {   # check the settings, list the commands, then do them
+    local started=$SECONDS
     settle
     "$python" -B recipes/cost.py check || exit 2
     hardware
-    total=0 plan=()
-    "$study"
+    total=0 commands=()
+    study   # with total=0 its steps are only listed
     if [ "$DRY_RUN" = 1 ]; then
-        printf '%s\n' "${plan[@]}"
-        printf '%s\n' "${plan[@]}" | "$python" -B recipes/cost.py estimate
+        printf '%s\n' "${commands[@]}"
+        printf '%s\n' "${commands[@]}" | "$python" -B recipes/cost.py estimate
         exit 0
     fi
     data_is_there
     install=yes
     . ./setup.sh
-    total=${#plan[@]} number=0 skipped=0
+    total=${#commands[@]} number=0 skipped=0
     mkdir -p "$OUTPUT/logs"
     echo "$total steps into $OUTPUT$([ "$SCALE" = toy ] && echo ", $JOBS at a time" || echo ", on $GPUS GPU(s)")"
     set -m   # every step is a process group of its own, which can be stopped whole
     trap 'exit 130' INT
     trap 'exit 143' TERM
     trap leave EXIT
-    "$study"
+    study
     after everything
     [ "$skipped" = 0 ] || echo "$skipped finished before and skipped"
     echo "$OUTPUT/report/index.html      $(((SECONDS - started + 30) / 60)) minutes; logs: $OUTPUT/logs"
@@ -137,9 +161,11 @@ settle() {   # what no study has set
         MODEL=${MODEL:-$OUTPUT/outputs/pretrained}
         JOBS=${JOBS:-$(getconf _NPROCESSORS_ONLN 2> /dev/null | awk '{ print ($1 < 8) ? $1 : 8 }')} JOBS=${JOBS:-1}
     else
-        DATA_DIR=${DATA_DIR:-data/xtreme} INTERMEDIATE_DIR=${INTERMEDIATE_DIR:-data/intermediate} MODEL=${MODEL:-xlm-roberta-large} JOBS=1
+        DATA_DIR=${DATA_DIR:-data/xtreme} INTERMEDIATE_DIR=${INTERMEDIATE_DIR:-data/intermediate}
+        MODEL=${MODEL:-xlm-roberta-large} JOBS=1
     fi
-    PHASE1_FLAGS=${PHASE1_FLAGS---max_seq_length 32 --per_device_train_batch_size 64 --learning_rate 1e-3 --num_train_epochs 1}
+    local phase1="--max_seq_length 32 --per_device_train_batch_size 64 --learning_rate 1e-3 --num_train_epochs 1"
+    PHASE1_FLAGS=${PHASE1_FLAGS-$phase1}
     PERTURB_FLAGS=${PERTURB_FLAGS-} LANGUAGES=${LANGUAGES-} FOREIGN=" ${LANGUAGES-} "
     FOREIGN=${FOREIGN/ en / }   # retrieval compares with English
     [ -n "$OPS" ] || WORST_OF=
@@ -150,12 +176,15 @@ hardware() {   # sets `launcher` and `deepspeed`; the thresholds are those of ds
     launcher=(.venv/bin/python) deepspeed=()
     [ "$SCALE" = full ] || return 0
     local memories   # in MiB, a GPU per line
-    memories=$(nvidia-smi --query-gpu=memory.total --format=csv,noheader,nounits 2> /dev/null | grep -E '^[0-9]+$' || true)
+    memories=$(nvidia-smi --query-gpu=memory.total --format=csv,noheader,nounits 2> /dev/null) || true
+    memories=$(grep -E '^[0-9]+$' <<< "$memories" || true)
     if [ -n "$memories" ]; then
         [ -z "${CUDA_VISIBLE_DEVICES:-}" ] || GPUS=${GPUS:-$(tr ',' '\n' <<< "$CUDA_VISIBLE_DEVICES" | grep -c .)}
-        GPUS=${GPUS:-$(wc -l <<< "$memories" | tr -d ' ')} GPU_MEMORY=${GPU_MEMORY:-$(sort -n <<< "$memories" | head -n 1)}
+        GPUS=${GPUS:-$(wc -l <<< "$memories" | tr -d ' ')}
+        GPU_MEMORY=${GPU_MEMORY:-$(sort -n <<< "$memories" | head -n 1)}
     elif [ "$DRY_RUN" = 0 ]; then
-        fail "SCALE=full: nvidia-smi finds no GPU here; start it on a node with GPUs, print the plan with DRY_RUN=1, or take SCALE=toy"
+        fail "SCALE=full: nvidia-smi finds no GPU here; start it on a node with GPUs," \
+            "print the commands with DRY_RUN=1, or take SCALE=toy"
     fi
     GPUS=${GPUS:-1} GPU_MEMORY=${GPU_MEMORY:-80000}
     export GPUS GPU_MEMORY
@@ -168,23 +197,29 @@ hardware() {   # sets `launcher` and `deepspeed`; the thresholds are those of ds
     [ -z "$DEEPSPEED" ] || deepspeed=(--deepspeed "$DEEPSPEED")
 }
 
-data_is_there() {   # full size or given folders: data is not made, so it must be there; what nobody can download is left out
-    local name
+data_is_there() {   # full size or given folders: data must be there; what nobody can download is left out
+    local name download=".venv/bin/python download_data.py --tasks all --output_dir data"
     for name in DATA_DIR INTERMEDIATE_DIR; do
         case ${!name} in "$OUTPUT/toy/"*) continue ;; esac
-        [ -d "${!name}" ] || fail "$name=${!name}: no such folder; download it with: .venv/bin/python download_data.py --tasks all --output_dir data"
+        [ -d "${!name}" ] || fail "$name=${!name}: no such folder; download it with: $download"
     done
     [ "$SCALE" = full ] || return 0
-    local before=${#plan[@]}
+    local before=${#commands[@]}
     case " $INTERMEDIATES " in
-    *" ccg "*) [ -e "$INTERMEDIATE_DIR/ccg/train.jsonl" ] || leave_out INTERMEDIATES ccg "CCGbank is licensed and not in $INTERMEDIATE_DIR" ;;
+    *" ccg "*)
+        [ -e "$INTERMEDIATE_DIR/ccg/train.jsonl" ] ||
+            leave_out INTERMEDIATES ccg "CCGbank is licensed and not in $INTERMEDIATE_DIR"
+        ;;
     esac
     case " $TARGETS " in
-    *" bucc2018 "*) [ -e "$DATA_DIR/bucc2018/de-en.dev.gold" ] || leave_out TARGETS bucc2018 "its dev files are not in $DATA_DIR, see README.md" ;;
+    *" bucc2018 "*)
+        [ -e "$DATA_DIR/bucc2018/de-en.dev.gold" ] ||
+            leave_out TARGETS bucc2018 "its dev files are not in $DATA_DIR, see docs/data.md"
+        ;;
     esac
-    plan=()
-    "$study"
-    [ "${#plan[@]}" = "$before" ] || echo "$((before - ${#plan[@]})) steps fewer than planned"
+    commands=()
+    study
+    [ "${#commands[@]}" = "$before" ] || echo "$((before - ${#commands[@]})) steps fewer"
 }
 
 leave_out() {   # leave_out VARIABLE NAME REASON
@@ -201,13 +236,14 @@ train() {   # train NAME SCRIPT FLAGS…: on all GPUs, into outputs/NAME; skippe
     step "$1" "$OUTPUT/outputs/$1" "${@:2}" --output_dir "$OUTPUT/outputs/$1" --disable_tqdm true
 }
 
-step() {   # step NAME FOLDER SCRIPT FLAGS…: plan it, skip it, or start it as soon as fewer than JOBS are at work
+step() {   # step NAME FOLDER SCRIPT FLAGS…: list it, skip it, or start it as soon as fewer than JOBS are at work
     local name=$1 folder=$2 log=$OUTPUT/logs/$1.log identity command
     shift 2
     identity=$(shown "$@")   # without the launcher: another node may have other GPUs
-    if [ -n "$folder" ]; then command=("${launcher[@]}" "$@" ${deepspeed[@]+"${deepspeed[@]}"}); else command=(.venv/bin/python "$@"); fi
+    command=(.venv/bin/python "$@")
+    [ -z "$folder" ] || command=("${launcher[@]}" "$@" ${deepspeed[@]+"${deepspeed[@]}"})
     if [ "$total" = 0 ]; then
-        plan+=("$(shown "${command[@]}")")
+        commands+=("$(shown "${command[@]}")")
         return
     fi
     number=$((number + 1))
@@ -223,12 +259,12 @@ step() {   # step NAME FOLDER SCRIPT FLAGS…: plan it, skip it, or start it as 
     pids[number]=$! names[number]=$name folders[number]=$folder starts[number]=$SECONDS
 }
 
-attempt() {   # attempt LOG COMMAND…: with patterns expanded; waits where a process of a killed study is still at work in the folder
-    local log=$1 words=() word found
+attempt() {   # attempt LOG COMMAND…: patterns expanded; waits for a killed study's process still at work there
+    local log=$1 words=() word path
     shift
     for word; do
         case $word in
-        *'*'*) while IFS= read -r found; do words+=("$found"); done < <(compgen -G "$word" | LC_ALL=C sort) ;;
+        *'*'*) while IFS= read -r path; do words+=("$path"); done < <(compgen -G "$word" | LC_ALL=C sort) ;;
         *) words+=("$word") ;;
         esac
     done
@@ -238,7 +274,7 @@ attempt() {   # attempt LOG COMMAND…: with patterns expanded; waits where a pr
     done
 }
 
-finished() {   # finished FOLDER STAMP IDENTITY WORD…: this command came to its end, and no file that it names has changed since it began
+finished() {   # finished FOLDER STAMP IDENTITY WORD…: it came to its end, and no file that it names has changed since
     local folder=$1 stamp=$2 identity=$3 inputs=() word
     shift 3
     grep -qs '"finished_at": "' "$folder/run.json" && [ "$(cat "$stamp" 2> /dev/null)" = "$identity" ] || return 1

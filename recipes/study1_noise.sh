@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Study 1: what does English intermediate training do to zero-shot transfer when the test text is noised?
-#   bash recipes/study1_noise.sh                                  toy size: an invented world, on a laptop
-#   SCALE=full bash recipes/study1_noise.sh                       xlm-roberta-large on real data, on a node with GPUs
-#   SCALE=full GPUS=8 DRY_RUN=1 bash recipes/study1_noise.sh      every command, GPU hours and disk space; touches nothing
+#   bash recipes/study1_noise.sh                                toy size: an invented world, on a laptop
+#   SCALE=full bash recipes/study1_noise.sh                     xlm-roberta-large on real data, on a node with GPUs
+#   SCALE=full GPUS=8 DRY_RUN=1 bash recipes/study1_noise.sh    commands, GPU hours, disk space; touches nothing
 # The same command goes on where it was stopped. Every setting below can be given in the environment, as in
 #   TARGETS="xnli udpos" SEEDS="1 2 3" OUTPUT=here bash recipes/study1_noise.sh
 # shellcheck source-path=SCRIPTDIR
@@ -15,7 +15,7 @@ toy)
     OPS=${OPS-keyboard swap homoglyph}
     LEVELS=${LEVELS:-1 3}
     SEEDS=${SEEDS:-1 2}                                    # of phase 3
-    PHASE2_FLAGS=${PHASE2_FLAGS---learning_rate 5e-4 --max_seq_length 128 --num_train_epochs 6 --collapse_guard off}   # slow to begin
+    PHASE2_FLAGS=${PHASE2_FLAGS---learning_rate 5e-4 --max_seq_length 128 --num_train_epochs 6 --collapse_guard off}
     PHASE3_FLAGS=${PHASE3_FLAGS---learning_rate 5e-4 --max_seq_length 128 --num_train_epochs 3}
     ;;
 full)   # the tasks' own settings; `all` is the nine together
@@ -31,24 +31,7 @@ esac
 OUTPUT=${OUTPUT:-studies/noise-$SCALE}
 WORST_OF=${WORST_OF-swap-${LEVELS##* }}   # this condition is drawn REPLICATES times, for the worst of k; empty: none
 REPLICATES=${REPLICATES:-3}
-PHASE2_SEED=${PHASE2_SEED:-1}             # one encoder per setting, as in the paper; for others: PHASE2_SEED=2 OUTPUT=elsewhere
+PHASE2_SEED=${PHASE2_SEED:-1}   # one encoder per setting, as in the paper; for others: PHASE2_SEED=2 OUTPUT=elsewhere
 TITLE="Study 1: intermediate training and noise ($SCALE size)"
 
-study() {
-    starting_point   # data; at toy size also phase 1
-    noised_copies
-
-    for setting in $INTERMEDIATES; do
-        phase2 "$setting"
-    done
-    for setting in direct $INTERMEDIATES; do
-        for target in $TARGETS; do
-            for seed in $SEEDS; do
-                phase3 "$setting" "$target" "$seed"
-            done
-        done
-    done
-    report
-}
-
-carry_out study
+carry_out

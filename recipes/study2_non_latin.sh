@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
-# Study 2: does natural language inference as intermediate task close the gap between languages in Latin script and the others?
-#   bash recipes/study2_non_latin.sh                                  toy size: an invented world, on a laptop
-#   SCALE=full bash recipes/study2_non_latin.sh                       xlm-roberta-large on real data, on a node with GPUs
-#   SCALE=full GPUS=8 DRY_RUN=1 bash recipes/study2_non_latin.sh      every command, GPU hours and disk space; touches nothing
+# Study 2: does natural language inference as intermediate task close the gap between Latin and other scripts?
+#   bash recipes/study2_non_latin.sh                              toy size: an invented world, on a laptop
+#   SCALE=full bash recipes/study2_non_latin.sh                   xlm-roberta-large on real data, on a node with GPUs
+#   SCALE=full GPUS=8 DRY_RUN=1 bash recipes/study2_non_latin.sh  commands, GPU hours, disk space; touches nothing
 # The same command goes on where it was stopped. Every setting below can be given in the environment, as in
 #   TARGETS="xnli udpos" SEEDS="1 2 3" OUTPUT=here bash recipes/study2_non_latin.sh
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 INTERMEDIATES=${INTERMEDIATES-anli anli_plus mnli}   # ANLI+ is ANLI, MNLI and SNLI on one head
-OPS=${OPS-swap}                                      # applies to every script, so Latin and non-Latin meet the same noise
+OPS=${OPS-swap}   # applies to every script, so Latin and non-Latin meet the same noise
 case $SCALE in
 toy)
     TARGETS=${TARGETS:-xnli panx tatoeba}
     LEVELS=${LEVELS:-3}
-    SEEDS=${SEEDS:-1 2}                              # of phase 3
-    PHASE2_FLAGS=${PHASE2_FLAGS---learning_rate 5e-4 --max_seq_length 128 --num_train_epochs 6 --collapse_guard off}   # slow to begin
+    SEEDS=${SEEDS:-1 2}   # of phase 3
+    PHASE2_FLAGS=${PHASE2_FLAGS---learning_rate 5e-4 --max_seq_length 128 --num_train_epochs 6 --collapse_guard off}
     PHASE3_FLAGS=${PHASE3_FLAGS---learning_rate 5e-4 --max_seq_length 128 --num_train_epochs 3}
     ;;
 full)   # the tasks' own settings
@@ -29,24 +29,7 @@ esac
 OUTPUT=${OUTPUT:-studies/non-latin-$SCALE}
 WORST_OF=${WORST_OF-}
 REPLICATES=${REPLICATES:-3}
-PHASE2_SEED=${PHASE2_SEED:-1}             # one encoder per setting, as in the paper; for others: PHASE2_SEED=2 OUTPUT=elsewhere
+PHASE2_SEED=${PHASE2_SEED:-1}   # one encoder per setting, as in the paper; for others: PHASE2_SEED=2 OUTPUT=elsewhere
 TITLE="Study 2: intermediate NLI and non-Latin scripts ($SCALE size)"
 
-study() {
-    starting_point   # data; at toy size also phase 1
-    noised_copies
-
-    for setting in $INTERMEDIATES; do
-        phase2 "$setting"
-    done
-    for setting in direct $INTERMEDIATES; do
-        for target in $TARGETS; do
-            for seed in $SEEDS; do
-                phase3 "$setting" "$target" "$seed"
-            done
-        done
-    done
-    report
-}
-
-carry_out study
+carry_out

@@ -1,7 +1,10 @@
-"""Every command in the README is one that the scripts accept."""
+"""What the documents say holds: commands parse, flags and files exist, links lead somewhere, README is short."""
 
 import re
 import shlex
+import subprocess
+import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,81 +17,131 @@ import run_xtreme
 import score
 from common import arguments
 from mixture import plan
-from reporting import tables
 from tasks import TARGETS
 
 ROOT = Path(__file__).resolve().parents[1]
-TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```bash\n(.*?)```", TEXT, re.S)
+PATTERNS = ("*.md", "docs/*.md", "noise/*.md", "recipes/*.md", "ds_configs/*.md", "benchmarks/*.md")
+DOCUMENTS = {str(path.relative_to(ROOT)): path for pattern in PATTERNS for path in sorted(ROOT.glob(pattern))}
+TEXTS = {name: path.read_text(encoding="utf-8") for name, path in DOCUMENTS.items()}
 COMMANDS = [
-    tokens
-    for block in BLOCKS
+    (name, words)
+    for name, text in TEXTS.items()
+    for block in re.findall(r"```bash\n(.*?)```", text, re.S)
     for line in block.replace("\\\n", " ").splitlines()
-    if (tokens := shlex.split(line, comments=True))
+    if (words := shlex.split(line.partition(" | ")[0], comments=True))
 ]
+SHELL = (".sh", ".sbatch")
+OTHERS = {  # flags of torchrun, deepspeed, accelerate, sbatch and pytest
+    "--nproc_per_node", "--nnodes", "--rdzv_backend", "--rdzv_endpoint", "--num_gpus", "--num_processes",
+    "--use_deepspeed", "--deepspeed_config_file", "--gpus", "--wrap", "--nodes", "--cov",
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("tokens", COMMANDS, ids=" ".join)
-def test_command_parses(tokens):
-    index = next(i for i, token in enumerate(tokens) if token.endswith((".py", ".sh", ".sbatch")))
-    script, argv = tokens[index], tokens[index + 1 :]
+def parsed_xtreme(argv):
+    args, _, given = arguments.parse(run_xtreme.build_parser(), argv)
+    return args.task in TARGETS and "output_dir" in given and {"do_train", "do_eval", "do_predict"} & set(given)
+
+
+def parsed_intermediate(argv):
+    args, _, given = arguments.parse(run_intermediate.build_parser(), argv)
+    if not args.config_name:  # else it looks for the folder
+        run_intermediate.check_arguments(args, given)
+    return plan.make_plan(args).tasks and "output_dir" in given
+
+
+def parsed_perturb(argv):
+    args = perturb.build_parser().parse_args(argv)
+    return args.list or (args.data_dir and args.output_dir and set(args.ops) <= perturb.OPERATIONS.keys())
+
+
+def parsed_download(argv):
+    args = download_data.build_parser().parse_args(argv)
+    args.hub_root = None  # it looks for the folder
+    return download_data.check(args)
+
+
+PARSED = {
+    "run_xtreme.py": parsed_xtreme,
+    "run_intermediate.py": parsed_intermediate,
+    "perturb.py": parsed_perturb,
+    "download_data.py": parsed_download,
+    "report.py": lambda argv: report.build_parser().parse_args(argv).baseline,
+    "score.py": lambda argv: score.build_parser().parse_args(argv).predictions,
+}
+
+
+@cache
+def flags_of(script):
+    """The flags that --help lists."""
+    done = subprocess.run([sys.executable, str(ROOT / script), "--help"], capture_output=True, text=True, cwd=ROOT)
+    return set(re.findall(r"--[a-z]\w+", done.stdout))
+
+
+@pytest.mark.parametrize(
+    "document, words", COMMANDS, ids=lambda value: value if isinstance(value, str) else " ".join(value)
+)
+def test_command_parses(document, words):
+    if words[0] == "source" or words[0] == "sbatch" and "--wrap" in words:
+        return
+    scripts = [word for word in words if word.endswith(".py")] or [word for word in words if word.endswith(SHELL)]
+    script, argv = scripts[0], words[words.index(scripts[0]) + 1 :]
     assert (ROOT / script).exists()
-    if script == "run_xtreme.py":
-        args, _, given = arguments.parse(run_xtreme.build_parser(), argv)
-        assert args.task in TARGETS and "output_dir" in given
-        assert {"do_train", "do_eval", "do_predict"} & set(given)
-    elif script == "run_intermediate.py":
-        args, _, given = arguments.parse(run_intermediate.build_parser(), argv)
-        run_intermediate.check_arguments(args, given) if not args.config_name else None
-        assert plan.make_plan(args).tasks and "output_dir" in given
-    elif script == "perturb.py":
-        args = perturb.build_parser().parse_args(argv)
-        assert args.list or (args.data_dir and args.output_dir and set(args.ops) <= perturb.OPERATIONS.keys())
-    elif script == "download_data.py":
-        assert download_data.check(download_data.build_parser().parse_args(argv))
-    elif script == "report.py":
-        assert report.build_parser().parse_args(argv).baseline
-    elif script == "score.py":
-        assert score.build_parser().parse_args(argv).predictions
+    if script in PARSED:
+        assert PARSED[script](argv)
+    elif script.endswith(".py"):
+        assert {word for word in argv if word.startswith("--")} <= flags_of(script)
 
 
-def test_readme_shows_commands_of_every_script():
-    assert len(COMMANDS) >= 8
-    scripts = {
-        "download_data.py",
-        "run_xtreme.py",
-        "run_intermediate.py",
-        "score.py",
-        "perturb.py",
-        "report.py",
-        "demo.sh",
-        "tests/run.sh",
-    }
-    scripts |= {"recipes/study1_noise.sh", "recipes/study2_non_latin.sh"}
-    assert scripts <= {token for tokens in COMMANDS for token in tokens}
+def test_every_script_is_shown():
+    shown = {word for _, words in COMMANDS for word in words}
+    scripts = {path.name for path in ROOT.glob("*.py")} - {"tasks.py", "metrics.py"}
+    studies = {f"recipes/{path.name}" for path in (ROOT / "recipes").glob("study*.sh")}
+    assert scripts | studies | {"demo.sh", "setup.sh", "tests/run.sh"} <= shown
 
 
-def test_every_flag_in_the_readme_exists():
-    parsers = (download_data, run_xtreme, run_intermediate, score, perturb, report)
-    known = {
-        option for module in parsers for action in module.build_parser()._actions for option in action.option_strings
-    }
-    known |= {f"--{name}" for name in arguments.trainer_flags()} | {
-        "--rounds",
-        "--nproc_per_node",
-        "--cov",
-        "--text_dir",
-        "--peers",
-    }
-    known |= {"--device", "--sizes", "--gpus", "--wrap"}  # the last two are sbatch's
-    assert {flag for flag in re.findall(r"--[a-z]\w+", TEXT)} <= known
+@pytest.mark.parametrize("document", TEXTS)
+def test_every_flag_exists(document):
+    scripts = [path.name for path in ROOT.glob("*.py") if path.name not in ("tasks.py", "metrics.py")]
+    scripts += [f"benchmarks/{path.name}" for path in (ROOT / "benchmarks").glob("*.py")]
+    known = OTHERS.union(*map(flags_of, scripts))
+    assert set(re.findall(r"(?<![\w-])--[a-z]\w+", TEXTS[document])) - known == set()
 
 
-def test_every_file_in_the_readme_exists():
-    for name in re.findall(r"`([\w/]+\.(?:py|sh|txt))`", TEXT):
-        assert (ROOT / name).exists() or name == "evaluate.py", name  # XTREME's scorer
+@pytest.mark.parametrize("document", TEXTS)
+def test_every_file_exists(document):
+    names = re.findall(r"`([\w./]+\.(?:py|sh|sbatch|toml|png))`", TEXTS[document])
+    ours = [
+        name for name in names if "/" not in name or (ROOT / name.split("/")[0]).exists()
+    ]  # else another project's
+    folders = (ROOT, DOCUMENTS[document].parent)
+    assert [name for name in ours if not any((folder / name).exists() for folder in folders)] == []
 
 
-def test_the_glossary_is_that_of_reports():
-    for term, meaning in tables.GLOSSARY:
-        assert f"| {term} | {meaning} |" in TEXT
+def anchors(text):
+    """GitHub's anchors of a document's headings."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", text, flags=re.S), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", TEXTS)
+def test_links_lead_somewhere(document):
+    folder = DOCUMENTS[document].parent
+    for target in re.findall(r"\]\(([^)\s]+)\)", TEXTS[document]):
+        if target.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (folder / path).resolve() if path else DOCUMENTS[document]
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file.read_text(encoding="utf-8")), target
+
+
+def test_readme_is_read_to_the_end():
+    assert len(TEXTS["README.md"].splitlines()) <= 220
+
+
+def test_readme_lists_the_whole_tree():
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split()
+    roots = {name.split("/")[0] + "/" * ("/" in name) for name in tracked}
+    wanted = {name for name in roots if name.endswith((".py", ".sh", "/")) and not name.startswith(".")}
+    tree = TEXTS["README.md"].partition("## Files")[2].partition("```\n")[2].partition("```")[0]
+    assert wanted - set(re.findall(r"[\w./]+", tree)) == set()
