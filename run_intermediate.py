@@ -144,9 +144,8 @@ def run(parser, plan, args, trainer_argv, given, argv):
     """
     set_up_logging()
     from common import checkpoints, launching, prediction
-    from common.trainer import Collapse
     from mixture import data, dev
-    from mixture.job import Job, collapse_message, train
+    from mixture.job import collapse_message, make_job, train
 
     training_args, settings, origins = resolve_arguments(parser, plan, args, trainer_argv, given)
     launching.join_processes(training_args)
@@ -170,7 +169,7 @@ def run(parser, plan, args, trainer_argv, given, argv):
     )
     stored = {} if training_args.do_train and not trained else checkpoints.stored_heads(source, args.model_revision)[0]
     labels = data.label_names(plan, rows, stored, source)
-    job = Job(plan, args, training_args, settings, labels, tokenizer, config, rows)
+    job = make_job(plan, args, training_args, settings, labels, tokenizer, config, rows)
     collapses = previous.get("collapses", [])
     if collapses and len(collapses) > args.restart_on_collapse:
         raise Failure(collapse_message(collapses, training_args))
@@ -187,7 +186,7 @@ def run(parser, plan, args, trainer_argv, given, argv):
             "given" if args.tokenizer_name else "inherited from the model",
         )
     )
-    mixture = job.plan_steps(origins) if training_args.do_train and not trained else previous.get("mixture")
+    mixture = job.mix(origins) if training_args.do_train and not trained else previous.get("mixture")
 
     # From here on the folder is ours.
     launching.on_main(lambda: take_folder(folder, previous))
@@ -205,10 +204,13 @@ def run(parser, plan, args, trainer_argv, given, argv):
         logger.info("%s: training is finished, going on with it", folder)
     elif training_args.do_train:
         job.log_examples()
-        try:
-            model = train(job, model, source, about)
-        except Collapse:
-            raise Failure(collapse_message(collapses, training_args)) from None
+
+        def record(collapses):
+            about.update(collapses=collapses, seed=training_args.seed)
+            write_json(folder / "run.json", about)
+
+        model, collapses, about["seconds"]["train"] = train(job, model, source, mixture["weights"], collapses, record)
+        about.update(collapses=collapses, seed=training_args.seed)
         about["training"]["finished"] = True
         about["checkpoint"] = launching.on_main(lambda: checkpoint_hash(folder))
         if main_process:
@@ -221,7 +223,7 @@ def run(parser, plan, args, trainer_argv, given, argv):
         prediction.prepare_to_predict(model, training_args)
         cells = job.cells(model)
         checkpoint = launching.on_main(lambda: checkpoint_hash(folder)) if identity else parent_hash
-        found = dev.score_cells(job, cells, results, about, checkpoint)
+        found = dev.score_cells(job, cells, results, checkpoint, about["seed"], about["parent"]["path"])
         about["seconds"]["eval"] = round(time.time() - start, 3)
         if main_process:
             save_metrics(folder, "eval", dev.as_metrics(found))

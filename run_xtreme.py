@@ -17,7 +17,6 @@ import logging
 import os
 import sys
 import time
-from importlib import import_module
 from pathlib import Path
 
 from common.arguments import (
@@ -53,7 +52,7 @@ from common.run_record import (
     write_card,
 )
 from common.text import nearest
-from heads import Settings, limit, path_of
+from heads import Settings, head_of, limit, path_of
 from tasks import LANGUAGES, TARGETS
 
 logger = logging.getLogger("xtreme")
@@ -138,7 +137,7 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
 
     training_args, settings, origins = resolve_arguments(parser, task, args, trainer_argv, given)
     launching.join_processes(training_args)
-    head = import_module(f"heads.{task.head}")
+    head = head_of(task)
     folder, main_process = Path(training_args.output_dir), training_args.process_index == 0
 
     # The folder is new, or holds this very run.

@@ -12,7 +12,6 @@ google-research/xtreme's evaluate.py) or in XTREME's data layout (--data_dir). W
 Copy with it: common/ heads/ metrics.py tasks.py.
 """
 
-import importlib
 import io
 import json
 import textwrap
@@ -21,7 +20,7 @@ from pathlib import Path
 
 from common.arguments import Parser
 from common.files import InputError, write_json
-from heads import decode, path_of
+from heads import decode, head_of, path_of
 from metrics import METRICS, family, main_score, score
 from tasks import BENCHMARKS, TARGETS
 
@@ -134,7 +133,7 @@ def gold_of_data(data_dir, record, language):
     """Gold labels as the head of the task reads them: of Tatoeba the line number, of BUCC the gold pairs."""
     if record.not_runnable or not path_of(record, data_dir, "test", language)[0].is_file():
         raise Missing("no test file")
-    head = importlib.import_module(f"heads.{record.head}")  # here: it loads `datasets`, which takes seconds
+    head = head_of(record)  # loads `datasets` and torch, which takes seconds
     rows = head.read(record, data_dir, "test", language)
     gold = rows["gold"] if record.head == "retrieval" else head.references(rows)
     if gold is None:

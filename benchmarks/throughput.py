@@ -125,7 +125,7 @@ def measure(size, variant, batch, steps, folder):
     def collator(rows):
         lengths = [len(row["input_ids"]) for row in rows]
         counts.append((sum(lengths), sum(length**2 for length in lengths)))
-        return {name: value for name, value in collate(rows).items() if not peer or name != "rows"}
+        return {name: value for name, value in collate(rows).items() if not peer or name != "indices"}
 
     options = {
         "model": model,
