@@ -24,8 +24,9 @@ ROOT = Path(run_xtreme.__file__).parent
 CONFIGURATIONS = ROOT / "ds_configs"
 # Adam moves a weight whose gradient is zero but for rounding (the bias of a key) by its sign; epsilon damps that, the
 # rate is a usual one.
-SHAPE = """--max_seq_length 48 --learning_rate 1e-4 --adam_epsilon 1e-6 --max_steps 8 --do_train --do_eval --eval_steps 4
---eval_strategy steps --save_total_limit 9 --max_eval_samples 24 --logging_steps 1 --disable_tqdm true""".split()
+SHAPE = "--max_seq_length 48 --learning_rate 1e-4 --adam_epsilon 1e-6 --max_steps 8 --logging_steps 1".split()
+SHAPE += "--do_train --do_eval --eval_strategy steps --eval_steps 4 --max_eval_samples 24".split()
+SHAPE += "--save_total_limit 9 --disable_tqdm true".split()
 NINJA = shutil.which("ninja", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
 pytestmark = pytest.mark.skipif(
     not (shutil.which("c++") and NINJA), reason="DeepSpeed's CPU parts need a C++ compiler and ninja"
