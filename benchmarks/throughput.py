@@ -112,7 +112,6 @@ def measure(size, variant, batch, steps, folder):
     import torch
     from transformers import Trainer
 
-    from common import checkpoints
     from common.batching import Collator
     from common.launching import finish_distributed
     from common.trainer import EncoderTrainer
@@ -136,7 +135,6 @@ def measure(size, variant, batch, steps, folder):
     if peer:
         trainer = Trainer(**options, callbacks=[clock])
     else:
-        checkpoints.skip_unread_positions(model.roberta.encoder)
         trainer = EncoderTrainer(**options, callbacks=[clock], head=classification)
     trainer.train()
     seconds = clock.times[-1] - clock.times[WARM_UP - 1]

@@ -124,27 +124,15 @@ def load_model(head, path, config, labels, keep_head=False, seed=42, revision="m
         )
     options = {"dtype": torch.float32, "attn_implementation": attn_implementation}
     if isinstance(keep_head, str):
-        loaded = _load_with_stored_head(head, path, config, labels, seed, revision, options, keep_head)
-    elif keep_head:
-        loaded = _load_with_head(auto_class, path, config, labels, revision, options)
-    else:
-        loaded = _load_with_fresh_head(auto_class, path, config, labels, seed, revision, options)
-    model, labels = loaded
-    if head.READS_FIRST_TOKEN_ONLY and config.model_type in BERT_LIKE:
-        skip_unread_positions(getattr(model, model.base_model_prefix).encoder)
-    return model, labels
+        return _load_with_stored_head(head, path, config, labels, seed, revision, options, keep_head)
+    if keep_head:
+        return _load_with_head(auto_class, path, config, labels, revision, options)
+    return _load_with_fresh_head(auto_class, path, config, labels, seed, revision, options)
 
 
 def kind_of(head):
     """The name of a head module: "classification"."""
     return head.__name__.rpartition(".")[2]
-
-
-def skip_unread_positions(encoder, applies=lambda: True):
-    """Let the last layer's feed-forward part see `<s>` alone where nothing else of its output is read."""
-    encoder.layer[-1].attention.register_forward_hook(
-        lambda module, inputs, output: (output[0][:, :1], *output[1:]) if applies() else None
-    )
 
 
 def _load_with_fresh_head(auto_class, path, config, labels, seed, revision, options):
@@ -200,7 +188,7 @@ def _load_with_stored_head(head, path, config, labels, seed, revision, options, 
     names = tuple(stored[name]["labels"])
     check_same_labels(path, f"its head {name}", names, labels)
     model, _ = _load_with_fresh_head(auto_class, path, config, names, seed, revision, options)
-    weights = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
+    weights = weights_of(name, tensors)
     own = {
         key: value for key, value in model.state_dict().items() if not key.startswith(f"{model.base_model_prefix}.")
     }
@@ -212,6 +200,11 @@ def _load_with_stored_head(head, path, config, labels, seed, revision, options, 
     model.load_state_dict(weights, strict=False)
     logger.info("head %s from %s", name, HEADS_FILE)
     return model, names if labels else labels
+
+
+def weights_of(task, tensors):
+    """{name: tensor} of one head of heads.safetensors."""
+    return {key.removeprefix(f"{task}."): value for key, value in tensors.items() if key.startswith(f"{task}.")}
 
 
 def shapes_of(weights):

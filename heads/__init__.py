@@ -1,7 +1,6 @@
 """One file per kind of task; each is a vertical slice with the same names.
 
     MODEL                          name of the transformers Auto class
-    READS_FIRST_TOKEN_ONLY         whether the head reads the encoder's output at `<s>` alone
     read(task, data_dir, split, language)        files of the XTREME layout -> datasets.Dataset, a row per example
     encode(rows, tokenizer, labels, settings)    rows -> features (`input_ids`, `labels`, `length`, bookkeeping)
     forward(model, batch)                        batch -> logits whose last dimension is the classes of `labels`

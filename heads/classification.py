@@ -7,7 +7,6 @@ from common.labels import LabelIndices, check_label, names_of
 from heads import check_texts, path_of, read_jsonl, read_lines
 
 MODEL = "AutoModelForSequenceClassification"
-READS_FIRST_TOKEN_ONLY = True
 
 
 def read(task, data_dir, split, language):

@@ -19,7 +19,6 @@ from common.loss import cross_entropy
 from heads import read_lines
 
 MODEL = "AutoModelForMaskedLM"
-READS_FIRST_TOKEN_ONLY = False
 MASKED = 0.15  # of the tokens of a block are predicted: 80 % of them read <mask>, 10 % another token, 10 % themselves
 DEV_SHARE, DEV_LINES = 0.05, 500  # of a file's lines are held out, at most so many
 PERPLEXITY_SCALE = 250  # jiant's dec_val_scale: the score that selects checkpoints is 1 - perplexity / 250

@@ -8,32 +8,26 @@ from common.files import InputError, write_text
 from heads import check_texts, check_unique, path_of, read_jsonl
 
 MODEL = "AutoModelForMultipleChoice"
-READS_FIRST_TOKEN_ONLY = True
 
-# How each data set's row becomes (prompt, choices, index of the right choice or None): jiant's formats (X-STILTs),
-# XTREME-R's for XCOPA. Other data sets have question, choices (a list of texts) and label.
-FORMATS = {
-    "xcopa": lambda row: (
-        f"{row['premise']} What was the {row['question']}?",
-        [row["choice1"], row["choice2"]],
-        row.get("label"),
-    ),
-    "hellaswag": lambda row: (
-        row["ctx_a"],
-        [f"{row['ctx_b']} {ending}" for ending in row["endings"]],
-        _index(row["label"]),
-    ),
-    "cosmos_qa": lambda row: (
-        f"{row['context']} {row['question']}",
-        [row[f"answer{i}"] for i in range(4)],
-        row["label"],
-    ),
-    "commonsense_qa": lambda row: (
-        row["question"],
-        row["choices"]["text"],
-        row["choices"]["label"].index(row["answerKey"]) if row["answerKey"] else None,
-    ),
-}
+NO_TEXTS = ("label", "endings", "choices", "answerKey")  # columns that do not hold one text
+
+
+def _xcopa(row):
+    return f"{row['premise']} What was the {row['question']}?", [row["choice1"], row["choice2"]], row.get("label")
+
+
+def _hellaswag(row):
+    choices = [f"{row['ctx_b']} {ending}" for ending in row["endings"]]
+    return row["ctx_a"], choices, None if row["label"] == "" else int(row["label"])
+
+
+def _cosmos_qa(row):
+    return f"{row['context']} {row['question']}", [row[f"answer{i}"] for i in range(4)], row["label"]
+
+
+def _commonsense_qa(row):
+    names, texts, answer = row["choices"]["label"], row["choices"]["text"], row["answerKey"]
+    return row["question"], texts, names.index(answer) if answer else None
 
 
 def _plain(row):
@@ -42,11 +36,9 @@ def _plain(row):
     return row["question"], row["choices"], row["label"]
 
 
-NO_TEXTS = ("label", "endings", "choices", "answerKey")  # columns that do not hold one text
-
-
-def _index(label):
-    return None if label == "" else int(label)
+# How each data set's row becomes (prompt, choices, index of the right choice or None): jiant's formats (X-STILTs),
+# XTREME-R's for XCOPA. Other data sets have question, choices (a list of texts) and label.
+FORMATS = {"xcopa": _xcopa, "hellaswag": _hellaswag, "cosmos_qa": _cosmos_qa, "commonsense_qa": _commonsense_qa}
 
 
 def read(task, data_dir, split, language):

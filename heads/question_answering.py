@@ -11,7 +11,6 @@ from common.files import InputError, write_json
 from heads import check_unique, path_of, read_json, read_jsonl
 
 MODEL = "AutoModelForQuestionAnswering"
-READS_FIRST_TOKEN_ONLY = False
 FORM = '{"data": [{"paragraphs": [{"context", "qas": [{"id", "question", "answers": [{"text", "answer_start"}]}]}]}]}'
 MAX_QUERY_LENGTH = 64  # sub-tokens of the question that are kept, as in SQuAD's and XTREME's scripts
 

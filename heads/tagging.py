@@ -9,7 +9,6 @@ from common.labels import IGNORED, LabelIndices, check_label, names_of
 from heads import path_of, read_jsonl, read_lines
 
 MODEL = "AutoModelForTokenClassification"
-READS_FIRST_TOKEN_ONLY = False
 BLANK = " \t"  # what a line between sentences may hold; other white space can be a word
 
 

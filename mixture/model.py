@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel, set_seed
 
 from common import checkpoints
-from common.checkpoints import BERT_LIKE, HEADS_FILE, POOLER, shapes_of
+from common.checkpoints import HEADS_FILE, POOLER, shapes_of, weights_of
 from common.files import InputError, replacing
 from common.labels import name_classes
 
@@ -28,13 +28,14 @@ class MultiTaskModel(torch.nn.Module):
 
     `heads` {task: head module}, `labels` {task: label names}. Registered modules are the encoder and the heads' own
     layers; the models that bring both together are kept in `models`, so no weight is counted, saved or wrapped twice.
+    A pooler that is not `trained_pooler` and that no head reads goes: nothing would train it.
     """
 
-    def __init__(self, encoder, heads, labels, seed):
+    def __init__(self, encoder, heads, labels, seed, trained_pooler):
         super().__init__()
         self.encoder, self.config, self.labels = encoder, encoder.config, labels
         self.kinds = {task: checkpoints.kind_of(head) for task, head in heads.items()}
-        self.models, self.heads, needs_pooler, self.first_token_only = {}, torch.nn.ModuleDict(), False, False
+        self.models, self.heads, needs_pooler = {}, torch.nn.ModuleDict(), False
         for task, head in heads.items():
             model = fresh_head(head, encoder.config, labels[task], zlib.crc32(f"{seed} {task}".encode()))
             needs_pooler |= getattr(model.base_model, "pooler", None) is not None
@@ -42,13 +43,8 @@ class MultiTaskModel(torch.nn.Module):
             own = {name: module for name, module in model.named_children() if name != model.base_model_prefix}
             self.heads[f"{task}_head"] = torch.nn.ModuleDict(own)
             self.models[task] = head.prepare(model, encoder) if hasattr(head, "prepare") else model
-            self.models[task].register_forward_pre_hook(
-                lambda *_, only=head.READS_FIRST_TOKEN_ONLY: setattr(self, "first_token_only", only)
-            )
-        if encoder.config.model_type in BERT_LIKE:
-            checkpoints.skip_unread_positions(encoder.encoder, lambda: self.first_token_only)
-        if not needs_pooler and not getattr(encoder, "trained_pooler", True):
-            encoder.pooler = None  # drawn at random by AutoModel, and nothing would train it
+        if not needs_pooler and not trained_pooler:
+            encoder.pooler = None
 
     def forward(self, task, **batch):
         return self.models[task](**batch)
@@ -96,16 +92,12 @@ class MultiTaskModel(torch.nn.Module):
                     f"--model_name_or_path {folder}: {HEADS_FILE} has no {self.kinds[task]} head {task}; train it "
                     "with --do_train"
                 )
-            own, expected = (
-                {key: value for key, value in weights.items() if key.startswith(f"{task}.")}
-                for weights in (tensors, known)
-            )
-            if shapes_of(own) != shapes_of(expected):
+            own = weights_of(task, tensors)
+            if shapes_of(own) != shapes_of(weights_of(task, known)):
                 raise InputError(
                     f"{folder}/{HEADS_FILE}: the weights of {task} do not fit the model; train the phase again"
                 )
-            head = self.heads[f"{task}_head"]
-            head.load_state_dict({key.removeprefix(f"{task}."): value for key, value in own.items()}, strict=False)
+            self.heads[f"{task}_head"].load_state_dict(own, strict=False)
 
 
 def fresh_head(head, config, labels, seed):
@@ -130,11 +122,10 @@ def load_multitask(heads, labels, path, config, seed, revision="main", attn_impl
     options = {"attn_implementation": attn_implementation, "dtype": torch.float32}
     if path is None:
         encoder = AutoModel.from_config(config, **options)
-        encoder.trained_pooler = False
-        return _finish(MultiTaskModel(encoder, heads, labels, seed), seed, "random weights")
+        return _finish(MultiTaskModel(encoder, heads, labels, seed, trained_pooler=False), seed, "random weights")
     encoder, info = checkpoints.load_whole_encoder(path, config, revision=revision, **options)
-    encoder.trained_pooler = not any(key.startswith(POOLER) for key in info["missing_keys"])
-    model = MultiTaskModel(encoder, heads, labels, seed)
+    trained_pooler = not any(key.startswith(POOLER) for key in info["missing_keys"])
+    model = MultiTaskModel(encoder, heads, labels, seed, trained_pooler)
     stored, tensors = checkpoints.stored_heads(path, revision)
     if trained:
         model.load_heads(path, stored, tensors, heads)

@@ -94,24 +94,6 @@ def test_every_pair_of_heads_hands_over_the_encoder_and_a_fresh_head(saved, toy,
     assert all(value.dtype == torch.float32 for value in state.values())
 
 
-@pytest.mark.parametrize("task", ["xnli", "xcopa"])
-def test_skipping_unread_positions_changes_neither_logits_nor_gradients(saved, task):
-    (model, _), tokenizer = load(saved / task, task, keep_head=True)
-    plain = getattr(transformers, HEADS[task].MODEL).from_pretrained(saved / task, dtype=torch.float32).eval()
-    inputs = tokenizer(
-        ["Lego hiho somo gotu", "somo"], ["Lego hiho", "kagobo zibe"], padding=True, return_tensors="pt"
-    )
-    if task == "xcopa":
-        inputs = {name: value[None] for name, value in inputs.items()}
-    logits = [each(**inputs).logits for each in (model.eval(), plain)]
-    assert torch.allclose(*logits, atol=1e-6)
-    for each in logits:
-        each.square().sum().backward()
-    gradients = [dict(each.named_parameters()) for each in (model, plain)]
-    for name, parameter in gradients[1].items():
-        assert torch.allclose(gradients[0][name].grad, parameter.grad, atol=1e-5), name
-
-
 def test_one_from_pretrained_reads_every_checkpoint(saved):
     for task, head in HEADS.items():
         model, info = getattr(transformers, head.MODEL).from_pretrained(saved / task, output_loading_info=True)
