@@ -21,7 +21,7 @@ class TrainerBase(Trainer):
         return super()._get_train_sampler(dataset)
 
     def save_checkpoint(self):
-        """Write model, optimizer and state to `checkpoint_folder()`; HF's removal of older ones is left to others."""
+        """Write model, optimizer and state to `checkpoint_folder()`; unlike HF's, this removes no older ones."""
         limit, self.args.save_total_limit = self.args.save_total_limit, None
         super()._save_checkpoint(self.model, trial=None)
         self.args.save_total_limit = limit
@@ -46,11 +46,11 @@ class TrainerBase(Trainer):
         return self.make_sampler(self.train_dataset if train_dataset is None else train_dataset)
 
     def _run_epoch(self, **options):
-        if self.state.global_step < self.state.max_steps:
-            super()._run_epoch(**options)
-        # resumed from the last step's checkpoint: HF would take one step more where that is not the end of an epoch
-        else:
+        # resumed from the last step's checkpoint, HF would take one step more where that is not the end of an epoch
+        if self.state.global_step >= self.state.max_steps:
             self.control.should_training_stop = True
+        else:
+            super()._run_epoch(**options)
 
     def _maybe_log_save_evaluate(self, *args, **options):
         super()._maybe_log_save_evaluate(*args, **options)
