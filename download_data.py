@@ -107,7 +107,7 @@ def target_jobs(task, languages):
             yield Job(
                 f"xtreme/{path}",
                 task.name,
-                task.head,
+                task.kind,
                 split,
                 language,
                 task.labels,
@@ -132,7 +132,7 @@ def intermediate_jobs(task):
         for template in (templates,) if isinstance(templates, str) else templates:
             split = Path(template).stem  # the Hub's own name: validation_matched, train_r1
             yield Job(
-                f"intermediate/{template}", task.name, task.head, split, "en", task.labels, task.hub, (split,), True
+                f"intermediate/{template}", task.name, task.kind, split, "en", task.labels, task.hub, (split,), True
             )
 
 

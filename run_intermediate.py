@@ -325,7 +325,7 @@ def resolve_arguments(parser, plan, args, trainer_argv, given):
                 "given" if args.max_seq_length else f"task default, {defaults.source}",
             )
         )
-        if record.head == "question_answering":
+        if record.kind == "question_answering":
             origins.append(
                 (f"doc_stride of {name}", stride, "given" if args.doc_stride else f"task default, {defaults.source}")
             )

@@ -155,7 +155,7 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
     config = checkpoints.load_config(source, tokenizer, settings.max_seq_length, args.model_revision)
     options = {"revision": args.model_revision, "attn_implementation": args.attn_implementation}
     layers, labels = [], ()
-    if task.head == "retrieval":
+    if task.kind == "retrieval":
         layers = retrieval_layers(head, task, args.layer, config)
         model = checkpoints.load_encoder(source, config, max(layers), **options)
     else:
@@ -234,7 +234,7 @@ def check_arguments(args, given):
         value, least = getattr(args, name), 16 if name == "max_seq_length" else 1
         if value is not None and value < least:
             raise InputError(f"--{name} {value}: must be at least {least}; leave it out for the default")
-    if task.head == "retrieval":
+    if task.kind == "retrieval":
         if args.max_predict_samples:
             raise InputError(
                 f"--max_predict_samples {args.max_predict_samples}: dropping candidates would change {task.name}; "
@@ -298,7 +298,7 @@ def resolve_arguments(parser, task, args, trainer_argv, given):
 
     flags = [*task_defaults(task, given, launching.world_size()), *launching.launch_flags(given)]
     training_args = trainer_arguments(parser, trainer_argv, flags)
-    metric, known = training_args.metric_for_best_model, {"loss", task.metric, *TABLE_METRICS.get(task.head, ())}
+    metric, known = training_args.metric_for_best_model, {"loss", task.metric, *TABLE_METRICS.get(task.kind, ())}
     if metric and metric.removeprefix("eval_") not in known:
         raise InputError(
             f"--metric_for_best_model {metric}: the metrics of {task.name} are {', '.join(sorted(known))}; choose "
@@ -317,7 +317,7 @@ def resolve_arguments(parser, task, args, trainer_argv, given):
             "given" if args.max_seq_length else f"task default, {task.defaults.source}",
         )
     )
-    if task.head == "question_answering":
+    if task.kind == "question_answering":
         origins.append(("doc_stride", stride, "given" if args.doc_stride else f"task default, {task.defaults.source}"))
     origins.sort(key=lambda row: row[0])
     return training_args, settings, origins
@@ -354,8 +354,8 @@ def read_rows(task, head, args, training_args, cells):
     for condition, (folder, languages) in cells.items():
         for language in languages:
             found = head.read(task, folder, "test", language)
-            rows[condition, language] = found if task.head == "retrieval" else limit(found, args.max_predict_samples)
-            if task.head == "retrieval" and "dev_gold" in task.files and ("dev", language) not in rows:
+            rows[condition, language] = found if task.kind == "retrieval" else limit(found, args.max_predict_samples)
+            if task.kind == "retrieval" and "dev_gold" in task.files and ("dev", language) not in rows:
                 rows["dev", language] = head.read(
                     task, args.data_dir, "dev", language
                 )  # clean: the threshold is not tuned on noise
@@ -458,7 +458,7 @@ def predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint,
         if launching.any_process(stop_requested()):
             raise stopped("finished cells are kept")
         found = rows[condition, language]
-        if task.head == "retrieval":
+        if task.kind == "retrieval":
             if ("dev", language) in rows and language not in thresholds:
                 thresholds[language] = tune(model, predictor, rows["dev", language], layers)
             scores, counts, n, predictions = retrieve(task, model, predictor, found, layers, thresholds.get(language))
@@ -532,7 +532,7 @@ def retrieve(task, model, predictor, rows, layers, thresholds):
 def result_tables(task, results, cells, layers):
     """The per-language table, and for a layer sweep the mean of the task's metric at every layer."""
     languages = sorted({code for _, codes in cells.values() for code in codes}, key=lambda code: (code != "en", code))
-    metric_names = TABLE_METRICS.get(task.name, TABLE_METRICS.get(task.head, ("accuracy",)))
+    metric_names = TABLE_METRICS.get(task.name, TABLE_METRICS.get(task.kind, ("accuracy",)))
     text = table(results, task, languages, list(cells), metric_names)
     for condition in cells if len(layers) > 1 else ():
         lines = []

@@ -135,7 +135,7 @@ def gold_of_data(data_dir, record, language):
         raise Missing("no test file")
     head = head_of(record)  # loads `datasets` and torch, which takes seconds
     rows = head.read(record, data_dir, "test", language)
-    gold = rows["gold"] if record.head == "retrieval" else head.references(rows)
+    gold = rows["gold"] if record.kind == "retrieval" else head.references(rows)
     if gold is None:
         raise Missing("no labels")
     return [source for source, _ in gold] if record.name == "tatoeba" else gold

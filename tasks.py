@@ -40,7 +40,7 @@ class Hub:
 @dataclass(frozen=True)
 class Task:
     name: str
-    head: str  # classification | tagging | question_answering | multiple_choice | retrieval
+    kind: str  # the file in heads/: classification | tagging | question_answering | multiple_choice | retrieval
     files: dict  # split -> path or tuple of paths below the data folder; {lang} is a language code
     columns: tuple  # names in the order of the file (tsv), or the JSON keys that are read
     # benchmark version -> codes, () where the task is not in that version; {"train": ("en",)} for intermediate tasks

@@ -66,7 +66,7 @@ class Results:
             / "predictions"
             / condition
             / task.name
-            / f"{self.split(condition)}-{language}.{SUFFIX.get(task.head, 'tsv')}"
+            / f"{self.split(condition)}-{language}.{SUFFIX.get(task.kind, 'tsv')}"
         )
 
     def score_path(self, task, language, condition):

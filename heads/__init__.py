@@ -38,7 +38,7 @@ class Settings:
 
 def head_of(task):
     """The module of a task's kind, e.g. heads/tagging.py. Loads `datasets` and torch, which takes seconds."""
-    return import_module(f"heads.{task.head}")
+    return import_module(f"heads.{task.kind}")
 
 
 def path_of(task, data_dir, split, language):

@@ -29,7 +29,7 @@ def read_rows(plan, args, training_args, trained):
     rows, training = {"train": {}, "dev": {}}, training_args.do_train and not trained
     for name, (_, record) in plan.sources.items():
         head, train, dev = head_of(record), {}, {}
-        if record.head == "masked_lm":
+        if record.kind == "masked_lm":
             if training:
                 train[name] = head.read(args.mlm_files, "train", args.max_train_samples)
             if training_args.do_eval:
@@ -90,12 +90,12 @@ def label_names(plan, rows, stored, source):
                     "--do_train"
                 )
             labels[task] = tuple(stored[task]["labels"])
-        elif record.labels or record.head not in LABELED:
+        elif record.labels or record.kind not in LABELED:
             labels[task] = record.labels
         else:
             labels[task] = labels_in(rows["train"][task])
         check_same_labels(source, f"its head {task}", labels[task], record.labels, again)
-        if record.head in LABELED and len(labels[task]) < 2:
+        if record.kind in LABELED and len(labels[task]) < 2:
             raise InputError(
                 f"{task}: all training examples have the label {labels[task][0]!r}; a task needs at least two labels"
             )

@@ -135,7 +135,7 @@ def rows(task, split, languages=("en",)):
 def tested(task):
     """Test examples in all languages; BUCC's also as many English ones."""
     languages = {code for version in task.languages.values() for code in version}
-    return rows(task, "test", languages) * (2 if task.head == "retrieval" else 1)
+    return rows(task, "test", languages) * (2 if task.kind == "retrieval" else 1)
 
 
 def training_tokens(script, given):

@@ -129,10 +129,10 @@ def test_every_written_file_is_read_by_its_head(data, name):
             {"xcopa": ("sw",), "tydiqa": ("en", "ar", "fi")}.get(name, ("en", "de")) if split == "test" else ("en",)
         )
         for language in languages:
-            if task.head == "retrieval" and language == "en":
+            if task.kind == "retrieval" and language == "en":
                 continue
-            rows = HEADS[task.head].read(task, folder, split, language)
-            read += len(rows["source"] if task.head == "retrieval" else rows)
+            rows = HEADS[task.kind].read(task, folder, split, language)
+            read += len(rows["source"] if task.kind == "retrieval" else rows)
     assert read > 0
 
 

@@ -74,7 +74,7 @@ def test_every_task_trains_and_evaluates_from_its_files(toy, tmp_path, task, cap
     scores = json.loads((folder / "eval_results.json").read_text())
     assert 0 <= scores["eval_mean"] <= 1
     stored = checkpoints.stored_heads(folder)[0]
-    assert list(stored) == [task] and stored[task]["kind"] == INTERMEDIATE[task].head
+    assert list(stored) == [task] and stored[task]["kind"] == INTERMEDIATE[task].kind
     if INTERMEDIATE[task].labels:
         assert stored[task]["labels"] == list(INTERMEDIATE[task].labels)
     assert "constant guess" in capsys.readouterr().out
