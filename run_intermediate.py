@@ -44,9 +44,8 @@ max_train_samples max_eval_samples collapse_guard
 
 def load_libraries():
     """torch and transformers take seconds to import: only now that flags and files are known to be right."""
-    global Collapse, checkpoints, data, dev, job, launching, prediction, session, training_arguments
+    global checkpoints, data, dev, job, launching, prediction, session, training_arguments
     from common import checkpoints, launching, prediction, session, training_arguments
-    from common.trainer import Collapse
     from mixture import data, dev, job
 
 
@@ -139,11 +138,11 @@ def run(parser, plan, args, trainer_argv, given, argv):
     config = checkpoints.load_config(start, tokenizer, longest, args.model_revision)
     stored = {} if this.trains else checkpoints.stored_heads(source, args.model_revision)[0]
     labels = data.label_names(plan, rows, stored, source)
-    work = job.Job(plan, args, training_args, settings, labels, tokenizer, config, rows)
+    work = job.make_job(plan, args, training_args, settings, labels, tokenizer, config, rows)
     model = work.model(source, training_args.seed + len(collapses), not this.trains)
     origins += label_origins(plan, labels, stored)
     origins.append(("tokenizer", args.tokenizer_name or start, "given" if args.tokenizer_name else "the model's"))
-    mixture = work.plan_steps(origins) if this.trains else None
+    mixture = work.mix(origins) if this.trains else None
 
     # From here on the folder is ours.
     this.open("run_intermediate.py", argv, args, origins, parent_hash)
@@ -152,10 +151,11 @@ def run(parser, plan, args, trainer_argv, given, argv):
     if this.trains:
         this.note(mixture=mixture, collapses=collapses, seed=training_args.seed + len(collapses))
         work.log_examples()
-        try:
-            model = job.train(work, model, source, this)
-        except Collapse:
-            raise Failure(job.collapse_message(collapses, training_args)) from None
+        with this.timed("train"):
+            model, collapses = job.train(
+                work, model, source, mixture["weights"], collapses, lambda collapses: this.note(collapses=collapses)
+            )
+        this.note(collapses=collapses, seed=training_args.seed)
     checkpoint = this.finish_training() if identity else parent_hash
     if launching.any_process(stop_requested()):
         raise stopped(f"{this.folder}: training is finished and kept" if identity else "nothing was lost")
@@ -164,12 +164,13 @@ def run(parser, plan, args, trainer_argv, given, argv):
     if training_args.do_eval:
         with this.timed("eval"):
             prediction.prepare_to_predict(model, training_args)
-            scores = dev.score_cells(work, work.cells(model), checkpoint, this)
-        dev_table = dev.dev_table(scores, dev.mixture_mean(scores))
+            parent = this.record["parent"]["path"]
+            scores = dev.score_cells(work, work.cells(model), this.results, checkpoint, this.seed, parent)
         if this.is_main:
             save_metrics(this.folder, "eval", dev.as_metrics(scores))
+            dev_table = dev.dev_table(scores, dev.mixture_mean(scores))
     this.close(f"Phase 2: an encoder fine-tuned on {', '.join(plan.tasks)}, scored on their dev sets.", dev_table)
-    if this.is_main and dev_table:
+    if dev_table:
         show(f"\n{dev_table}\n\nencoder and heads  {this.folder if identity else source}")
         show(f"results            {this.results.path}")
 

@@ -16,7 +16,6 @@ import dataclasses
 import logging
 import os
 import sys
-from importlib import import_module
 
 from common.arguments import check_least, check_stages, lengths, parse, parse_conditions, run_parser, truthy
 from common.files import InputError, sha256
@@ -24,7 +23,7 @@ from common.recovery import Failure, guarded, resume_point, stop_requested, stop
 from common.results import save_metrics, table
 from common.run_record import checkpoint_hash, noise_record
 from common.text import nearest, show
-from heads import Settings, limit, path_of
+from heads import Settings, head_of, limit, path_of
 from tasks import LANGUAGES, TARGETS
 
 logger = logging.getLogger("xtreme")
@@ -99,7 +98,7 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
     training_arguments.set_up_logging()
     training_args, settings, origins = resolve_arguments(parser, task, args, trainer_argv, given)
     launching.join_processes(training_args)
-    head = import_module(f"heads.{task.head}")
+    head = head_of(task)
 
     # The folder is new, or holds this very run.
     parent_hash = checkpoint_hash(args.model_name_or_path, args.model_revision)
@@ -119,7 +118,7 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
     config = checkpoints.load_config(source, tokenizer, settings.max_seq_length, args.model_revision)
     options = {"revision": args.model_revision, "attn_implementation": args.attn_implementation}
     layers, labels = [], ()
-    if task.head == "retrieval":
+    if task.kind == "retrieval":
         layers = retrieval_layers(head, task, args.layer, config)
         model = checkpoints.load_encoder(source, config, max(layers), **options)
     else:
@@ -167,7 +166,7 @@ def check_arguments(args, given):
     check_least(args, max_predict_samples=1)
     if not os.path.isdir(args.data_dir):
         raise InputError(f"--data_dir {args.data_dir}: no such folder; download XTREME first or correct the path")
-    if task.head == "retrieval":
+    if task.kind == "retrieval":
         check_retrieval(task, args, stages)
     elif args.layer is not None:
         raise InputError(
@@ -244,7 +243,7 @@ def resolve_arguments(parser, task, args, trainer_argv, given):
         *launching.launch_flags(given),
     ]
     training_args = training_arguments.trainer_arguments(parser, trainer_argv, flags)
-    metric, known = training_args.metric_for_best_model, {"loss", task.metric, *TABLE_METRICS.get(task.head, ())}
+    metric, known = training_args.metric_for_best_model, {"loss", task.metric, *TABLE_METRICS.get(task.kind, ())}
     if metric and metric.removeprefix("eval_") not in known:
         raise InputError(
             f"--metric_for_best_model {metric}: the metrics of {task.name} are {', '.join(sorted(known))}; choose "
@@ -281,7 +280,7 @@ def read_rows(task, head, args, training_args, cells):
     for condition, (folder, languages) in cells.items():
         for language in languages:
             test = head.read(task, folder, "test", language)
-            rows[condition, language] = test if task.head == "retrieval" else limit(test, args.max_predict_samples)
+            rows[condition, language] = test if task.kind == "retrieval" else limit(test, args.max_predict_samples)
             # BUCC's threshold is tuned on clean data, whatever the condition.
             if "dev_gold" in task.files and ("dev", language) not in rows:
                 rows["dev", language] = head.read(task, args.data_dir, "dev", language)
@@ -355,7 +354,7 @@ def predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint,
         if launching.any_process(stop_requested()):
             raise stopped("finished cells are kept")
         test = rows[condition, language]
-        if task.head == "retrieval":
+        if task.kind == "retrieval":
             if ("dev", language) in rows and language not in thresholds:
                 thresholds[language] = tune(model, predictor, rows["dev", language], layers)
             scores, counts, n, predictions = retrieve(task, model, predictor, test, layers, thresholds.get(language))
@@ -416,7 +415,7 @@ def retrieve(task, model, predictor, rows, layers, thresholds):
 def result_tables(task, results, cells, layers):
     """The per-language table, and for a layer sweep the mean of the task's metric at every layer."""
     languages = sorted({code for _, codes in cells.values() for code in codes}, key=english_first)
-    names = TABLE_METRICS.get(task.name, TABLE_METRICS.get(task.head, ("accuracy",)))
+    names = TABLE_METRICS.get(task.name, TABLE_METRICS.get(task.kind, ("accuracy",)))
     text = table(results, task, languages, list(cells), names)
     for condition in cells if len(layers) > 1 else ():
         text += f"\n\n{condition}: mean {task.metric} by layer"

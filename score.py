@@ -17,13 +17,12 @@ import io
 import json
 import textwrap
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 
 from common.arguments import Parser
 from common.files import InputError, write_json
 from common.text import aligned, show
-from heads import decode, path_of
+from heads import decode, head_of, path_of
 from metrics import METRICS, family, main_score, score
 from tasks import BENCHMARKS, TARGETS
 
@@ -130,9 +129,9 @@ def gold_of_data(data_dir, record, language):
     """Gold labels as the head of the task reads them: of Tatoeba the line number, of BUCC the gold pairs."""
     if record.not_runnable or not path_of(record, data_dir, "test", language)[0].is_file():
         raise Missing("no test file")
-    head = import_module(f"heads.{record.head}")  # here: it loads `datasets`, which takes seconds
+    head = head_of(record)  # here: it loads `datasets`, which takes seconds
     rows = head.read(record, data_dir, "test", language)
-    gold = rows["gold"] if record.head == "retrieval" else head.references(rows)
+    gold = rows["gold"] if record.kind == "retrieval" else head.references(rows)
     if gold is None:
         raise Missing("no labels")
     return [source for source, _ in gold] if record.name == "tatoeba" else gold

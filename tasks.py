@@ -40,7 +40,7 @@ class Task:
     """What a task is: where its files lie, what they hold, how it is scored and trained on."""
 
     name: str
-    head: str  # classification | tagging | question_answering | multiple_choice | retrieval
+    kind: str  # the file in heads/: classification | tagging | question_answering | multiple_choice | retrieval
     files: dict  # split -> path or tuple of paths below the data folder; {lang} is a language code
     columns: tuple  # names in the order of the file (tsv), or the JSON keys that are read
     languages: dict  # benchmark version -> codes, () where it lacks the task; {"train": ("en",)} if intermediate

@@ -33,7 +33,7 @@ from transformers import (
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-from common import checkpoints, launching  # noqa: E402
+from common import launching  # noqa: E402
 from common.batching import Collator  # noqa: E402
 from common.trainer import EncoderTrainer  # noqa: E402
 from heads import classification  # noqa: E402
@@ -133,11 +133,7 @@ def measure(size, variant, batch, steps, folder):
         "data_collator": collator,
         "callbacks": [clock],
     }
-    if peer:
-        trainer = Trainer(**options)
-    else:
-        checkpoints.skip_unread_positions(model.roberta.encoder)
-        trainer = EncoderTrainer(**options, head=classification)
+    trainer = Trainer(**options) if peer else EncoderTrainer(**options, head=classification)
     trainer.train()
     seconds = clock.times[-1] - clock.times[WARM_UP - 1]
     tokens, squares = (sum(column) for column in zip(*collator.counts[WARM_UP:steps]))

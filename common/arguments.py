@@ -124,7 +124,7 @@ def lengths(args, task, of=""):
     recipe = f"task default, {task.defaults.source}"
     length, stride = args.max_seq_length or task.defaults.max_seq_length, args.doc_stride or task.defaults.doc_stride
     origins = [(f"max_seq_length{of}", length, "given" if args.max_seq_length else recipe)]
-    if task.head == "question_answering":
+    if task.kind == "question_answering":
         origins.append((f"doc_stride{of}", stride, "given" if args.doc_stride else recipe))
     return length, stride, origins
 

@@ -1,11 +1,13 @@
 """Which examples stand in a batch, and as what tensors: padding, like lengths, mixtures of tasks.
 
-Everything random here is a pure function of the seed and a count, so that runs resume exactly and do not depend on the
-number of processes.
+Everything random here is a pure function of the seed and a count, so that runs resume exactly and do not depend on
+the number of processes.
 """
 
 import numpy as np
 import torch
+
+from common.labels import IGNORED
 
 
 class Collator:
@@ -13,7 +15,7 @@ class Collator:
 
     `input_ids` [examples, tokens] or, for multiple choice, [examples, choices, tokens] with `choice_mask` [examples,
     choices]; `attention_mask` alike; `labels`, QA's `context` and masked LM's `masked` where the features have them;
-    the name `source` of the data set in a mixture of tasks; `rows`, a list, where features have a `row`.
+    the name `source` of the data set in a mixture of tasks; `indices`, a list, where features have a `row`.
     """
 
     columns = ("input_ids", "labels", "context", "masked")
@@ -23,39 +25,37 @@ class Collator:
 
     def __call__(self, features):
         inputs = [feature["input_ids"] for feature in features]
-        choices = [row if isinstance(row[0], list) else [row] for row in inputs]
-        width = max(map(len, choices))
-        longest = self.length or max(len(row) for rows in choices for row in rows)
-        tokens = torch.full((len(inputs), width, longest), self.pad_token_id)
+        examples = [choices if isinstance(choices[0], list) else [choices] for choices in inputs]
+        width = max(map(len, examples))
+        longest = self.length or max(len(choice) for choices in examples for choice in choices)
+        tokens = torch.full((len(examples), width, longest), self.pad_token_id)
         mask = torch.zeros_like(tokens)
-        mask[:, :, 0] = (
-            1  # a choice that only fills up the batch attends to its first token: softmax over nothing is NaN
-        )
-        for index, rows in enumerate(choices):
-            for choice, row in enumerate(rows):
-                tokens[index, choice, : len(row)] = torch.tensor(row)
-                mask[index, choice, : len(row)] = 1
+        # a choice that only fills up the batch attends to its first token: softmax over nothing is NaN
+        mask[:, :, 0] = 1
+        for index, choices in enumerate(examples):
+            for position, choice in enumerate(choices):
+                tokens[index, position, : len(choice)] = torch.tensor(choice)
+                mask[index, position, : len(choice)] = 1
         batch = {"input_ids": tokens, "attention_mask": mask}
         if isinstance(inputs[0][0], list):
-            batch["choice_mask"] = torch.tensor([[choice < len(rows) for choice in range(width)] for rows in choices])
+            real = [[position < len(choices) for position in range(width)] for choices in examples]
+            batch["choice_mask"] = torch.tensor(real)
         else:
             batch = {name: value[:, 0] for name, value in batch.items()}
         for name in self.columns[1:]:
             if name in features[0]:
                 batch[name] = self._stack([feature[name] for feature in features], inputs, longest)
         if "row" in features[0]:  # of training data, to name the examples behind a loss that is not finite
-            batch["rows"] = [feature["row"] for feature in features]
+            batch["indices"] = [feature["row"] for feature in features]
         if "source" in features[0]:
             batch["source"] = features[0]["source"]
         return batch
 
     @staticmethod
     def _stack(values, inputs, longest):
-        """Labels per example as they are; labels per token (as long as their input) padded with -100, which no loss
-        counts.
-        """
-        if isinstance(values[0], list) and all(len(value) == len(row) for value, row in zip(values, inputs)):
-            values = [value + [-100] * (longest - len(value)) for value in values]
+        """Labels per example as they are; labels per token (as long as their input) padded with IGNORED."""
+        if isinstance(values[0], list) and all(len(value) == len(tokens) for value, tokens in zip(values, inputs)):
+            values = [value + [IGNORED] * (longest - len(value)) for value in values]
         return torch.tensor(values)
 
 
@@ -71,12 +71,11 @@ def grouped(order, lengths, size, random):
 
 
 class LengthGroupedSampler(torch.utils.data.Sampler):
-    """Examples in random batches of like lengths: shuffled, sorted by length within 50 batches, batches shuffled
-    again.
+    """All examples once, shuffled and then `grouped` into batches of like lengths.
 
-    The order depends on the seed, the epoch and the effective batch size alone, so it is the same for 8x1, 2x4 and two
-    processes x 4. (HF's sampler draws from the global generator, groups by per-process batches, and leaves each 50
-    batches sorted from long to short.) A last, smaller batch stays last.
+    The order depends on the seed, the epoch and the effective batch size alone, so it is the same for 8x1, 2x4 and
+    two processes x 4. It stands in for HF's sampler of the same name, which draws from the global generator, groups
+    by per-process batches, and leaves each 50 batches sorted from long to short.
     """
 
     def __init__(self, lengths, batch_size, seed):

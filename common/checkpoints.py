@@ -1,9 +1,7 @@
-"""How a checkpoint becomes a model: an encoder in float32 with every weight accounted for, under a fresh or a kept
-head.
+"""How a checkpoint becomes a model: an encoder in float32, every weight accounted for, under a fresh or a kept head.
 
 Phases hand over plain Hugging Face folders; phase 2's heads lie beside the encoder, in heads.safetensors (see
-multitask.py).
-
+mixture/model.py).
 """
 
 import contextlib
@@ -14,33 +12,19 @@ import os
 import torch
 import transformers
 from safetensors import SafetensorError, safe_open
-from transformers import (
-    AutoConfig,
-    AutoModel,
-    AutoModelForMaskedLM,
-    AutoTokenizer,
-    set_seed,
-)
+from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoTokenizer, set_seed
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING
 from transformers.utils import cached_file
 
 from common.files import InputError
+from common.labels import check_same_labels, name_classes
 
 logger = logging.getLogger("xtreme")
 
-HEAD_KEYS = (
-    "classifier.",
-    "qa_outputs.",
-    "lm_head.",
-    "cls.",
-    "heads.",
-)  # what may lie beside an encoder in a checkpoint
-BERT_LIKE = (
-    "bert",
-    "roberta",
-    "xlm-roberta",
-    "xlm-roberta-xl",
-)  # encoders built of layer[i].attention, then a feed-forward part per position
+# What may lie beside an encoder in a checkpoint.
+HEAD_KEYS = ("classifier.", "qa_outputs.", "lm_head.", "cls.", "heads.")
+# Encoders built of `encoder.layer`, a list.
+BERT_LIKE = ("bert", "roberta", "xlm-roberta", "xlm-roberta-xl")
 POOLER = "pooler."  # only multiple choice reads it; new where a checkpoint has none
 HEADS_FILE = "heads.safetensors"  # tensors <task>.<name>; metadata {"heads": {task: {"kind", "labels"}}}
 
@@ -49,17 +33,14 @@ def load_tokenizer(path, revision="main"):
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
     except Exception as error:  # transformers raises many kinds; all mean that the folder is not usable
-        problem = (
-            "its tokenizer cannot be loaded"
-            if os.path.isdir(path)
-            else "no such folder, and no such model on the Hub or in its cache"
-        )
+        problem = "no such folder, and no such model on the Hub or in its cache"
+        if os.path.isdir(path):
+            problem = "its tokenizer cannot be loaded"
         raise InputError(
             f"--model_name_or_path {path}: {problem} ({_first_line(error)}); correct the path or copy it again"
         ) from None
-    if (
-        len(tokenizer) <= len(tokenizer.all_special_ids) + 1
-    ):  # transformers makes an empty one where the files are missing
+    # transformers makes an empty one where the files are missing
+    if len(tokenizer) <= len(tokenizer.all_special_ids) + 1:
         raise InputError(
             f"--model_name_or_path {path}: its tokenizer has no vocabulary; copy tokenizer.json of the same checkpoint"
         )
@@ -72,8 +53,8 @@ def load_config(path, tokenizer, max_seq_length, revision="main"):
         config = AutoConfig.from_pretrained(path, revision=revision)
     except Exception as error:
         raise InputError(
-            f"--model_name_or_path {path}: no usable config.json ({_first_line(error)}); give an encoder's folder or "
-            "Hub id"
+            f"--model_name_or_path {path}: no usable config.json ({_first_line(error)}); give an encoder's folder "
+            "or Hub id"
         ) from None
     if type(config) not in MODEL_FOR_MASKED_LM_MAPPING or config.is_encoder_decoder:
         raise InputError(
@@ -81,13 +62,10 @@ def load_config(path, tokenizer, max_seq_length, revision="main"):
             "(BERT, RoBERTa, …)"
         )
     if len(tokenizer) > config.vocab_size or tokenizer.pad_token_id != config.pad_token_id:
-        found = (
-            f"{len(tokenizer)} tokens and pad id {tokenizer.pad_token_id} against {config.vocab_size} and "
-            f"{config.pad_token_id}"
-        )
+        theirs = f"{len(tokenizer)} tokens and pad id {tokenizer.pad_token_id}"
         raise InputError(
-            f"--model_name_or_path {path}: the tokenizer does not fit the model: {found}; copy that of the same "
-            "checkpoint"
+            f"--model_name_or_path {path}: the tokenizer does not fit the model: {theirs} against "
+            f"{config.vocab_size} and {config.pad_token_id}; copy that of the same checkpoint"
         )
     positions = config.max_position_embeddings - (config.pad_token_id + 1 if "roberta" in config.model_type else 0)
     if max_seq_length > positions:
@@ -118,19 +96,16 @@ def load_masked_lm(path, config, **options):
 
 def _check_encoder_keys(path, config, info):
     missing = [key for key in info["missing_keys"] if not key.startswith(POOLER)]
+    beside = *HEAD_KEYS, POOLER
     foreign = [
-        key
-        for key in info["unexpected_keys"]
-        if not key.startswith((*HEAD_KEYS, POOLER)) and not key.endswith("position_ids")
+        key for key in info["unexpected_keys"] if not key.startswith(beside) and not key.endswith("position_ids")
     ]
     if missing or foreign:
-        problem = (
-            f"lacks {missing[0]} and {len(missing) - 1} more"
-            if missing
-            else f"has the unknown weight {foreign[0]} and {len(foreign) - 1} more"
-        )
+        problem = f"lacks {missing[0]}" if missing else f"has the unknown weight {foreign[0]}"
+        more = len(missing or foreign) - 1
         raise InputError(
-            f"--model_name_or_path {path}: not the weights of a {config.model_type} encoder: it {problem}"
+            f"--model_name_or_path {path}: not the weights of a {config.model_type} encoder: it {problem} and "
+            f"{more} more"
         )
 
 
@@ -149,15 +124,10 @@ def load_model(head, path, config, labels, keep_head=False, seed=42, revision="m
         )
     options = {"dtype": torch.float32, "attn_implementation": attn_implementation}
     if isinstance(keep_head, str):
-        model, labels = _load_with_stored_head(
-            auto_class, path, config, labels, seed, revision, options, keep_head, kind_of(head)
-        )
-    else:
-        load = _load_with_head if keep_head else _load_with_fresh_head
-        model, labels = load(auto_class, path, config, labels, seed, revision, options)
-    if head.READS_FIRST_TOKEN_ONLY and config.model_type in BERT_LIKE:
-        skip_unread_positions(getattr(model, model.base_model_prefix).encoder)
-    return model, labels
+        return _load_with_stored_head(head, path, config, labels, seed, revision, options, keep_head)
+    if keep_head:
+        return _load_with_head(auto_class, path, config, labels, revision, options)
+    return _load_with_fresh_head(auto_class, path, config, labels, seed, revision, options)
 
 
 def kind_of(head):
@@ -165,33 +135,16 @@ def kind_of(head):
     return head.__name__.rpartition(".")[2]
 
 
-def skip_unread_positions(encoder, applies=lambda: True):
-    """Let the last layer's feed-forward part see `<s>` alone where nothing else of its output is read, asked by
-    `applies()`.
-
-    Exact in training and prediction; saves two thirds of a layer: 17 % of a 4-layer encoder's work, 3 % of XLM-R
-    Large's.
-    """
-    encoder.layer[-1].attention.register_forward_hook(
-        lambda module, inputs, output: (output[0][:, :1], *output[1:]) if applies() else None
-    )
-
-
 def _load_with_fresh_head(auto_class, path, config, labels, seed, revision, options):
-    names = labels or (
-        "LABEL_0",
-        "LABEL_1",
-    )  # not the parent's: a QA head has as many outputs as the configuration has labels
-    config.id2label, config.label2id = dict(enumerate(names)), {name: index for index, name in enumerate(names)}
+    name_classes(config, labels)
     set_seed(seed)
     with _loading(path, auto_class):
         model = auto_class.from_config(config, **options)
     encoder, info = _from_pretrained(AutoModel, path, revision=revision, **options)
     _check_encoder_keys(path, config, info)
     state = encoder.state_dict()
-    if any(
-        key.startswith(POOLER) for key in info["missing_keys"]
-    ):  # AutoModel drew its own; keep the one drawn from our seed
+    if any(key.startswith(POOLER) for key in info["missing_keys"]):
+        # AutoModel drew its own; keep the one drawn from our seed
         state = {key: value for key, value in state.items() if not key.startswith(POOLER)}
     loaded = getattr(model, model.base_model_prefix).load_state_dict(state, strict=False)
     lost = [key for key in (*loaded.missing_keys, *loaded.unexpected_keys) if not key.startswith(POOLER)]
@@ -200,17 +153,12 @@ def _load_with_fresh_head(auto_class, path, config, labels, seed, revision, opti
     dropped = sorted({key.rsplit(".", 1)[0] for key in (*info["unexpected_keys"], *loaded.unexpected_keys)})
     new = {key.split(".")[0] for key in model.state_dict() if not key.startswith(model.base_model_prefix + ".")}
     new |= {"pooler"} if loaded.missing_keys else set()
-    logger.info(
-        "encoder: %d tensors from %s; new: %s; left behind: %s",
-        len(state),
-        path,
-        ", ".join(sorted(new)),
-        ", ".join(dropped) or "nothing",
-    )
+    new, dropped = ", ".join(sorted(new)), ", ".join(dropped) or "nothing"
+    logger.info("encoder: %d tensors from %s; new: %s; left behind: %s", len(state), path, new, dropped)
     return model, labels
 
 
-def _load_with_head(auto_class, path, config, labels, seed, revision, options):
+def _load_with_head(auto_class, path, config, labels, revision, options):
     model, info = _from_pretrained(auto_class, path, config=config, revision=revision, **options)
     if wrong := sorted((*info["missing_keys"], *info["unexpected_keys"])):
         problem = f"has no {auto_class.__name__.removeprefix('AutoModelFor')} head ({wrong[0]} does not fit)"
@@ -219,54 +167,54 @@ def _load_with_head(auto_class, path, config, labels, seed, revision, options):
         raise InputError(
             f"--model_name_or_path {path}: {problem}; train one with --do_train, without --keep_head{beside}"
         )
-    stored = [config.id2label[index] for index in sorted(config.id2label)]
-    _check_labels(path, "its head", stored, labels)
+    stored = tuple(config.id2label[index] for index in sorted(config.id2label))
+    check_same_labels(path, "its head", stored, labels)
     logger.info("encoder and head from %s", path)
     return model, stored if labels else labels
 
 
-def _check_labels(path, which, stored, labels):
-    if labels and sorted(stored) != sorted(labels):
-        problem = f"{which} knows the labels {', '.join(stored) or '(none)'}, the task has {', '.join(labels)}"
-        raise InputError(
-            f"--model_name_or_path {path}: {problem}; train a new head with --do_train, without --keep_head"
-        )
-
-
-def _load_with_stored_head(auto_class, path, config, labels, seed, revision, options, name, kind):
+def _load_with_stored_head(head, path, config, labels, seed, revision, options, name):
     """A head of phase 2 on its encoder; every weight of the head must be there."""
     stored, tensors = stored_heads(path, revision)
+    kind, auto_class = kind_of(head), getattr(transformers, head.MODEL)
     alike = [task for task, about in stored.items() if about["kind"] == kind]
     if name not in alike:
-        problem = (
-            f"its {HEADS_FILE} has the {kind} heads {', '.join(alike) or '(none)'}"
-            if stored
-            else f"has no {HEADS_FILE}"
-        )
+        problem = f"has no {HEADS_FILE}"
+        if stored:
+            problem = f"its {HEADS_FILE} has the {kind} heads {', '.join(alike) or '(none)'}"
         raise InputError(
             f"--keep_head {name}: {path} {problem}; name one of these, or train a new head without --keep_head"
         )
-    _check_labels(path, f"its head {name}", stored[name]["labels"], labels)
-    model, _ = _load_with_fresh_head(auto_class, path, config, tuple(stored[name]["labels"]), seed, revision, options)
-    head = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
-    expected = {
-        key: value.shape
-        for key, value in model.state_dict().items()
-        if not key.startswith(model.base_model_prefix + ".")
+    names = tuple(stored[name]["labels"])
+    check_same_labels(path, f"its head {name}", names, labels)
+    model, _ = _load_with_fresh_head(auto_class, path, config, names, seed, revision, options)
+    weights = weights_of(name, tensors)
+    own = {
+        key: value for key, value in model.state_dict().items() if not key.startswith(f"{model.base_model_prefix}.")
     }
-    if {key: value.shape for key, value in head.items()} != expected:
+    if shapes_of(weights) != shapes_of(own):
         raise InputError(
             f"--keep_head {name}: its weights in {path}/{HEADS_FILE} do not fit {auto_class.__name__}; train the "
             "phase again"
         )
-    model.load_state_dict(head, strict=False)
+    model.load_state_dict(weights, strict=False)
     logger.info("head %s from %s", name, HEADS_FILE)
-    return model, stored[name]["labels"] if labels else labels
+    return model, names if labels else labels
+
+
+def weights_of(task, tensors):
+    """{name: tensor} of one head of heads.safetensors."""
+    return {key.removeprefix(f"{task}."): value for key, value in tensors.items() if key.startswith(f"{task}.")}
+
+
+def shapes_of(weights):
+    return {name: value.shape for name, value in weights.items()}
 
 
 def stored_heads(path, revision="main"):
-    """heads.safetensors of a checkpoint: ({task: {"kind", "labels"}}, {"<task>.<name>": tensor}); both empty where
-    there is none.
+    """heads.safetensors of a checkpoint: ({task: {"kind", "labels"}}, {"<task>.<name>": tensor}).
+
+    Both are empty where there is none. Raises InputError for a file that cannot be read.
     """
     try:
         file = cached_file(path, HEADS_FILE, revision=revision, _raise_exceptions_for_missing_entries=False)
@@ -297,7 +245,7 @@ def _from_pretrained(auto_class, path, **options):
 
 @contextlib.contextmanager
 def _loading(path, auto_class):
-    """Loading without transformers' table of keys (the caller checks and logs them) and with its errors as one line."""
+    """Load without transformers' table of keys, which the caller checks and logs, and with its errors as one line."""
     verbosity = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()
     try:

@@ -9,11 +9,11 @@ from tqdm.auto import tqdm
 import metrics
 from common.batching import Collator
 from common.launching import autocasts, distributed
-from common.trainer import cross_entropy
+from common.loss import cross_entropy
 
 
 def length_batches(lengths, batch_size):
-    """Row indices of batches, longest rows first; a batch ends early where rows get shorter than 85 % of its longest.
+    """Indices of batches, longest first; a batch ends early where features get shorter than 85 % of its longest.
 
     Without that rule the long tail of a file of some hundred examples is 20 to 30 % padding, with it 7 to 11 %.
     """
@@ -28,47 +28,41 @@ def length_batches(lengths, batch_size):
 
 
 def run_batches(function, features, collator, batch_size, device, bf16=False, desc=None, disable_tqdm=False):
-    """Apply `function(batch) -> {name: tensor [rows, ...]}` to all features, longest first; returns {name: list of one
-    array per feature}.
+    """{name: list of one array per feature} of `function(batch) -> {name: tensor [examples, ...]}` on all features.
 
-    Rows come back in the order of `features` whatever the batches were. Under torch.distributed each process computes
+    The result is in the order of `features` whatever the batches were. Under torch.distributed each process computes
     every n-th batch and all get the whole result. `bf16` is autocast: weights and returned values stay float32.
     """
     rank, world = distributed()
     batches = length_batches(np.array(features["length"]), batch_size)
-    batches += batches[-1:] * (
-        -len(batches) % world
-    )  # under ZeRO-3 all processes take part in every forward pass, so all need as many
+    # under ZeRO-3 all processes take part in every forward pass, so all need as many
+    batches += batches[-1:] * (-len(batches) % world)
     inputs = features.select_columns([name for name in Collator.columns if name in features.column_names])
-    found = []
+    outputs = []  # (indices of a batch, what the function gave for it)
     with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-        for rows in tqdm(batches[rank::world], desc=desc, disable=disable_tqdm or rank > 0, leave=False):
-            batch = {name: value.to(device) for name, value in collator(inputs.__getitems__(rows)).items()}
-            found.append((rows, {name: value.cpu().numpy() for name, value in function(batch).items()}))
+        for indices in tqdm(batches[rank::world], desc=desc, disable=disable_tqdm or rank > 0, leave=False):
+            batch = {name: value.to(device) for name, value in collator(inputs.__getitems__(indices)).items()}
+            outputs.append((indices, {name: value.cpu().numpy() for name, value in function(batch).items()}))
     if world > 1:
         gathered = [None] * world
-        torch.distributed.all_gather_object(gathered, found)
-        found = [part for parts in gathered for part in parts]
-    result = {name: [None] * len(features) for name in (found[0][1] if found else {})}
-    for rows, values in found:
-        for name, value in values.items():
-            for row, item in zip(rows, value):
-                result[name][row] = item
+        torch.distributed.all_gather_object(gathered, outputs)
+        outputs = [output for of_process in gathered for output in of_process]
+    result = {name: [None] * len(features) for name in (outputs[0][1] if outputs else {})}
+    for indices, arrays in outputs:
+        for name, array in arrays.items():
+            for index, value in zip(indices, array):
+                result[name][index] = value
     return result
 
 
 def prepare_to_predict(model, args):
-    """Move the model to the device; with HF's --bf16_full_eval or --fp16_full_eval also its weights (in memory) to
-    that precision.
-    """
+    """Move the model to the device; with HF's --bf16_full_eval or --fp16_full_eval also its weights to 16 bits."""
     dtype = torch.bfloat16 if args.bf16_full_eval else torch.float16 if args.fp16_full_eval else torch.float32
     return model.to(args.device, dtype)
 
 
 def predict(model, head, features, collator, settings, batch_size, device, bf16=False, **progress):
-    """What the head's `decode` needs, one array row per feature, and the mean loss where the features have labels
-    (else None).
-    """
+    """What the head's `decode` needs, one array per feature, and the mean loss, None where features have no labels."""
     model.eval()
 
     def step(batch):
@@ -110,25 +104,18 @@ class Predictor:
     def encode(self, rows):
         return self.head.encode(rows, self.tokenizer, self.labels, self.settings)
 
-    def score(self, task, model, rows, features, language, desc=None):
-        """Predict `features` of `rows` and score them by the task's metric: a Scored.
+    def run(self, function, features, desc=None):
+        """`run_batches` with this run's batch size, device and precision."""
+        return run_batches(function, features, self.collator, desc=desc, **self.options)
 
-        SQuAD 2.0 is scored as its official script does when given no-answer probabilities: F1 and exact match at the
-        best threshold of each; predictions and counts are those at F1's.
-        """
+    def score(self, task, model, rows, features, language, desc=None):
+        """Predict `features` of `rows` and score them by the task's metric: a Scored."""
         reduced, loss = predict(model, self.head, features, self.collator, self.settings, desc=desc, **self.options)
-        predictions = self.head.decode(rows, features, reduced, self.labels, self.settings)
-        references, more = self.head.references(rows), {}
+        predictions, more = self.head.decode(rows, features, reduced, self.labels, self.settings), {}
+        references = self.head.references(rows)
         if references is not None and metrics.METRICS[scorer(task)] == "squad_v2":
             null = self.head.no_answer_scores(rows, features, reduced, self.settings)
-            given = dict(zip(rows["id"], predictions)), dict(zip(rows["id"], null))
-            more["exact_match"] = metrics.best_no_answer_threshold(references, *given, metric="exact_match")[1][
-                "exact_match"
-            ]
-            more["no_answer_threshold"] = metrics.best_no_answer_threshold(references, *given)[0]
-            predictions = [
-                "" if score > more["no_answer_threshold"] else text for text, score in zip(predictions, null)
-            ]
+            predictions, more = best_no_answers(rows["id"], references, predictions, null)
         counts = self.count(task, rows, predictions, language)
         return Scored(counts and {**metrics.aggregate(scorer(task), counts), **more}, counts, predictions, loss)
 
@@ -140,17 +127,27 @@ class Predictor:
         if isinstance(references[0], dict):  # question answering is scored by id
             predictions = dict(zip(rows["id"], predictions))
         counts = metrics.count(scorer(task), references, predictions, language)
-        about = [name for name in ("id", "paragraph") if name in rows.column_names]
-        return [
-            {**{name: row[name] for name in about}, **count} for row, count in zip(rows.select_columns(about), counts)
-        ]
+        names = rows.select_columns([name for name in ("id", "paragraph") if name in rows.column_names])
+        return [{**row, **count} for row, count in zip(names, counts)]
 
     def evaluator(self, task, model, rows):
         """A function () -> ({metric: fraction, "loss"}, number of rows) on English dev, for EncoderTrainer."""
         features = self.encode(rows)
 
         def evaluate_dev():
-            found = self.score(task, model, rows, features, "en", desc="dev")
-            return {"loss": found.loss, **{name: value / 100 for name, value in found.scores.items()}}, len(rows)
+            scored = self.score(task, model, rows, features, "en", desc="dev")
+            return {"loss": scored.loss, **{name: value / 100 for name, value in scored.scores.items()}}, len(rows)
 
         return evaluate_dev
+
+
+def best_no_answers(ids, references, answers, null_scores):
+    """SQuAD 2.0 as its official script scores it: F1 and exact match at the best no-answer threshold of each.
+
+    Returns (answers, "" where the null score is above F1's threshold; {"exact_match", "no_answer_threshold"}).
+    """
+    given = dict(zip(ids, answers)), dict(zip(ids, null_scores))
+    exact = metrics.best_no_answer_threshold(references, *given, metric="exact_match")[1]["exact_match"]
+    threshold = metrics.best_no_answer_threshold(references, *given)[0]
+    answers = ["" if score > threshold else text for text, score in zip(answers, null_scores)]
+    return answers, {"exact_match": exact, "no_answer_threshold": threshold}

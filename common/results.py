@@ -61,7 +61,7 @@ class Results:
         raise InputError(f"{self.path}, line {number}: broken; remove the file to predict everything again")
 
     def prediction_path(self, task, language, condition):
-        suffix = SUFFIX.get(task.head, "tsv")
+        suffix = SUFFIX.get(task.kind, "tsv")
         return self.folder / "predictions" / condition / task.name / f"{self.split(condition)}-{language}.{suffix}"
 
     def score_path(self, task, language, condition):

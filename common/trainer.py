@@ -1,6 +1,6 @@
-"""How a model is trained: the loss, the Trainer subclasses for one task and for a mixture, and what they watch over.
+"""How a model is trained: a loss that does not depend on how a batch is split, and what a Trainer watches over.
 
-Everything else about training is HF's Trainer, unchanged.
+Everything else about training is HF's Trainer, unchanged; phase 2's mixture has a subclass in mixture/trainer.py.
 """
 
 import logging
@@ -8,46 +8,38 @@ import time
 from pathlib import Path
 
 import torch
-from transformers import Trainer
 from transformers.trainer_utils import rotate_checkpoints, speed_metrics
 
 from common import recovery
 from common.batching import LengthGroupedSampler
 from common.launching import barrier, distributed, on_main
+from common.loss import cross_entropy
 from common.results import save_metrics
+from common.trainer_base import TrainerBase
 
 logger = logging.getLogger("xtreme")
 
 
 class Collapse(recovery.Failure):
-    """Training that has degenerated: a loss that is not finite (examples are counted from 0), or dev scores that
-    constant predictions reach too.
-    """
-
-
-def cross_entropy(logits, labels, label_smoothing=0.0):
-    """Summed cross-entropy per example and the number of its labels, each [examples]; labels of -100 do not count.
-
-    logits [examples, ..., classes], or [labels that count, classes] from masked LM; labels [examples, ...].
-    """
-    options = {"reduction": "none", "ignore_index": -100, "label_smoothing": label_smoothing}
-    counted = labels != -100
-    if logits.dim() == labels.dim():
-        found = torch.nn.functional.cross_entropy(logits.float(), labels[counted], **options)
-        loss = torch.zeros(labels.shape, device=labels.device).masked_scatter(counted, found)
-    else:
-        loss = torch.nn.functional.cross_entropy(logits.float().flatten(0, -2), labels.flatten(), **options)
-    examples = len(labels)
-    return loss.view(examples, -1).sum(1), counted.view(examples, -1).sum(1)
+    """Training that has degenerated: a loss that is not finite, or dev scores that constant guesses reach too."""
 
 
 def number_of_weights(model):
-    return sum(
-        getattr(weight, "ds_numel", weight.numel()) for weight in model.parameters()
-    )  # under ZeRO-3 a process holds a share
+    """Parameters of a model; under ZeRO-3 a process holds a share of each."""
+    return sum(getattr(weight, "ds_numel", weight.numel()) for weight in model.parameters())
 
 
-class EncoderTrainer(Trainer):
+def effective_batch_size(args):
+    """Examples per optimizer step, over all devices and accumulation steps."""
+    return args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+
+
+def data_seed(args):
+    """The seed of the order of examples: --data_seed, or --seed where it is not given."""
+    return args.seed if args.data_seed is None else args.data_seed
+
+
+class EncoderTrainer(TrainerBase):
     """HF's Trainer with a loss that does not depend on how a batch is split, and evaluation by the task's own metric.
 
     transformers 5.23 multiplies XLM-R's loss and gradients by processes x accumulation steps: the model's signature
@@ -58,93 +50,81 @@ class EncoderTrainer(Trainer):
 
     def __init__(self, *args, head, evaluate_dev=None, **kwargs):
         super().__init__(*args, **kwargs)
-        self.head, self.evaluate_dev = head, evaluate_dev
+        self.head, self.evaluate_dev, self.stopping = head, evaluate_dev, False
         self.model_accepts_loss_kwargs = True  # makes the Trainer count the labels of the whole accumulated batch
-        self.stopping, self.suspects = (
-            False,
-            [],
-        )  # (the loss is not finite, rows) of this optimizer step's micro-batches so far
+        self.suspects = []  # (the loss is not finite, examples) of this optimizer step's micro-batches so far
+
+    # A step: logits from the head, the loss over the labels of the whole batch, and a look at what came out.
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         labels, source = inputs.pop("labels"), inputs.pop("source", None)
         logits = self.forward(model, inputs, source)
         loss, count = cross_entropy(logits, labels, self.args.label_smoothing_factor)
-        if source is not None:
-            self.record(source, loss, count)
+        self.record(source, loss, count)
         if num_items_in_batch is None:
             loss = loss.sum() / count.sum()
         else:  # DDP averages gradients over processes, so the sum needs their number back
-            loss = (
-                loss.sum()
-                / num_items_in_batch
-                * (self.accelerator.num_processes if self.args.average_tokens_across_devices else 1)
-            )
+            processes = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
+            loss = loss.sum() / num_items_in_batch * processes
         return (loss, {"logits": logits}) if return_outputs else loss
 
     def forward(self, model, inputs, source):
         return self.head.forward(model, inputs)
 
+    def record(self, source, loss, count):
+        """Summed losses and label counts, each [examples], of a micro-batch; a mixture logs them by data set."""
+
     def training_step(self, model, inputs, num_items_in_batch=None):
-        rows, what, shape = inputs.pop("rows", []), inputs.get("source", "the task"), tuple(inputs["input_ids"].shape)
+        indices, source = inputs.pop("indices", []), inputs.get("source", "the task")
+        shape = tuple(inputs["input_ids"].shape)
         try:
             loss = super().training_step(model, inputs, num_items_in_batch)
         except torch.OutOfMemoryError as error:
             raise recovery.Failure(self.memory_advice(shape, error)) from None
-        self.watch(loss, rows, what)
+        self.watch(loss, indices, source)
         return loss
 
-    def watch(self, loss, rows, what):
-        """Once per optimizer step, all processes alike: Collapse where a loss was not finite, the end of training
-        where a signal asked for it.
+    def watch(self, loss, indices, source):
+        """Once per optimizer step, all processes alike: Collapse where a loss was not finite; note requests to stop.
+
+        `indices` are those of the batch's training examples, counted from 0.
         """
-        unsound = ~loss.detach().isfinite().all()
-        self.suspects.append((unsound, rows))
+        self.suspects.append((~loss.detach().isfinite().all(), indices))
         if not self.accelerator.sync_gradients:
             return
         suspects, self.suspects = self.suspects, []
-        spoiled = torch.stack([sign for sign, _ in suspects]).any().float()
+        spoiled = torch.stack([not_finite for not_finite, _ in suspects]).any().float()
         signs = torch.stack((spoiled, torch.full_like(spoiled, recovery.stop_requested())))
         spoiled, self.stopping = self.accelerator.reduce(signs).tolist()
         if spoiled:
-            rows = [row for sign, found in suspects if sign for row in found]
-            found = [rows] * distributed()[1]
-            if len(found) > 1:
-                torch.distributed.all_gather_object(found, rows)
-            named = ", ".join(str(row) for row in sorted({row for rows in found for row in rows})[:20])
-            raise Collapse(
-                f"the loss of {what} is not finite at step {self.state.global_step + 1}, on the training examples "
-                f"{named}"
-            )
+            own = [index for not_finite, indices in suspects if not_finite for index in indices]
+            everywhere = [own] * distributed()[1]
+            if len(everywhere) > 1:
+                torch.distributed.all_gather_object(everywhere, own)
+            named = ", ".join(map(str, sorted({index for indices in everywhere for index in indices})[:20]))
+            step = self.state.global_step + 1
+            raise Collapse(f"the loss of {source} is not finite at step {step}, on the training examples {named}")
 
     def memory_advice(self, shape, error):
+        """One line for a batch of `shape` that did not fit: what to try, first what costs least."""
         args, size = self.args, self.args.per_device_train_batch_size
-        smaller = (
-            f"--per_device_train_batch_size {size // 2} --gradient_accumulation_steps "
-            f"{2 * args.gradient_accumulation_steps}"
-        )
+        accumulation = 2 * args.gradient_accumulation_steps
+        smaller = f"--per_device_train_batch_size {size // 2} --gradient_accumulation_steps {accumulation}"
         tries = [f"{smaller} (the same effective batch)"] if size > 1 else []
         tries += ["--bf16"] if not (args.bf16 or args.deepspeed) else []
         tries += [] if args.activation_checkpointing else ["--activation_checkpointing true"]
-        tries += [
-            "--deepspeed ds_configs/zero2.json on several GPUs",
-            "ds_configs/zero3_offload.json",
-            f"--max_seq_length below {shape[-1]}",
-        ]
-        what = (
-            f"{' x '.join(map(str, shape))} sub-tokens in a batch, {number_of_weights(self.model) / 1e6:.0f} "
-            "million weights"
-        )
-        return (
-            f"out of GPU memory ({what}; {str(error).split('. ')[0]}); try, in this order and in a new "
-            f"--output_dir: {', then '.join(tries)}"
-        )
+        tries += ["--deepspeed ds_configs/zero2.json on several GPUs", "ds_configs/zero3_offload.json"]
+        tries += [f"--max_seq_length below {shape[-1]}"]
+        batch = f"{' x '.join(map(str, shape))} sub-tokens in a batch"
+        what = f"{batch}, {number_of_weights(self.model) / 1e6:.0f} million weights; {str(error).split('. ')[0]}"
+        return f"out of GPU memory ({what}); try, in this order and in a new --output_dir: {', then '.join(tries)}"
 
-    def _get_train_sampler(self, train_dataset=None):
+    # The order of examples, and dev scores.
+
+    def make_sampler(self, dataset):
         if self.args.train_sampling_strategy != "group_by_length":
-            return super()._get_train_sampler(train_dataset)
-        effective = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
-        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
-        return LengthGroupedSampler((train_dataset or self.train_dataset)["length"], effective, seed)
+            return super().make_sampler(dataset)
+        return LengthGroupedSampler(dataset["length"], effective_batch_size(self.args), data_seed(self.args))
 
     def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix="eval"):
         """English dev scores (fractions) from `evaluate_dev()`, logged and reported to callbacks as HF's own are."""
@@ -158,37 +138,26 @@ class EncoderTrainer(Trainer):
 
     # Checkpoints: room is checked first, a checkpoint is sealed when all of it is there, and only then older ones go.
 
-    def _run_epoch(self, **options):
-        if self.state.global_step < self.state.max_steps:
-            super()._run_epoch(**options)
-        # resumed from the last step's checkpoint: HF would take one step more where that is not the end of an epoch
-        else:
-            self.control.should_training_stop = True
-
-    def _save_checkpoint(self, model, trial):
-        folder, limit = Path(self.args.output_dir), self.args.save_total_limit
-        checkpoint = folder / f"checkpoint-{self.state.global_step}"
-        needed = number_of_weights(self.model) * (
-            24 if self.is_deepspeed_enabled else 12
-        )  # float32: weights and Adam's moments; ZeRO's masters
-        on_main(lambda: (recovery.check_room(folder, needed), (checkpoint / recovery.MARKER).unlink(missing_ok=True)))
-        self.args.save_total_limit = None
-        super()._save_checkpoint(model, trial)
-        self.args.save_total_limit = limit
+    def save_checkpoint(self):
+        checkpoint = self.checkpoint_folder()
+        # float32 in bytes: weights and Adam's two moments; ZeRO has masters of all three
+        needed = number_of_weights(self.model) * (24 if self.is_deepspeed_enabled else 12)
+        on_main(lambda: recovery.check_room(checkpoint.parent, needed))
+        on_main(lambda: (checkpoint / recovery.MARKER).unlink(missing_ok=True))
+        super().save_checkpoint()
         barrier()
         on_main(lambda: recovery.seal(checkpoint))
         if self.args.should_save:
-            rotate_checkpoints(str(folder), limit, self.state.best_model_checkpoint)
+            rotate_checkpoints(str(checkpoint.parent), self.args.save_total_limit, self.state.best_model_checkpoint)
 
-    def _maybe_log_save_evaluate(self, tr_loss, grad_norm, model, trial, *args, **kwargs):
-        super()._maybe_log_save_evaluate(tr_loss, grad_norm, model, trial, *args, **kwargs)
-        due = (
-            self.state.epoch % 1 == 0 or self.state.global_step >= self.state.max_steps
-        )  # an evaluation, perhaps: stop later
+    def after_step(self):
+        """End the run where a signal asked for it, with a checkpoint of this step."""
+        # at the end of an epoch an evaluation may follow: stop after it
+        due = self.state.epoch % 1 == 0 or self.state.global_step >= self.state.max_steps
         if self.stopping and not due:
-            checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+            checkpoint = self.checkpoint_folder()
             if not on_main(lambda: (checkpoint / recovery.MARKER).exists()):
-                self._save_checkpoint(model, trial)
+                self.save_checkpoint()
             raise recovery.stopped(f"{checkpoint} is saved")
 
     def save_final(self, metrics):
@@ -200,13 +169,3 @@ class EncoderTrainer(Trainer):
         if self.args.should_save:
             save_metrics(folder, "train", metrics)
         self.save_state()
-
-    def _save(self, output_dir=None, state_dict=None):
-        """Weights and tokenizer; HF's own also pickles the arguments, --hub_token among them."""
-        if self.args.should_save:
-            folder = output_dir or self.args.output_dir
-            self.save_weights(folder, state_dict)
-            self.processing_class.save_pretrained(folder)
-
-    def save_weights(self, folder, state):
-        self.model.save_pretrained(folder, state_dict=state)

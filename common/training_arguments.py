@@ -157,7 +157,7 @@ def check_values(training_args):
 
 def check_smoothing(training_args, tasks):
     """Refuse label smoothing where the classes are positions or choices."""
-    without = [task.name for task in tasks if task.head in ("question_answering", "multiple_choice", "masked_lm")]
+    without = [task.name for task in tasks if task.kind in ("question_answering", "multiple_choice", "masked_lm")]
     smoothing = training_args.label_smoothing_factor
     if smoothing and without:
         raise InputError(

@@ -1,24 +1,25 @@
 """One file per kind of task; each is a vertical slice with the same names.
 
     MODEL                          name of the transformers Auto class
-    READS_FIRST_TOKEN_ONLY         whether the head reads the encoder's output at `<s>` alone
-    read(task, data_dir, split, language)            files of the XTREME layout -> datasets.Dataset, one row per example
-    encode(rows, tokenizer, labels, settings)        rows -> features (`input_ids`, `labels`, `length`, bookkeeping columns)
-    forward(model, batch)                            batch -> logits whose last dimension is the classes of `labels`
-    reduce(logits, batch, settings)                  logits -> the part that decoding needs, one array row per feature
+    read(task, data_dir, split, language)        files of the XTREME layout -> datasets.Dataset, a row per example
+    encode(rows, tokenizer, labels, settings)    rows -> features (`input_ids`, `labels`, `length`, bookkeeping)
+    forward(model, batch)                        batch -> logits whose last dimension is the classes of `labels`
+    reduce(logits, batch, settings)              logits -> what decoding needs, one array per feature
     decode(rows, features, reduced, labels, settings)    -> one prediction per row
-    constants(rows)                                  -> predictions of models that have learned nothing: the level to be above
-    references(rows)                                 gold labels in the form that metrics.py scores, None when the file has none
-    write_predictions(path, rows, predictions)       XTREME's submission format
+    constants(rows)                              -> predictions of models that have learned nothing: the level to beat
+    references(rows)                             gold labels as metrics.py scores them, None where the file has none
+    write_predictions(path, rows, predictions)   XTREME's submission format
 
-`retrieval` has no training and its own, shorter list. Adding a kind of task is adding a file here and a record in
-tasks.py. This module holds what all readers share: files -> checked lines and JSON, with errors that name file, line,
-value and next step.
+`retrieval` has no training and its own, shorter list; `masked_lm` has perplexities in place of predictions. Adding a
+kind of task is adding a file here and a record in tasks.py. Names and indices of labels meet in common/labels.py. This
+module holds what all readers share: files -> checked lines and JSON, with errors that name file, line, value and next
+step.
 """
 
 import json
 import math
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 from common.files import InputError
@@ -39,6 +40,11 @@ class Settings:
         return {name: value for name, value in vars(self).items() if name != "null_score_diff_threshold"}
 
 
+def head_of(task):
+    """The module of a task's kind, e.g. heads/tagging.py. Loads `datasets` and torch, which takes seconds."""
+    return import_module(f"heads.{task.kind}")
+
+
 def path_of(task, data_dir, split, language):
     """The files of one split, e.g. [data/xtreme/xnli/test-de.tsv].
 
@@ -49,13 +55,10 @@ def path_of(task, data_dir, split, language):
     templates = (templates,) if isinstance(templates, str) else templates
     paths = [Path(data_dir) / template.format(lang=language) for template in templates]
     for index, template in enumerate(templates):
-        translated = paths[index].with_suffix(f".{language}.jsonl")
-        if (
-            template.endswith(".jsonl")
-            and "{lang" not in template
-            and (language != "en" or (translated.exists() and not paths[index].exists()))
-        ):
-            paths[index] = translated
+        if template.endswith(".jsonl") and "{lang" not in template:
+            translated = paths[index].with_suffix(f".{language}.jsonl")
+            if language != "en" or (translated.exists() and not paths[index].exists()):
+                paths[index] = translated
     return paths
 
 
@@ -90,8 +93,9 @@ def decode(path, content, encoding="utf-8"):
 
 
 def read_lines(path):
-    """Lines without their line ends and without blank lines at the end. Only \\n and \\r\\n end a line: text may hold
-    U+2028 and its like.
+    """Lines without their line ends and without blank lines at the end.
+
+    Only \\n and \\r\\n end a line: text may hold U+2028 and its like.
     """
     lines = [line.removesuffix("\r") for line in read_text(path).split("\n")]
     while not lines[-1]:
@@ -142,19 +146,9 @@ def check_texts(path, number, columns):
             raise InputError(f"{path}, line {number}: {column} {value!r} is not a text; write it as a JSON string")
 
 
-def check_label(path, number, label, labels):
-    """Return the label's name. Integers index `labels` in Hub ClassLabel order; anything else must be a name in it."""
-    name = labels[label] if type(label) is int and 0 <= label < len(labels) else label
-    if name not in labels:
-        raise InputError(f"{path}, line {number}: unknown label {label!r}; the task's labels are {', '.join(labels)}")
-    return name
-
-
 def check_unique(path, ids):
-    """Refuse a file that uses an id twice: predictions are keyed by id. Files other than JSON have one example per
-    line.
-    """
-    seen, unit = set(), "example" if path.suffix == ".json" else "line"
+    """Refuse a file that uses an id twice: predictions are keyed by id."""
+    seen, unit = set(), "example" if path.suffix == ".json" else "line"  # other files have one example per line
     for number, example_id in enumerate(ids, start=1):
         if example_id in seen:
             raise InputError(

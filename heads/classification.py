@@ -3,15 +3,14 @@
 from datasets import Dataset
 
 from common.files import InputError, write_text
-from heads import check_label, check_texts, path_of, read_jsonl, read_lines
+from common.labels import LabelIndices, check_label, names_of
+from heads import check_texts, path_of, read_jsonl, read_lines
 
 MODEL = "AutoModelForSequenceClassification"
-READS_FIRST_TOKEN_ONLY = True
 
 
 def read(task, data_dir, split, language):
-    """Rows {id, text_a, text_b, label}; `label` is a name, or None where the file has no labels (XTREME's stripped
-    test files).
+    """Rows {id, text_a, text_b, label}; `label` is a name, or None where XTREME stripped its test file of labels.
 
     The tsv is read raw, as XTREME's processors do (no quoting): `"` is a character of the text.
     Raises InputError for a wrong number of columns, an unknown label, or a file with labels on some lines only.
@@ -28,9 +27,7 @@ def _read_tsv(path, task, labeled):
     rows = []
     for number, fields in enumerate(lines, start=1):
         if len(fields) != 2 + labeled:
-            expected = (
-                "sentence1, sentence2, label" if labeled else "sentence1, sentence2 (as line 1: a file without labels)"
-            )
+            expected = "sentence1, sentence2" + (", label" if labeled else " (as line 1: a file without labels)")
             raise InputError(
                 f"{path}, line {number}: {len(fields)} tab-separated columns instead of {2 + labeled}: {expected}"
             )
@@ -46,9 +43,8 @@ def _read_jsonl(path, task):
         if row[label] == -1:  # SNLI: annotators did not agree; every user of the data set drops these
             continue
         check_texts(path, number, {text_a: row[text_a], text_b: row[text_b]})
-        name = (
-            check_label(path, number, row[label], task.labels) if task.labels else str(row[label])
-        )  # an extra task's labels come from its data
+        # an extra task's labels come from its data
+        name = check_label(path, number, row[label], task.labels) if task.labels else str(row[label])
         rows.append({"text_a": row[text_a], "text_b": row[text_b], "label": name})
     if not rows:
         raise InputError(f"{path}: no examples with a label; download it again")
@@ -56,18 +52,14 @@ def _read_jsonl(path, task):
 
 
 def encode(rows, tokenizer, labels, settings):
-    """`<s> A </s></s> B </s>`, the longer text cut first; labels by name. A label that training never saw cannot be
-    predicted: -100.
-    """
-    ids = {name: index for index, name in enumerate(labels)}
+    """`<s> A </s></s> B </s>`, the longer text cut first."""
+    indices = LabelIndices(labels)
 
     def encode_batch(batch):
-        inputs = tokenizer(batch["text_a"], batch["text_b"], truncation=True, max_length=settings.max_seq_length)[
-            "input_ids"
-        ]
-        features = {"input_ids": inputs, "length": [len(row) for row in inputs]}
+        encoded = tokenizer(batch["text_a"], batch["text_b"], truncation=True, max_length=settings.max_seq_length)
+        features = {"input_ids": encoded["input_ids"], "length": [len(tokens) for tokens in encoded["input_ids"]]}
         if batch["label"][0] is not None:
-            features["labels"] = [ids.get(label, -100) for label in batch["label"]]
+            features["labels"] = [indices[label] for label in batch["label"]]
         return features
 
     return rows.map(encode_batch, batched=True, remove_columns=rows.column_names, desc="encode")
@@ -82,7 +74,7 @@ def reduce(logits, batch, settings):
 
 
 def decode(rows, features, reduced, labels, settings):
-    return [labels[index] for index in reduced["label"]]
+    return names_of(reduced["label"], labels)
 
 
 def references(rows):

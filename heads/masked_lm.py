@@ -1,5 +1,4 @@
-"""Masked language modeling on plain text, as in XLM-R's pretraining: a task of phase 2, or the whole of a small phase
-1.
+"""Masked language modeling on plain text, as in XLM-R's pretraining: a task of phase 2, or a small phase 1 alone.
 
 A text file is one language, named before the first dot (de.txt), one sentence per line. The last lines of every file
 are its dev set.
@@ -10,13 +9,16 @@ import math
 from pathlib import Path
 
 import numpy as np
+import torch
 from datasets import Dataset
+from transformers.modeling_outputs import MaskedLMOutput
 
 from common.files import InputError
+from common.labels import IGNORED
+from common.loss import cross_entropy
 from heads import read_lines
 
 MODEL = "AutoModelForMaskedLM"
-READS_FIRST_TOKEN_ONLY = False
 MASKED = 0.15  # of the tokens of a block are predicted: 80 % of them read <mask>, 10 % another token, 10 % themselves
 DEV_SHARE, DEV_LINES = 0.05, 500  # of a file's lines are held out, at most so many
 PERPLEXITY_SCALE = 250  # jiant's dec_val_scale: the score that selects checkpoints is 1 - perplexity / 250
@@ -50,10 +52,10 @@ def read(patterns, split, limit=None):
 
 
 def encode(rows, tokenizer, labels, settings):
-    """Blocks `<s> line </s> line </s> …` of at most `max_seq_length` sub-tokens of one language: {input_ids, length,
-    language}.
+    """Features {input_ids, length, language}: blocks `<s> line </s> line </s> …` of one language.
 
-    A block may end inside a line; the last block of each 1,000 lines is shorter, so that no text is lost.
+    A block has at most `max_seq_length` sub-tokens and may end inside a line; the last one of each 1,000 lines is
+    shorter, so that no text is lost.
     """
     room = settings.max_seq_length - 1
 
@@ -74,8 +76,7 @@ def encode(rows, tokenizer, labels, settings):
 
 
 def masking(tokenizer):
-    """A function (feature, numpy generator) -> feature with 15 % of its tokens hidden: `input_ids`, `labels`,
-    `masked`.
+    """A function (feature, numpy generator) -> feature with 15 % of its tokens hidden: input_ids, labels, masked.
 
     80 % of the hidden tokens are replaced by <mask>, 10 % by a random token, 10 % stay (Devlin et al., 2019); special
     tokens are never predicted, and at least one token is.
@@ -87,17 +88,13 @@ def masking(tokenizer):
         tokens = np.array(feature["input_ids"])
         candidates = np.flatnonzero(~np.isin(tokens, special))
         chosen = random.permutation(candidates)[: max(1, round(MASKED * len(candidates)))]
-        labels, fate = np.full(len(tokens), -100), random.random(len(chosen))
+        labels, fate = np.full(len(tokens), IGNORED), random.random(len(chosen))
         labels[chosen] = tokens[chosen]
         tokens[chosen[fate < 0.8]] = tokenizer.mask_token_id
         replaced = chosen[(fate >= 0.8) & (fate < 0.9)]
         tokens[replaced] = random.choice(ordinary, len(replaced))
-        return {
-            **feature,
-            "input_ids": tokens.tolist(),
-            "labels": labels.tolist(),
-            "masked": (labels != -100).astype(int).tolist(),
-        }
+        masked = (labels != IGNORED).astype(int)
+        return {**feature, "input_ids": tokens.tolist(), "labels": labels.tolist(), "masked": masked.tolist()}
 
     return mask
 
@@ -105,25 +102,36 @@ def masking(tokenizer):
 def masked_once(features, tokenizer):
     """Dev features under one fixed mask."""
     mask = masking(tokenizer)
-    return features.map(
-        lambda feature, index: mask(feature, np.random.default_rng((SEED, index))), with_indices=True, desc="mask"
-    )
+
+    def fixed(feature, index):
+        return mask(feature, np.random.default_rng((SEED, index)))
+
+    return features.map(fixed, with_indices=True, desc="mask")
 
 
-def prepare(model):
-    """Let the output layer see the masked positions alone: 15 % of its work and memory, with 250,000 classes most of a
-    step's.
+class MaskedLM(torch.nn.Module):
+    """HF's masked LM whose output layer sees the masked positions alone.
+
+    That is 15 % of its work and memory, with 250,000 classes most of a step's.
     """
 
-    def keep_mask(module, args, kwargs):
-        module.lm_head.masked = kwargs.pop("masked") == 1
-        return args, kwargs
+    base_model_prefix = "encoder"
 
+    def __init__(self, encoder, lm_head):
+        super().__init__()
+        self.encoder, self.lm_head = encoder, lm_head
+        lm_head.decoder.weight = encoder.embeddings.word_embeddings.weight
+
+    def forward(self, masked, **batch):
+        states = self.encoder(**batch).last_hidden_state  # [blocks, tokens, width]
+        return MaskedLMOutput(logits=self.lm_head(states[masked == 1]))
+
+
+def prepare(model, encoder):
+    """The module that is called for HF's `model` on a shared encoder."""
     if not hasattr(model, "lm_head"):
         raise InputError(f"mlm: {type(model).__name__} has no lm_head; use XLM-R or RoBERTa, or leave mlm out")
-    model.register_forward_pre_hook(keep_mask, with_kwargs=True)
-    model.lm_head.register_forward_pre_hook(lambda module, args: (args[0][module.masked],))
-    model.lm_head.decoder.weight = model.base_model.embeddings.word_embeddings.weight
+    return MaskedLM(encoder, model.lm_head)
 
 
 def forward(model, batch):
@@ -132,8 +140,6 @@ def forward(model, batch):
 
 def perplexities(model, predictor, features):
     """{"perplexity": macro average over languages, "perplexity_<language>", "loss"} on masked features."""
-    from common.prediction import run_batches
-    from common.trainer import cross_entropy
 
     def step(batch):
         labels = batch.pop("labels")
@@ -141,14 +147,14 @@ def perplexities(model, predictor, features):
         return {"loss": loss, "count": count}
 
     model.eval()
-    found = run_batches(step, features, predictor.collator, desc="mlm", **predictor.options)
-    losses, counts, languages = np.array(found["loss"]), np.array(found["count"]), np.array(features["language"])
-    of = {
-        code: losses[languages == code].sum() / counts[languages == code].sum()
-        for code in sorted(set(languages.tolist()))
-    }
-    of = {f"perplexity_{code}": math.exp(min(loss, 700.0)) for code, loss in of.items()}
-    return {"loss": float(losses.sum() / counts.sum()), "perplexity": float(np.mean(list(of.values()))), **of}
+    sums, languages = predictor.run(step, features, desc="mlm"), np.array(features["language"])
+    losses, counts = np.array(sums["loss"]), np.array(sums["count"])
+    by_language = {}
+    for code in sorted(set(languages.tolist())):
+        mean = losses[languages == code].sum() / counts[languages == code].sum()
+        by_language[f"perplexity_{code}"] = math.exp(min(mean, 700.0))  # beyond that exp overflows
+    perplexity = float(np.mean(list(by_language.values())))
+    return {"loss": float(losses.sum() / counts.sum()), "perplexity": perplexity, **by_language}
 
 
 def main_score(scores):

@@ -8,33 +8,26 @@ from common.files import InputError, write_text
 from heads import check_texts, check_unique, path_of, read_jsonl
 
 MODEL = "AutoModelForMultipleChoice"
-READS_FIRST_TOKEN_ONLY = True
 
-# How each data set's row becomes (prompt, choices, index of the right choice or None): jiant's formats (X-STILTs),
-# XTREME-R's for XCOPA;
-# other data sets have question, choices (a list of texts) and label.
-FORMATS = {
-    "xcopa": lambda row: (
-        f"{row['premise']} What was the {row['question']}?",
-        [row["choice1"], row["choice2"]],
-        row.get("label"),
-    ),
-    "hellaswag": lambda row: (
-        row["ctx_a"],
-        [f"{row['ctx_b']} {ending}" for ending in row["endings"]],
-        _index(row["label"]),
-    ),
-    "cosmos_qa": lambda row: (
-        f"{row['context']} {row['question']}",
-        [row[f"answer{i}"] for i in range(4)],
-        row["label"],
-    ),
-    "commonsense_qa": lambda row: (
-        row["question"],
-        row["choices"]["text"],
-        row["choices"]["label"].index(row["answerKey"]) if row["answerKey"] else None,
-    ),
-}
+NO_TEXTS = ("label", "endings", "choices", "answerKey")  # columns that do not hold one text
+
+
+def _xcopa(row):
+    return f"{row['premise']} What was the {row['question']}?", [row["choice1"], row["choice2"]], row.get("label")
+
+
+def _hellaswag(row):
+    choices = [f"{row['ctx_b']} {ending}" for ending in row["endings"]]
+    return row["ctx_a"], choices, None if row["label"] == "" else int(row["label"])
+
+
+def _cosmos_qa(row):
+    return f"{row['context']} {row['question']}", [row[f"answer{i}"] for i in range(4)], row["label"]
+
+
+def _commonsense_qa(row):
+    names, texts, answer = row["choices"]["label"], row["choices"]["text"], row["answerKey"]
+    return row["question"], texts, names.index(answer) if answer else None
 
 
 def _plain(row):
@@ -43,67 +36,62 @@ def _plain(row):
     return row["question"], row["choices"], row["label"]
 
 
-NO_TEXTS = ("label", "endings", "choices", "answerKey")  # columns that do not hold one text
-
-
-def _index(label):
-    return None if label == "" else int(label)
+# How each data set's row becomes (prompt, choices, index of the right choice or None): jiant's formats (X-STILTs),
+# XTREME-R's for XCOPA. Other data sets have question, choices (a list of texts) and label.
+FORMATS = {"xcopa": _xcopa, "hellaswag": _hellaswag, "cosmos_qa": _cosmos_qa, "commonsense_qa": _commonsense_qa}
 
 
 def read(task, data_dir, split, language):
-    """Rows {id, prompt, choices, label}; `label` is the index of the right choice, None in a file without labels."""
+    """Rows {id, prompt, choices, label}; `label` is the index of the right choice, None in a file without labels.
+
+    Raises InputError for rows of another form, labels that are no index of a choice or stand on some lines only,
+    repeated ids, and a number of choices that varies within a file.
+    """
     rows = []
     for path in path_of(task, data_dir, split, language):
-        columns, first = [column for column in task.columns if column != "label" or split != "test"], len(rows)
-        for number, row in read_jsonl(path, columns):
-            check_texts(path, number, {column: row[column] for column in columns if column not in NO_TEXTS})
-            try:
-                prompt, choices, label = FORMATS.get(task.name, _plain)(row)
-            except (AttributeError, KeyError, ValueError, TypeError) as error:
+        of_file = list(_read_jsonl(path, task, split))
+        for number, row in enumerate(of_file, start=1):
+            if len(row["choices"]) != len(of_file[0]["choices"]) or len(row["choices"]) < 2:
                 raise InputError(
-                    f"{path}, line {number}: row does not have {task.name}'s form ({error}); see tasks.py"
-                ) from None
-            check_texts(path, number, {f"choice {index}": choice for index, choice in enumerate(choices)})
-            if label is not None and (type(label) is not int or label not in range(len(choices))):
-                raise InputError(
-                    f"{path}, line {number}: unknown label {label!r}; it must be the index of one of {len(choices)} "
-                    "choices"
+                    f"{path}, line {number}: {len(row['choices'])} choices; all lines of a file must have the same "
+                    "number, at least 2"
                 )
-            if len(choices) != len(rows[first]["choices"] if len(rows) > first else choices) or len(choices) < 2:
-                raise InputError(
-                    f"{path}, line {number}: {len(choices)} choices; all lines of a file must have the same number, "
-                    "at least 2"
-                )
-            rows.append(
-                {
-                    "id": str(row.get("idx", row.get("id", row.get("ind", number - 1)))),
-                    "prompt": prompt,
-                    "choices": choices,
-                    "label": label,
-                }
-            )
-        check_unique(path, [row["id"] for row in rows[first:]])
-        odd = [
-            number
-            for number, row in enumerate(rows[first:], start=1)
-            if (row["label"] is None) != (rows[0]["label"] is None)
-        ]
-        if odd:
-            raise InputError(f"{path}, line {odd[0]}: labels on some lines only; give every line a label or none")
+            if (row["label"] is None) != ((rows or of_file)[0]["label"] is None):
+                raise InputError(f"{path}, line {number}: labels on some lines only; give every line a label or none")
+        check_unique(path, [row["id"] for row in of_file])
+        rows += of_file
     return Dataset.from_list(rows)
 
 
+def _read_jsonl(path, task, split):
+    columns = [column for column in task.columns if column != "label" or split != "test"]
+    for number, row in read_jsonl(path, columns):
+        check_texts(path, number, {column: row[column] for column in columns if column not in NO_TEXTS})
+        try:
+            prompt, choices, label = FORMATS.get(task.name, _plain)(row)
+        except (AttributeError, KeyError, ValueError, TypeError) as error:
+            raise InputError(
+                f"{path}, line {number}: row does not have {task.name}'s form ({error}); see tasks.py"
+            ) from None
+        check_texts(path, number, {f"choice {index}": choice for index, choice in enumerate(choices)})
+        if label is not None and (type(label) is not int or label not in range(len(choices))):
+            problem = f"unknown label {label!r}; it must be the index of one of {len(choices)} choices"
+            raise InputError(f"{path}, line {number}: {problem}")
+        example_id = str(row.get("idx", row.get("id", row.get("ind", number - 1))))
+        yield {"id": example_id, "prompt": prompt, "choices": choices, "label": label}
+
+
 def encode(rows, tokenizer, labels, settings):
-    """`input_ids` [choices, tokens] per example: `<s> prompt </s></s> choice </s>`; too long prompts lose their front,
-    as in jiant.
+    """`input_ids` [choices, tokens] per example: `<s> prompt </s></s> choice </s>`.
+
+    Prompts that are too long lose their front, as in jiant.
     """
     side, tokenizer.truncation_side = tokenizer.truncation_side, "left"
 
     def encode_batch(batch):
         pairs = [(prompt, choice) for prompt, choices in zip(batch["prompt"], batch["choices"]) for choice in choices]
-        flat = iter(
-            tokenizer(*map(list, zip(*pairs)), truncation=True, max_length=settings.max_seq_length)["input_ids"]
-        )
+        prompts, texts = map(list, zip(*pairs))
+        flat = iter(tokenizer(prompts, texts, truncation=True, max_length=settings.max_seq_length)["input_ids"])
         inputs = [[next(flat) for _ in choices] for choices in batch["choices"]]
         features = {"input_ids": inputs, "length": [max(map(len, choices)) for choices in inputs]}
         if batch["label"][0] is not None:
@@ -116,9 +104,7 @@ def encode(rows, tokenizer, labels, settings):
 
 
 def forward(model, batch):
-    """Choices that only fill up the batch (their attention mask is all 0 but one) get -inf: examples may differ in
-    their number of choices.
-    """
+    """Examples may differ in their number of choices: those that only fill up the batch get -inf."""
     real = batch.pop("choice_mask")  # [examples, choices]
     return model(**batch).logits.float().masked_fill(~real, float("-inf"))  # [examples, choices]
 

@@ -4,69 +4,57 @@ from bisect import bisect_left, bisect_right
 from operator import itemgetter
 
 import numpy as np
+import torch
 from datasets import Dataset
 
 from common.files import InputError, write_json
 from heads import check_unique, path_of, read_json, read_jsonl
 
 MODEL = "AutoModelForQuestionAnswering"
-READS_FIRST_TOKEN_ONLY = False
+FORM = '{"data": [{"paragraphs": [{"context", "qas": [{"id", "question", "answers": [{"text", "answer_start"}]}]}]}]}'
 MAX_QUERY_LENGTH = 64  # sub-tokens of the question that are kept, as in SQuAD's and XTREME's scripts
 
 
 def read(task, data_dir, split, language):
-    """Rows {id, context, question, answers, paragraph}; `answers` is None where XTREME stripped them (one empty text
-    each).
+    """Rows {id, context, question, answers, paragraph}; `answers` is None where XTREME stripped them to empty texts.
 
     Reads SQuAD JSON and the Hub's flat jsonl. Raises InputError for broken JSON, missing keys, repeated ids, and for
     an answer that is not the slice of its context that `answer_start` says.
     """
     rows = []
     for path in path_of(task, data_dir, split, language):
-        found = list(_flat(path) if path.suffix == ".jsonl" else _nested(path))
-        if not found:
+        of_file = list(_flat(path) if path.suffix == ".jsonl" else _nested(path))
+        if not of_file:
             raise InputError(f"{path}: no questions in the file; download it again")
         if split != "train":  # SQuAD's own training file repeats a few
-            check_unique(path, [row["id"] for row in found])
-        for row in found:
+            check_unique(path, [row["id"] for row in of_file])
+        for row in of_file:
             _check(path, row)
-        stripped = [row["id"] for row in found if row["answers"]["text"] == [""]]
-        if len(stripped) == len(found):
-            found = [{**row, "answers": None} for row in found]
+        stripped = [row["id"] for row in of_file if row["answers"]["text"] == [""]]
+        if len(stripped) == len(of_file):
+            of_file = [{**row, "answers": None} for row in of_file]
         elif stripped:
             raise InputError(
                 f"{path}: question {stripped[0]}: empty answer, unlike others; give all an answer ([] if "
                 "unanswerable) or none"
             )
-        rows += found
+        rows += of_file
     return Dataset.from_list(rows)
 
 
 def _nested(path):
     document = read_json(path)
     try:
-        for paragraph_index, paragraph in enumerate(p for article in document["data"] for p in article["paragraphs"]):
+        for number, paragraph in enumerate(p for article in document["data"] for p in article["paragraphs"]):
             for question in paragraph["qas"]:
-                answers = question["answers"]
-                yield {
-                    "id": str(question["id"]),
-                    "context": paragraph["context"],
-                    "question": question["question"],
-                    "answers": {
-                        "text": [a["text"] for a in answers],
-                        "answer_start": [a["answer_start"] for a in answers],
-                    },
-                    "paragraph": paragraph_index,
-                }
+                answers = {key: [answer[key] for answer in question["answers"]] for key in ("text", "answer_start")}
+                row = {"id": str(question["id"]), "context": paragraph["context"], "question": question["question"]}
+                yield {**row, "answers": answers, "paragraph": number}
     except (KeyError, TypeError) as error:
-        problem = (
-            f"no {error}" if isinstance(error, KeyError) else "a list, object or text stands where another belongs"
-        )
-        form = (
-            '{"data": [{"paragraphs": [{"context", "qas": [{"id", "question", "answers": [{"text", '
-            '"answer_start"}]}]}]}]}'
-        )
-        raise InputError(f"{path}: not SQuAD JSON: {problem}; its form is {form}") from None
+        problem = "a list, object or text stands where another belongs"
+        if isinstance(error, KeyError):
+            problem = f"no {error}"
+        raise InputError(f"{path}: not SQuAD JSON: {problem}; its form is {FORM}") from None
 
 
 def _flat(path):
@@ -84,18 +72,17 @@ def _check(path, row):
     try:
         answers = list(zip(row["answers"]["text"], row["answers"]["answer_start"], strict=True))
     except (KeyError, TypeError, ValueError):
-        raise InputError(
-            f'{where}: answers must be {{"text": [...], "answer_start": [...]}} of equal length'
-        ) from None
+        form = '{"text": [...], "answer_start": [...]}'
+        raise InputError(f"{where}: answers must be {form} of equal length") from None
     for text, start in answers:
         if not isinstance(text, str) or type(start) is not int or start < 0:
             raise InputError(
                 f"{where}: answer {text!r} at answer_start {start!r}: must be a text and a character offset from 0"
             )
-        found = row["context"][start : start + len(text)]
-        if found != text:
+        there = row["context"][start : start + len(text)]
+        if there != text:
             raise InputError(
-                f"{where}: answer {text!r} does not match its context, which has {found!r} at answer_start {start}; "
+                f"{where}: answer {text!r} does not match its context, which has {there!r} at answer_start {start}; "
                 "offsets count characters from 0"
             )
 
@@ -111,20 +98,19 @@ def encode(rows, tokenizer, labels, settings):
 
     def encode_batch(batch, indices):
         features = {name: [] for name in ("input_ids", "context", "offsets", "example", "length", "labels")}
-        questions = tokenizer(
-            batch["question"], add_special_tokens=False, truncation=True, max_length=_query_room(settings)
-        )["input_ids"]
+        longest = min(MAX_QUERY_LENGTH, settings.max_seq_length // 2)
+        questions = tokenizer(batch["question"], add_special_tokens=False, truncation=True, max_length=longest)
         contexts = tokenizer(batch["context"], add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-        for row, index in enumerate(indices):
-            pieces, offsets = contexts["input_ids"][row], contexts["offset_mapping"][row]
-            head = [*before, *questions[row], *between]
-            room = settings.max_seq_length - len(head) - len(after)
-            first, last = _answer_tokens(batch["answers"][row], offsets)
+        for position, index in enumerate(indices):
+            pieces, offsets = contexts["input_ids"][position], contexts["offset_mapping"][position]
+            front = [*before, *questions["input_ids"][position], *between]
+            room = settings.max_seq_length - len(front) - len(after)
+            first, last = _answer_tokens(batch["answers"][position], offsets)
             for begin in _window_starts(len(pieces), room, settings.doc_stride):
-                inputs = [*head, *pieces[begin : begin + room], *after]
-                spans, shift = offsets[begin : begin + room], len(head) - begin
+                inputs = [*front, *pieces[begin : begin + room], *after]
+                spans, shift = offsets[begin : begin + room], len(front) - begin
                 target = [first + shift, last + shift] if begin <= first <= last < begin + len(spans) else [0, 0]
-                values = (inputs, [len(head), len(head) + len(spans)], spans, index, len(inputs), target)
+                values = (inputs, [len(front), len(front) + len(spans)], spans, index, len(inputs), target)
                 for name, value in zip(features, values):
                     features[name].append(value)
         if batch["answers"][0] is None:
@@ -132,10 +118,6 @@ def encode(rows, tokenizer, labels, settings):
         return features
 
     return rows.map(encode_batch, batched=True, with_indices=True, remove_columns=rows.column_names, desc="encode")
-
-
-def _query_room(settings):
-    return min(MAX_QUERY_LENGTH, settings.max_seq_length // 2)
 
 
 def _special_tokens(tokenizer):
@@ -156,39 +138,31 @@ def _window_starts(length, room, step):
 
 
 def _answer_tokens(answers, offsets):
-    """First and last token of the first answer among the character `offsets` of a context; (-1, -1) without an answer."""
+    """First and last token of the first answer, from the character `offsets` of a context's; (-1, -1) without one."""
     if not answers or not answers["text"]:
         return -1, -1
     start = answers["answer_start"][0]
     end = start + len(answers["text"][0])
     first = bisect_right(offsets, start, key=itemgetter(0)) - 1
-    return first, max(
-        first, bisect_left(offsets, end, key=itemgetter(1))
-    )  # a lone "▁" has the offsets of the letter after it
+    # not before the first: a lone "▁" has the offsets of the letter after it
+    return first, max(first, bisect_left(offsets, end, key=itemgetter(1)))
 
 
 def forward(model, batch):
-    import torch
-
     batch.pop("context", None)
     outputs = model(**batch)
     logits = torch.stack((outputs.start_logits, outputs.end_logits), dim=1)  # [windows, 2, tokens]
-    padding = batch["attention_mask"][:, None] == 0
-    return logits.float().masked_fill(padding, -torch.inf)  # else the loss would depend on how far a batch is padded
+    # padding is no class: else the loss would depend on how far a batch is padded
+    return logits.float().masked_fill(batch["attention_mask"][:, None] == 0, -torch.inf)
 
 
 def reduce(logits, batch, settings):
-    """The `n_best_size` best context positions of both ends: `scores`, `positions` [windows, 2, n_best]; `null`
-    [windows].
-    """
-    import torch
-
+    """The best context positions of both ends: `scores`, `positions` [windows, 2, n_best_size]; `null` [windows]."""
     position = torch.arange(logits.shape[-1], device=logits.device)
     begin, end = batch["context"][:, None, :1], batch["context"][:, None, 1:]
     inside = (position >= begin) & (position < end)  # [windows, 1, tokens]
-    scores = torch.nn.functional.pad(
-        logits.float().masked_fill(~inside, -torch.inf), (0, settings.n_best_size), value=-torch.inf
-    )
+    scores = logits.float().masked_fill(~inside, -torch.inf)
+    scores = torch.nn.functional.pad(scores, (0, settings.n_best_size), value=-torch.inf)  # where a window is shorter
     best = scores.topk(settings.n_best_size, dim=-1)
     return {"scores": best.values, "positions": best.indices, "null": logits[:, :, 0].float().sum(-1)}
 
@@ -196,8 +170,8 @@ def reduce(logits, batch, settings):
 def decode(rows, features, reduced, labels, settings):
     """The best span of every question over all of its windows; an answer for every question.
 
-    With `settings.null_score_diff_threshold` (SQuAD 2.0) the answer is "" where the null score exceeds the best span's
-    by more than it.
+    With `settings.null_score_diff_threshold` (SQuAD 2.0) the answer is "" where the null score exceeds the best
+    span's by more than it.
     """
     spans, scores = _best_spans(reduced, settings)
     examples, contexts = features["example"], rows["context"]
@@ -218,22 +192,15 @@ def decode(rows, features, reduced, labels, settings):
 
 
 def _best_spans(reduced, settings):
-    """Best (start, end) token positions [windows, 2] with start <= end < start + max_answer_length, and their scores
-    [windows].
-    """
+    """Best (start, end) positions [windows, 2], start <= end < start + max_answer_length; their scores [windows]."""
     scores, positions = np.stack(reduced["scores"]), np.stack(reduced["positions"])
     start, end = positions[:, 0, :, None], positions[:, 1, None, :]  # [windows, n_best, 1], [windows, 1, n_best]
     pair = scores[:, 0, :, None] + scores[:, 1, None, :]
     pair = np.where((start <= end) & (end < start + settings.max_answer_length), pair, -np.inf)
     flat = pair.reshape(len(pair), -1)
-    best = flat.argmax(-1)
-    spans = np.stack(
-        (
-            positions[np.arange(len(best)), 0, best // pair.shape[2]],
-            positions[np.arange(len(best)), 1, best % pair.shape[2]],
-        ),
-        axis=-1,
-    )
+    best, windows = flat.argmax(-1), np.arange(len(flat))
+    first, last = best // pair.shape[2], best % pair.shape[2]
+    spans = np.stack((positions[windows, 0, first], positions[windows, 1, last]), axis=-1)
     score = flat.max(-1)
     impossible = ~np.isfinite(score)  # no end behind any of the best starts: answer with the best start alone
     spans[impossible] = positions[impossible, 0, :1]
@@ -256,8 +223,9 @@ def references(rows):
 
 
 def constants(rows):
-    """The guess of a degenerate model: no answer where some questions have none, else the context's first words, as
-    many as answers have.
+    """The guess of a degenerate model: no answer where some questions have none, else the context's first words.
+
+    They are as many as half of the answers have at most.
     """
     lengths = sorted(len(answers["text"][0].split()) if answers["text"] else 0 for answers in rows["answers"])
     number = lengths[len(lengths) // 2] if lengths[0] else 0

@@ -5,6 +5,7 @@ All search is exact and in blocks, so memory holds the embeddings and one block 
 """
 
 import numpy as np
+import torch
 from datasets import Dataset
 
 import metrics
@@ -16,23 +17,19 @@ BLOCK = 8192  # rows and columns of one block of similarities
 
 
 def read(task, data_dir, split, language):
-    """{"source": rows {id, text}, "english": rows {id, text}, "gold": [(source id, English id)] or None, "lines": is
-    Tatoeba}.
+    """{"source" and "english": rows {id, text}, "gold": [(source id, English id)] or None, "lines": is Tatoeba}.
 
     Tatoeba files hold one sentence per line, line i of both sides being translations (ids are line numbers from 0);
     BUCC files hold `id<TAB>sentence` and a gold file of `source id<TAB>English id`, absent when labels are withheld.
     """
-    (source_path,), (english_path,) = (
-        path_of(task, data_dir, split, language),
-        path_of(task, data_dir, f"{split}_english", language),
-    )
+    (source_path,) = path_of(task, data_dir, split, language)
+    (english_path,) = path_of(task, data_dir, f"{split}_english", language)
     with_ids = f"{split}_gold" in task.files
     source, english = _sentences(source_path, with_ids), _sentences(english_path, with_ids)
     if with_ids:
         (gold_path,) = path_of(task, data_dir, f"{split}_gold", language)
-        gold = (
-            _gold(gold_path, source, english) if gold_path.exists() or split == "dev" else None
-        )  # the threshold needs dev
+        # dev's is read in any case: the threshold needs it
+        gold = _gold(gold_path, source, english) if gold_path.exists() or split == "dev" else None
     else:
         if len(source) != len(english):
             raise InputError(
@@ -40,12 +37,8 @@ def read(task, data_dir, split, language):
                 "be translations"
             )
         gold = [(row["id"], row["id"]) for row in source]
-    return {
-        "source": Dataset.from_list(source),
-        "english": Dataset.from_list(english),
-        "gold": gold,
-        "lines": not with_ids,
-    }
+    sides = {"source": Dataset.from_list(source), "english": Dataset.from_list(english)}
+    return {**sides, "gold": gold, "lines": not with_ids}
 
 
 def _sentences(path, with_ids):
@@ -77,8 +70,9 @@ def _gold(path, source, english):
 
 
 def default_layer(task, num_layers):
-    """hidden_states index of the protocol: 14 of XLM-R Large's 24, in proportion for other depths (7 of 12, as
-    XTREME's mBERT scripts).
+    """hidden_states index of the protocol: 14 of XLM-R Large's 24, in proportion for other depths.
+
+    7 of 12, as XTREME's mBERT scripts have it.
     """
     return max(1, round(task.layer * num_layers / 24))
 
@@ -88,15 +82,13 @@ def encode(rows, tokenizer, settings):
 
     def encode_batch(batch):
         inputs = tokenizer(batch["text"], truncation=True, max_length=settings.max_seq_length)["input_ids"]
-        return {"input_ids": inputs, "length": [len(row) for row in inputs]}
+        return {"input_ids": inputs, "length": [len(tokens) for tokens in inputs]}
 
     return rows.map(encode_batch, batched=True, remove_columns=rows.column_names, desc="encode")
 
 
 def pooled(model, batch, layers):
     """Mean-pooled hidden states [sentences, layers, width]; layer 0 is the embedding layer."""
-    import torch
-
     states = model(**batch, output_hidden_states=True).hidden_states
     mask = batch["attention_mask"][:, :, None].float()
     return torch.stack([(states[layer].float() * mask).sum(1) / mask.sum(1) for layer in layers], dim=1)
@@ -113,8 +105,6 @@ def neighbors(x, y, k, block=BLOCK):
     x: [n, width], y: [m, width]. Returns (similarities, indices) of x in y, each [n, k], and of y in x, each [m, k],
     best first; fewer than k where a side has fewer rows. Memory: one block x block matrix plus n*k + m*k.
     """
-    import torch
-
     device = "cuda" if torch.cuda.is_available() else "cpu"
     x, y = torch.from_numpy(x).to(device), torch.from_numpy(y).to(device)
     forward, backward = _Best(len(x), min(k, len(y)), device), _Best(len(y), min(k, len(x)), device)
@@ -130,18 +120,14 @@ class _Best:
     """Running top-k of rows whose candidates arrive block by block."""
 
     def __init__(self, rows, k, device):
-        import torch
-
         self.values = torch.full((rows, k), -torch.inf, device=device)
         self.indices = torch.zeros((rows, k), dtype=torch.int64, device=device)
 
     def update(self, row, similarities, first_column):
-        import torch
-
-        found = similarities.topk(min(self.values.shape[1], similarities.shape[1]), dim=1)
+        best = similarities.topk(min(self.values.shape[1], similarities.shape[1]), dim=1)
         own = slice(row, row + len(similarities))
-        values = torch.cat((self.values[own], found.values), dim=1)
-        indices = torch.cat((self.indices[own], found.indices + first_column), dim=1)
+        values = torch.cat((self.values[own], best.values), dim=1)
+        indices = torch.cat((self.indices[own], best.indices + first_column), dim=1)
         self.values[own], order = values.topk(self.values.shape[1], dim=1)
         self.indices[own] = indices.gather(1, order)
 
@@ -150,25 +136,20 @@ class _Best:
 
 
 def _margins(values, indices, other_values):
-    """Ratio margin of each candidate: cosine over the mean of both sides' k nearest neighbors (Artetxe and Schwenk,
-    2019).
-    """
+    """Ratio margin of each candidate: cosine over the mean of both sides' k nearest (Artetxe and Schwenk, 2019)."""
     return values / ((values.mean(1)[:, None] + other_values.mean(1)[indices]) / 2)
 
 
 def nearest(source, english):
-    """Tatoeba. Index of the source sentence for every English one (XTREME's direction), and two further predictions:
-    {"": cosine, "_reverse": source -> English by cosine, "_margin": English -> source by ratio margin}, each
-    [sentences].
+    """Tatoeba. {"": index of the source sentence for every English one, by cosine, XTREME's direction and score}.
+
+    And two further predictions: "_reverse" from source to English by cosine, "_margin" from English to source by
+    ratio margin. Each is [sentences].
     """
     (forward, forward_index), (backward, backward_index) = neighbors(english, source, NEIGHBORS)
     margin = _margins(forward, forward_index, backward)
-    best = margin.argmax(1)
-    return {
-        "": forward_index[:, 0],
-        "_reverse": backward_index[:, 0],
-        "_margin": forward_index[np.arange(len(best)), best],
-    }
+    by_margin = forward_index[np.arange(len(margin)), margin.argmax(1)]
+    return {"": forward_index[:, 0], "_reverse": backward_index[:, 0], "_margin": by_margin}
 
 
 def mine(source, english):
@@ -177,17 +158,12 @@ def mine(source, english):
     Ratio margin over k=4 neighbors, the union of both directions' best candidates, matched greedily; scores > 0.
     """
     (forward, forward_index), (backward, backward_index) = neighbors(source, english, NEIGHBORS)
-    forward_margin, backward_margin = (
-        _margins(forward, forward_index, backward),
-        _margins(backward, backward_index, forward),
-    )
-    rows = np.arange(len(source)), np.arange(len(english))
-    pairs = np.concatenate(
-        (
-            np.stack((rows[0], forward_index[rows[0], forward_margin.argmax(1)]), axis=1),
-            np.stack((backward_index[rows[1], backward_margin.argmax(1)], rows[1]), axis=1),
-        )
-    )
+    forward_margin = _margins(forward, forward_index, backward)
+    backward_margin = _margins(backward, backward_index, forward)
+    left, right = np.arange(len(source)), np.arange(len(english))
+    of_left = np.stack((left, forward_index[left, forward_margin.argmax(1)]), axis=1)
+    of_right = np.stack((backward_index[right, backward_margin.argmax(1)], right), axis=1)
+    pairs = np.concatenate((of_left, of_right))
     scores = np.concatenate((forward_margin.max(1), backward_margin.max(1)))
     seen, candidates = (set(), set()), []
     for index in np.argsort(-scores, kind="stable"):
@@ -218,9 +194,7 @@ def named_pairs(candidates, source_ids, english_ids):
 
 
 def best_threshold(scored, gold):
-    """The margin that maximizes F1 of {pair: margin} against gold pairs: midway between the last pair kept and the
-    next.
-    """
+    """The margin with the best F1 of {pair: margin} against gold: midway between the last kept pair and the next."""
     items, gold = sorted(scored.items(), key=lambda item: -item[1]), set(gold)
     correct = np.cumsum([pair in gold for pair, _ in items]) if items else np.zeros(0)
     f1 = 2 * correct / (np.arange(1, len(items) + 1) + len(gold))
@@ -232,28 +206,18 @@ def best_threshold(scored, gold):
 
 
 def embed(rows, model, predictor, layers):
-    """Both sides' distinct texts: {side: (ids, vectors [texts, layers, width])}; Tatoeba keeps repeated lines, BUCC
-    does not.
-    """
-    from common.prediction import run_batches
-
+    """{side: (ids, vectors [texts, layers, width])}; Tatoeba keeps repeated lines, BUCC does not."""
     sides = {}
     for side in ("source", "english"):
         texts, ids = (rows[side], list(rows[side]["id"])) if rows["lines"] else distinct(rows[side])
         features = encode(texts, predictor.tokenizer, predictor.settings)
-        found = run_batches(
-            lambda batch: {"vector": pooled(model, batch, layers)},
-            features,
-            predictor.collator,
-            desc=side,
-            **predictor.options,
-        )
-        sides[side] = ids, np.stack(found["vector"])
+        vectors = predictor.run(lambda batch: {"vector": pooled(model, batch, layers)}, features, desc=side)["vector"]
+        sides[side] = ids, np.stack(vectors)
     return sides
 
 
 def search(sides, position):
-    """Tatoeba's predictions from the vectors of one layer: {variant: index of the other side's line for every line}."""
+    """Tatoeba's predictions from one layer's vectors: {variant: index of the other side's line for every line}."""
     return nearest(*(normalize(sides[side][1][:, position]) for side in ("source", "english")))
 
 
@@ -268,12 +232,11 @@ def count(task, rows, predictions):
     if rows["gold"] is None:
         return None
     if rows["lines"]:
-        return metrics.count(
-            task.name, [str(index) for index in range(len(predictions))], [str(index) for index in predictions]
-        )
+        gold = map(str, range(len(predictions)))
+        return metrics.count(task.name, list(gold), list(map(str, predictions)))
     return metrics.count(task.name, rows["gold"], predictions)
 
 
 def write_predictions(path, rows, predictions):
-    """Tatoeba: the 0-based line of the other side for every English line. BUCC: `source id<TAB>English id` per line."""
+    """Tatoeba: the source line, from 0, of every English line. BUCC: `source id<TAB>English id` per line."""
     write_text(path, "".join(f"{index}\n" if rows["lines"] else "\t".join(index) + "\n" for index in predictions))

@@ -5,10 +5,10 @@ from collections import Counter
 from datasets import Dataset
 
 from common.files import InputError, write_text
+from common.labels import IGNORED, LabelIndices, check_label, names_of
 from heads import path_of, read_jsonl, read_lines
 
 MODEL = "AutoModelForTokenClassification"
-READS_FIRST_TOKEN_ONLY = False
 BLANK = " \t"  # what a line between sentences may hold; other white space can be a word
 
 
@@ -39,13 +39,11 @@ def _read_tsv(path, task, labeled):
             raise InputError(
                 f"{path}, line {number}: {len(fields)} tab-separated columns instead of {1 + labeled}: {expected}"
             )
-        elif labeled and task.labels and fields[1].strip() not in task.labels:
-            raise InputError(
-                f"{path}, line {number}: unknown label {fields[1]!r}; the task's labels are {', '.join(task.labels)}"
-            )
         else:
             words.append(fields[0])
-            tags += [fields[1].strip()] if labeled else []
+            if labeled:
+                tag = fields[1].strip()
+                tags.append(check_label(path, number, tag, task.labels) if task.labels else tag)
     return rows
 
 
@@ -64,11 +62,11 @@ def _read_jsonl(path, task):
 def encode(rows, tokenizer, labels, settings):
     """One feature per window of whole words; windows do not overlap and nothing is truncated (XTREME's rule).
 
-    The first sub-token carries the word's label, the others -100. A word that tokenizes to nothing (a lone
-    zero-width character) or to more than a window becomes `<unk>`, as in XTREME and jiant. `words` counts a window's
-    words.
+    The first sub-token carries the word's label, the others are IGNORED. A word that tokenizes to nothing (a lone
+    zero-width character) or to more than a window becomes `<unk>`, as in XTREME and jiant. `first` = position of each
+    word's first sub-token; `example` = row index.
     """
-    ids = {name: index for index, name in enumerate(labels)}
+    label_indices = LabelIndices(labels)
     room = settings.max_seq_length - tokenizer.num_special_tokens_to_add()
 
     def encode_batch(batch, indices):
@@ -76,18 +74,15 @@ def encode(rows, tokenizer, labels, settings):
         pieces = _word_pieces(tokenizer, batch["words"], room)
         for index, words, tags in zip(indices, pieces, batch["tags"]):
             for begin, end in _windows(words, room):
-                first = [1]  # position of each word's first sub-token; 0 is <s>
+                window, first = [tokenizer.cls_token_id], []
                 for word in words[begin:end]:
-                    first.append(first[-1] + len(word))
-                window = [
-                    tokenizer.cls_token_id,
-                    *(piece for word in words[begin:end] for piece in word),
-                    tokenizer.sep_token_id,
-                ]
-                target = [-100] * len(window)
+                    first.append(len(window))
+                    window += word
+                window.append(tokenizer.sep_token_id)
+                target = [IGNORED] * len(window)
                 for position, tag in zip(first, tags[begin:end] if tags else []):
-                    target[position] = ids.get(tag, -100)  # a tag unseen in training (CCG) cannot be predicted
-                for name, value in zip(features, (window, first[:-1], index, len(window), target)):
+                    target[position] = label_indices[tag]
+                for name, value in zip(features, (window, first, index, len(window), target)):
                     features[name].append(value)
         if batch["tags"][0] is None:
             del features["labels"]
@@ -131,7 +126,7 @@ def decode(rows, features, reduced, labels, settings):
     """One tag per word: the label at each word's first sub-token, windows joined in order."""
     predictions = [[] for _ in range(len(rows))]
     for example, first, window in zip(features["example"], features["first"], reduced["label"]):
-        predictions[example] += [labels[window[position]] for position in first]
+        predictions[example] += names_of(window[first], labels)
     return predictions
 
 

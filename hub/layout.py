@@ -248,5 +248,5 @@ CONVERTERS = {  # kind of task, or the task itself where its files are its own
 def convert(sources, file):
     """(pieces of text, tally): the tally is complete when the text is used up."""
     tally = Counter(rows=0)
-    converter = plain if file.intermediate else CONVERTERS.get(file.task.name) or CONVERTERS[file.task.head]
+    converter = plain if file.intermediate else CONVERTERS.get(file.task.name) or CONVERTERS[file.task.kind]
     return converter(sources, file, tally), tally

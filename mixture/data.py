@@ -1,5 +1,4 @@
-"""What phase 2 trains on, row by row: rows of every data set, label names, and which rows stand in which optimizer
-step.
+"""What phase 2 trains on: rows of every data set, label names, and which rows stand in which optimizer step.
 
 Everything random is a pure function of the seed and a count, so that runs resume exactly and do not depend on the
 number of processes.
@@ -9,79 +8,80 @@ import functools
 import logging
 import math
 import zlib
-from importlib import import_module
 
 import numpy as np
 import torch
+from datasets import concatenate_datasets
 
 from common.batching import grouped
 from common.files import InputError
-from heads import limit, path_of
+from common.labels import LABELED, check_same_labels, labels_in
+from heads import head_of, limit, path_of
 
 logger = logging.getLogger("xtreme")
 
 
+# Rows and labels, read and checked before a model loads.
+
+
 def read_rows(plan, args, training_args, trained):
-    """{"train": {data set: rows}, "dev": {(data set, language): rows}}: everything is read, and so checked, before a
-    model loads.
-    """
-    rows = {"train": {}, "dev": {}}
+    """{"train": {data set: rows}, "dev": {(data set, language): rows}}; InputError for rows without labels."""
+    rows, training = {"train": {}, "dev": {}}, training_args.do_train and not trained
     for name, (_, record) in plan.sources.items():
-        head, train = import_module(f"heads.{record.head}"), training_args.do_train and not trained
-        if record.head == "masked_lm":
-            rows["train"].update({name: head.read(args.mlm_files, "train", args.max_train_samples)} if train else {})
-            rows["dev"].update(
-                {(name, "all"): head.read(args.mlm_files, "dev", args.max_eval_samples)}
-                if training_args.do_eval
-                else {}
-            )
+        head, train, dev = head_of(record), {}, {}
+        if record.kind == "masked_lm":
+            if training:
+                train[name] = head.read(args.mlm_files, "train", args.max_train_samples)
+            if training_args.do_eval:
+                dev[name, "all"] = head.read(args.mlm_files, "dev", args.max_eval_samples)
+        else:
+            if training:
+                languages = {code: head.read(record, args.data_dir or ".", "train", code) for code in plan.languages}
+                train[name] = limit(join_languages(languages, args.language_sizes), args.max_train_samples)
+            if training_args.do_eval:
+                dev = _read_dev(plan, args, name, record)
+            if any(head.references(part.select([0])) is None for part in (*train.values(), *dev.values())):
+                raise InputError(f"{name}: its files have no labels to train or select on; use the labeled ones")
+        rows["train"].update(train)
+        rows["dev"].update(dev)
+    return rows
+
+
+def _read_dev(plan, args, name, record):
+    """{(data set, language): rows} of the dev sets that are there."""
+    rows, data_dir = {}, args.data_dir or "."
+    for code in plan.languages:
+        path = path_of(record, data_dir, "dev", code)[0]
+        if not path.exists():
+            logger.info("%s has no dev set in %s: its score is that of the other languages", name, code)
             continue
-        if train:
-            found = {code: head.read(record, args.data_dir or ".", "train", code) for code in plan.languages}
-            rows["train"][name] = limit(join_languages(found, args.language_sizes), args.max_train_samples)
-        for code in plan.languages if training_args.do_eval else ():
-            path = path_of(record, args.data_dir or ".", "dev", code)[0]
-            if path.exists():
-                rows["dev"][name, code] = limit(
-                    head.read(record, args.data_dir or ".", "dev", code), args.max_eval_samples
-                )
-                if record.name == "squad" and not all(
-                    answers["text"] for answers in rows["dev"][name, code]["answers"] or []
-                ):
-                    raise InputError(f"{path}: some questions have no answer; that is the task squad_v2, name it so")
-            else:
-                logger.info("%s has no dev set in %s: its score is that of the other languages", name, code)
-        unlabeled = [
-            key
-            for part in rows.values()
-            for key, one in part.items()
-            if name in (key, key[0]) and head.references(one.select([0])) is None
-        ]
-        if unlabeled:
-            raise InputError(f"{name}: its files have no labels to train or select on; use the labeled ones")
+        rows[name, code] = limit(head_of(record).read(record, data_dir, "dev", code), args.max_eval_samples)
+        if record.name == "squad" and not all(answers["text"] for answers in rows[name, code]["answers"] or []):
+            raise InputError(f"{path}: some questions have no answer; that is the task squad_v2, name it so")
     return rows
 
 
 def join_languages(rows, sizes):
-    """One data set from {language: rows}. matched: as many examples as the smallest language has, the i-th in language
-    i mod n, so that translations of one data set give each of its examples once; all: everything.
-    """
-    from datasets import concatenate_datasets
+    """One data set from {language: rows}.
 
+    matched: as many examples as the smallest language has, the i-th in language i mod n, so that translations of one
+    data set give each of its examples once; all: everything.
+    """
     if len(rows) == 1:
         return next(iter(rows.values()))
-    number = min(map(len, rows.values()))
     if sizes == "all":
         return concatenate_datasets(list(rows.values()))
-    whole = concatenate_datasets([found.select(range(number)) for found in rows.values()])
+    number = min(map(len, rows.values()))
+    whole = concatenate_datasets([of_language.select(range(number)) for of_language in rows.values()])
     return whole.select([index % len(rows) * number + index for index in range(number)])
 
 
 def label_names(plan, rows, stored, source):
-    """{task: label names}: the table's; those in the training data (CCG, extra tasks); or, without training, those of
-    the stored heads.
+    """{task: label names}: the table's, or those in the training data; without training, those of the stored heads.
+
+    Raises InputError for a head that is not stored or has other labels, and for a task with a single label.
     """
-    labels = {}
+    labels, again = {}, "train it again with --do_train"
     for task, record in plan.tasks.items():
         if not rows["train"] or task in stored:
             if task not in stored:
@@ -90,48 +90,41 @@ def label_names(plan, rows, stored, source):
                     "--do_train"
                 )
             labels[task] = tuple(stored[task]["labels"])
-        elif record.labels or record.head not in ("classification", "tagging"):
+        elif record.labels or record.kind not in LABELED:
             labels[task] = record.labels
-        elif record.head == "classification":
-            labels[task] = tuple(sorted(set(rows["train"][task]["label"])))
         else:
-            labels[task] = tuple(sorted({tag for tags in rows["train"][task]["tags"] for tag in tags}))
-        if record.labels and sorted(labels[task]) != sorted(record.labels):
-            found = f"its head {task} knows the labels {', '.join(labels[task])}, not {', '.join(record.labels)}"
-            raise InputError(f"--model_name_or_path {source}: {found}; train it again with --do_train")
-        if record.head in ("classification", "tagging") and len(labels[task]) < 2:
+            labels[task] = labels_in(rows["train"][task])
+        check_same_labels(source, f"its head {task}", labels[task], record.labels, again)
+        if record.kind in LABELED and len(labels[task]) < 2:
             raise InputError(
                 f"{task}: all training examples have the label {labels[task][0]!r}; a task needs at least two labels"
             )
     return labels
 
 
-# --- Mixing: every optimizer step draws one data set
-# ------------------------------------------------------------------
+# Mixing: every optimizer step draws one data set.
 
 
 def mixing_weights(sizes, mixing="proportional", cap=None, temperature=1.0, given=None):
-    """{task: share of the steps}, from {task: {data set: number of training examples}} (ANLI+ has three sets on one
-    head).
+    """{data set: its share of the steps}, summing to 1, as jiant's task_sampler.py draws tasks.
 
-    proportional: to min(n, cap) of a task's sets; temperature: to its 1/temperature-th power; uniform; or `given`
-    {task: weight}. Within a task, sets share in proportion to min(n, cap). Returns {data set: probability}. As jiant's
-    task_sampler.py.
+    `sizes` {task: {data set: number of training examples}}; ANLI+ has three sets on one head. Tasks share in
+    proportion to the sum of min(n, cap) over their sets (proportional), to its 1/temperature-th power (temperature),
+    alike (uniform), or as `given` {task: weight} says; the sets of a task in proportion to min(n, cap).
     """
-    capped = {task: {name: min(n, cap or n) for name, n in parts.items()} for task, parts in sizes.items()}
+    capped = {task: {name: min(n, cap or n) for name, n in sets.items()} for task, sets in sizes.items()}
     power = {"proportional": 1.0, "temperature": 1 / temperature, "uniform": 0.0}[mixing]
-    raw = given or {task: sum(parts.values()) ** power for task, parts in capped.items()}
+    raw = given or {task: sum(sets.values()) ** power for task, sets in capped.items()}
     whole = sum(raw.values())
     return {
-        name: raw[task] / whole * n / sum(parts.values())
-        for task, parts in capped.items()
-        for name, n in parts.items()
+        name: raw[task] / whole * n / sum(sets.values()) for task, sets in capped.items() for name, n in sets.items()
     }
 
 
 def mixture_steps(sizes, epochs, batch_size, cap=None):
-    """Optimizer steps of a mixture: the sum over data sets of ceil(min(n, cap) * epochs / effective batch), as jiant's
-    configurator.py.
+    """Optimizer steps of a mixture, as jiant's configurator.py counts them.
+
+    The sum over data sets of ceil(min(n, cap) * epochs / effective batch).
     """
     return sum(math.ceil(min(n, cap or n) * epochs / batch_size) for n in sizes)
 
@@ -170,36 +163,31 @@ class TaskStream:
 
     def _one_pass(self, number):
         random, size = np.random.default_rng((*self.key, number)), self.batch_size
-        shares = np.array([len(rows) for rows in self.members]) ** float(self.alpha)
-        bounds = np.round(np.cumsum(shares) / shares.sum() * len(self.lengths)).astype(int)
-        drawn = [np.resize(random.permutation(rows), n) for rows, n in zip(self.members, np.diff(bounds, prepend=0))]
+        shares = np.array([len(indices) for indices in self.members]) ** float(self.alpha)
+        ends = np.round(np.cumsum(shares) / shares.sum() * len(self.lengths)).astype(int)
+        numbers = np.diff(ends, prepend=0)
+        drawn = [np.resize(random.permutation(indices), n) for indices, n in zip(self.members, numbers)]
         order = random.permutation(np.concatenate(drawn))
         if self.group_by_length:
             order = grouped(order, self.lengths, size, random)
         return np.resize(order, self.batches * size).reshape(-1, size)
 
     def batch(self, number):
-        """(rows of the batch, number of the pass)."""
+        """(indices of the batch's examples, number of the pass)."""
         number, position = divmod(number, self.batches)
         return self.one_pass(number)[position].tolist(), number
 
 
 class MixtureSampler(torch.utils.data.Sampler):
-    """Keys (data set, row, pass) of a mixture, `batch_size` (the effective batch) of one data set after the other.
+    """Keys (number of the data set, index, pass) of a mixture; every `batch_size` of them are of one data set.
 
-    An epoch is `epoch_steps` optimizer steps. Processes and accumulation steps share out a step's keys, so all work on
-    the same task.
+    `batch_size` is the effective batch, an epoch is `epoch_steps` optimizer steps. Processes and accumulation steps
+    share out a step's keys, so all work on the same task.
     """
 
     def __init__(self, streams, weights, seed, batch_size, epoch_steps):
-        self.streams, self.weights, self.seed, self.batch_size, self.epoch_steps = (
-            streams,
-            weights,
-            seed,
-            batch_size,
-            epoch_steps,
-        )
-        self.epoch = 0
+        self.streams, self.weights, self.seed, self.epoch = streams, weights, seed, 0
+        self.batch_size, self.epoch_steps = batch_size, epoch_steps
 
     def set_epoch(self, epoch):
         self.epoch = epoch
@@ -212,9 +200,9 @@ class MixtureSampler(torch.utils.data.Sampler):
         sequence = task_sequence(self.weights, self.seed, begin + self.epoch_steps)
         done = np.bincount(sequence[:begin], minlength=len(self.streams))
         for number in sequence[begin:].tolist():
-            rows, visit = self.streams[number].batch(int(done[number]))
+            indices, visit = self.streams[number].batch(int(done[number]))
             done[number] += 1
-            yield from ((number, row, visit) for row in rows)
+            yield from ((number, index, visit) for index in indices)
 
 
 class Mixture(torch.utils.data.Dataset):
@@ -232,13 +220,13 @@ class Mixture(torch.utils.data.Dataset):
     def __getitems__(self, keys):
         number = keys[0][0]
         name = self.names[number]
-        features = self.features[number].__getitems__([row for _, row, _ in keys])
+        features = self.features[number].__getitems__([index for _, index, _ in keys])
         if name in self.corrupt:
             features = [
-                self.corrupt[name](item, np.random.default_rng((self.seed, visit, row)))
-                for item, (_, row, visit) in zip(features, keys)
+                self.corrupt[name](feature, np.random.default_rng((self.seed, visit, index)))
+                for feature, (_, index, visit) in zip(features, keys)
             ]
         features[0]["source"] = name
-        for feature, (_, row, _) in zip(features, keys):
-            feature["row"] = feature.get("example", row)  # a window's example
+        for feature, (_, index, _) in zip(features, keys):
+            feature["row"] = feature.get("example", index)  # a window's example
         return features

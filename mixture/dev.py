@@ -1,5 +1,6 @@
-"""Dev scores of a mixture: a cell per data set and language, their mean over tasks, what a constant guess would score,
-the printed table.
+"""Dev scores of a mixture: a cell per data set and language, their mean over tasks, the printed table.
+
+And what tells that training has collapsed: the score of a constant guess.
 """
 
 import dataclasses
@@ -20,19 +21,11 @@ logger = logging.getLogger("xtreme")
 
 
 class DevCell:
-    """One data set of a mixture in one language: its dev rows, how they are scored, and what a constant guess would
-    score.
-    """
+    """One data set of a mixture in one language: its dev rows, how they are scored, what a constant guess scores."""
 
     def __init__(self, name, task, language, predictor, model, rows):
-        self.name, self.task, self.language, self.predictor, self.model, self.rows = (
-            name,
-            task,
-            language,
-            predictor,
-            model,
-            rows,
-        )
+        self.name, self.task, self.language, self.predictor = name, task, language, predictor
+        self.model, self.rows = model, rows
         self.title = name if language in ("en", "all") else f"{name}_{language}"
         self.features = predictor.encode(rows)
         if hasattr(predictor.head, "masked_once"):
@@ -40,9 +33,7 @@ class DevCell:
         self.majority = None
         if hasattr(predictor.head, "constants"):
             guesses = [predictor.count(task, rows, guess, language) for guess in predictor.head.constants(rows)]
-            self.majority = max(
-                metrics.main_score(scorer(task), metrics.aggregate(scorer(task), counts)) for counts in guesses
-            )
+            self.majority = max(self.main(metrics.aggregate(scorer(task), counts)) for counts in guesses)
 
     def evaluate(self):
         """A Scored whose scores include the loss; masked LM has perplexities for scores."""
@@ -50,43 +41,42 @@ class DevCell:
         if hasattr(head, "perplexities"):
             scores = head.perplexities(self.model, self.predictor, self.features)
             return Scored(scores, None, [], scores["loss"])
-        found = self.predictor.score(self.task, self.model, self.rows, self.features, self.language, desc=self.title)
-        return found._replace(scores={**found.scores, "loss": found.loss})
+        scored = self.predictor.score(self.task, self.model, self.rows, self.features, self.language, desc=self.title)
+        return scored._replace(scores={**scored.scores, "loss": scored.loss})
 
     def main(self, scores):
         """The cell's one number, in percent: for masked LM 100 (1 - perplexity / 250)."""
         head = self.predictor.head
-        return (
-            head.main_score(scores) if hasattr(head, "perplexities") else metrics.main_score(scorer(self.task), scores)
-        )
+        if hasattr(head, "main_score"):
+            return head.main_score(scores)
+        return metrics.main_score(scorer(self.task), scores)
 
 
-def mixture_mean(found):
-    """Unweighted mean over tasks of their cells' mean, in percent; `found` {cell: scores}."""
+def mixture_mean(scores):
+    """Unweighted mean over tasks of their cells' mean, in percent; `scores` {cell: {metric: value}}."""
     tasks = {}
-    for cell, scores in found.items():
-        tasks.setdefault(cell.name.split(".")[0], []).append(cell.main(scores))
+    for cell, of_cell in scores.items():
+        tasks.setdefault(cell.name.split(".")[0], []).append(cell.main(of_cell))
     return float(np.mean([np.mean(values) for values in tasks.values()]))
 
 
-def as_metrics(found):
-    """{cell: scores} in HF's form: {"mean", <data set>_score, <data set>_<metric>}, fractions but for losses and
-    perplexities.
+def as_metrics(scores):
+    """{cell: scores} in HF's form: {"mean", <data set>_score, <data set>_<metric>}.
+
+    All are fractions but losses, perplexities and thresholds.
     """
-    values, absolute = {"mean": mixture_mean(found) / 100}, ("loss", "perplexity", "no_answer_threshold")
-    for cell, scores in found.items():
-        values[f"{cell.title}_score"] = cell.main(scores) / 100
-        for name, value in scores.items():
+    values, absolute = {"mean": mixture_mean(scores) / 100}, ("loss", "perplexity", "no_answer_threshold")
+    for cell, of_cell in scores.items():
+        values[f"{cell.title}_score"] = cell.main(of_cell) / 100
+        for name, value in of_cell.items():
             values[f"{cell.title}_{name}"] = value if name.startswith(absolute) else value / 100
     return values
 
 
 def mixture_evaluator(cells):
     """A function () -> (dev scores, number of rows), for MixtureTrainer."""
-    return lambda: (
-        as_metrics({cell: cell.evaluate().scores for cell in cells}),
-        sum(len(cell.rows) for cell in cells),
-    )
+    number = sum(len(cell.rows) for cell in cells)
+    return lambda: (as_metrics({cell: cell.evaluate().scores for cell in cells}), number)
 
 
 def collapse_guard(cells):
@@ -97,56 +87,51 @@ def collapse_guard(cells):
     known = [cell for cell in cells if cell.majority is not None]
 
     def guard(scores):
-        level = {cell.title: (100 * scores[f"eval_{cell.title}_score"], cell.majority) for cell in known}
-        if known and all(main <= majority + 1e-9 for main, majority in level.values()):
-            found = ", ".join(
-                f"{title} {main:.1f} (a constant guess: {majority:.1f})" for title, (main, majority) in level.items()
-            )
-            raise Collapse(f"dev scores are not above those of a constant guess: {found}")
+        levels = [(cell.title, 100 * scores[f"eval_{cell.title}_score"], cell.majority) for cell in known]
+        if levels and all(main <= majority + 1e-9 for _, main, majority in levels):
+            told = [f"{title} {main:.1f} (a constant guess: {majority:.1f})" for title, main, majority in levels]
+            raise Collapse(f"dev scores are not above those of a constant guess: {', '.join(told)}")
 
     return guard
 
 
-def score_cells(job, cells, checkpoint, session):
-    """{cell: scores} on every process; writes predictions, per-example counts and rows of results.jsonl, whose condition
-    is "dev". A cell that was finished from the same inputs is skipped.
+def score_cells(job, cells, results, checkpoint, seed, parent):
+    """{cell: scores}, on the first process; predictions, counts and results of condition "dev" are written.
+
+    `checkpoint` is the model's hash, `seed` and `parent` those of its training. A cell that was finished from the same
+    inputs is skipped.
     """
-    args, results, scores = job.training_args, session.results, {}
-    paths = [path for code in job.plan.languages for path in source_files(job.plan, job.args, "dev", code)]
-    files = [path for path in paths if path.exists()]
+    args, scores, shared = job.training_args, {}, {"seed": seed, "model": str(results.folder), "parent": parent}
+    files = [path for code in job.plan.languages for path in source_files(job.plan, job.args, "dev", code)]
     shared_inputs = checkpoint, job.args.tokenizer_name, job.args.max_eval_samples, precision(args)
     for cell in cells:
-        named = dataclasses.replace(cell.task, name=cell.name)
-        inputs = sha256(*shared_inputs, dataclasses.asdict(cell.predictor.settings), *files)
-        if results.finished(named, cell.language, "dev", inputs):
+        task, language = dataclasses.replace(cell.task, name=cell.name), cell.language
+        settings = dataclasses.asdict(cell.predictor.settings)
+        inputs = sha256(*shared_inputs, settings, *(path for path in files if path.exists()))
+        if results.finished(task, language, "dev", inputs):
             logger.info("%s: finished before, skipped", cell.title)
         elif any_process(stop_requested()):
             trained = "training is finished; it and " if args.do_train else ""
-            raise stopped(f"{session.folder}: {trained}finished dev scores are kept")
+            raise stopped(f"{results.folder}: {trained}finished dev scores are kept")
         else:
             scored = cell.evaluate()
-            if session.is_main:
+            if args.process_index == 0:
                 if scored.predictions:
-                    path = results.prediction_path(named, cell.language, "dev")
+                    path = results.prediction_path(task, language, "dev")
                     cell.predictor.head.write_predictions(path, cell.rows, scored.predictions)
-                about = session.provenance
-                results.add(named, cell.language, "dev", scored.scores, scored.counts, len(cell.rows), inputs, **about)
-        results_of_cell = results.cell(named, cell.language, "dev")
-        scores[cell] = {result["metric"]: result["value"] for result in results_of_cell}
+                results.add(task, language, "dev", scored.scores, scored.counts, len(cell.rows), inputs, **shared)
+        scores[cell] = {result["metric"]: result["value"] for result in results.cell(task, language, "dev")}
     return scores
 
 
-def dev_table(found, mean):
-    """The dev table as text: a line per data set and language, its score and that of a constant guess, all in percent."""
+def dev_table(scores, mean):
+    """The dev table as text: a line per data set and language, its score and that of a constant guess, in percent."""
     lines = [["dev", "examples", "score", "constant guess", "metrics"]]
-    for cell, scores in found.items():
-        shown = ", ".join(
-            f"{name} {value:.1f}"
-            for name, value in scores.items()
-            if name != "loss" and not name.startswith("perplexity_")
-        )
+    for cell, of_cell in scores.items():
+        shown = [name for name in of_cell if name != "loss" and not name.startswith("perplexity_")]
         majority = "-" if cell.majority is None else f"{cell.majority:.1f}"
-        lines.append([cell.title, str(len(cell.rows)), f"{cell.main(scores):.1f}", majority, shown])
+        metrics_shown = ", ".join(f"{name} {of_cell[name]:.1f}" for name in shown)
+        lines.append([cell.title, str(len(cell.rows)), f"{cell.main(of_cell):.1f}", majority, metrics_shown])
     lines.append(["mean over tasks", "", f"{mean:.1f}", "", ""])
     body = aligned([line[:4] for line in lines])  # the list of metrics stays to the left
     return "\n".join(f"{text}  {line[4]}".rstrip() for text, line in zip(body, lines))

@@ -1,144 +1,136 @@
 """A training attempt of phase 2: what it is made from, its training with new seeds after a collapse."""
 
+import dataclasses
+import functools
 import logging
 import shutil
-from importlib import import_module
+from argparse import Namespace
+from pathlib import Path
+
+from transformers import PretrainedConfig, TrainingArguments
 
 from common import launching
 from common.prediction import Predictor
-from common.recovery import resume_point
-from common.trainer import Collapse
-from heads import limit
+from common.recovery import Failure, resume_point
+from common.trainer import Collapse, data_seed, effective_batch_size
+from heads import head_of, limit
 from mixture import data, dev
 from mixture.model import load_multitask
+from mixture.plan import Plan
 from mixture.trainer import MixtureTrainer
 
 logger = logging.getLogger("xtreme")
 
 
+@dataclasses.dataclass(frozen=True)
 class Job:
-    """What a training attempt and the evaluation are made from."""
+    """What training attempts and the evaluation are made from."""
 
-    def __init__(self, plan, args, training_args, settings, labels, tokenizer, config, rows):
-        self.plan, self.args, self.training_args, self.labels, self.tokenizer, self.config = (
-            plan,
-            args,
-            training_args,
-            labels,
-            tokenizer,
-            config,
-        )
-        self.dev = rows["dev"] if training_args.do_eval else {}
-        self.heads = {name: import_module(f"heads.{record.head}") for name, (_, record) in plan.sources.items()}
-        self.predictors = {
-            name: Predictor(self.heads[name], labels[task], settings[name], training_args, tokenizer)
-            for name, (task, _) in plan.sources.items()
-        }
-        self.features = {name: self.predictors[name].encode(found) for name, found in rows["train"].items()}
-        self.batch_size = (
-            training_args.per_device_train_batch_size
-            * training_args.gradient_accumulation_steps
-            * training_args.world_size
-        )
-        self.weights, self.epoch_steps = {}, 0
-
-    def plan_steps(self, origins):
-        """Set the share of every data set and the number of steps; returns what run.json says of them."""
-        args, cap = self.args, self.args.examples_cap
-        counts = {name: len(features) for name, features in self.features.items()}
-        sizes = {
-            task: {name: counts[name] for name, (owner, _) in self.plan.sources.items() if owner == task}
-            for task in self.plan.tasks
-        }
-        self.weights = data.mixing_weights(sizes, args.mixing, cap, args.temperature, self.plan.weights)
-        self.epoch_steps = data.mixture_steps(counts.values(), 1, self.batch_size, cap)
-        if self.training_args.max_steps <= 0:
-            self.training_args.max_steps = data.mixture_steps(
-                counts.values(), self.training_args.num_train_epochs, self.batch_size, cap
-            )
-            origins.append(
-                (
-                    "max_steps",
-                    self.training_args.max_steps,
-                    "sum over data sets of ceil(min(n, cap) x epochs / effective batch)",
-                )
-            )
-        how = "given" if self.plan.weights else args.mixing
-        origins += [
-            (f"share of {name}", f"{weight:.4f}", f"{how}, {counts[name]} training features")
-            for name, weight in self.weights.items()
-        ]
-        return {
-            "features": counts,
-            "weights": self.weights,
-            "steps": self.training_args.max_steps,
-            "batch_size": self.batch_size,
-        }
+    plan: Plan
+    args: Namespace  # of run_intermediate.py
+    training_args: TrainingArguments
+    config: PretrainedConfig  # of the encoder
+    labels: dict  # task -> label names
+    predictors: dict  # data set -> Predictor: its head, labels, settings and the tokenizer
+    features: dict  # data set -> encoded training rows
+    dev_rows: dict  # (data set, language) -> rows
 
     def model(self, source, seed, trained=False):
-        heads = {task: import_module(f"heads.{record.head}") for task, record in self.plan.tasks.items()}
-        options = {
-            "revision": self.args.model_revision,
-            "attn_implementation": self.args.attn_implementation,
-            "trained": trained,
-        }
-        return load_multitask(heads, self.labels, source, self.config, seed, **options)
+        """A MultiTaskModel on the encoder of `source`; with `trained` its heads come from there too."""
+        heads = {task: head_of(record) for task, record in self.plan.tasks.items()}
+        options = {"revision": self.args.model_revision, "attn_implementation": self.args.attn_implementation}
+        return load_multitask(heads, self.labels, source, self.config, seed, trained=trained, **options)
 
     def cells(self, model, first=None):
         """A DevCell for every data set and language with a dev set, on its `first` examples."""
-        found = []
-        for (name, code), rows in self.dev.items():
+        cells = []
+        for (name, code), rows in self.dev_rows.items():
             task, record = self.plan.sources[name]
-            found.append(
-                dev.DevCell(name, record, code, self.predictors[name], model.models[task], limit(rows, first))
-            )
-        return found
+            model_of_task, rows = model.models[task], limit(rows, first)
+            cells.append(dev.DevCell(name, record, code, self.predictors[name], model_of_task, rows))
+        return cells
+
+    def counts(self):
+        """{data set: number of training features}"""
+        return {name: len(features) for name, features in self.features.items()}
+
+    def batch_size(self):
+        """Examples per optimizer step."""
+        return effective_batch_size(self.training_args)
+
+    def mix(self, origins):
+        """What run.json says of the mixture: the share of every data set, and the number of steps.
+
+        Sets --max_steps where it is not given, and adds to `origins` what was resolved.
+        """
+        args, plan, counts, batch_size = self.training_args, self.plan, self.counts(), self.batch_size()
+        sizes = {
+            task: {name: counts[name] for name, (owner, _) in plan.sources.items() if owner == task}
+            for task in plan.tasks
+        }
+        cap, mixing = self.args.examples_cap, self.args.mixing
+        weights = data.mixing_weights(sizes, mixing, cap, self.args.temperature, plan.weights)
+        if args.max_steps <= 0:
+            args.max_steps = data.mixture_steps(counts.values(), args.num_train_epochs, batch_size, cap)
+            rule = "sum over data sets of ceil(min(n, cap) x epochs / effective batch)"
+            origins.append(("max_steps", args.max_steps, rule))
+        how = "given" if plan.weights else mixing
+        for name, weight in weights.items():
+            origins.append((f"share of {name}", f"{weight:.4f}", f"{how}, {counts[name]} training features"))
+        return {"features": counts, "weights": weights, "steps": args.max_steps, "batch_size": batch_size}
 
     def log_examples(self):
         """Three training examples of every data set as the model sees them."""
         for name, features in self.features.items():
-            labels = self.labels[self.plan.sources[name][0]]
+            labels, tokenizer = self.predictors[name].labels, self.predictors[name].tokenizer
             for feature in features.select(range(min(3, len(features)))):
                 inputs = feature["input_ids"]
-                texts = [self.tokenizer.decode(row) for row in (inputs if isinstance(inputs[0], list) else [inputs])]
-                logger.info(
-                    "%s example: %s -> %s",
-                    name,
-                    "\n    ".join(texts),
-                    describe_target(feature, self.tokenizer, labels),
-                )
+                texts = [tokenizer.decode(tokens) for tokens in (inputs if isinstance(inputs[0], list) else [inputs])]
+                target = describe_target(feature, tokenizer, labels)
+                logger.info("%s example: %s -> %s", name, "\n    ".join(texts), target)
 
-    def trainer(self, model):
-        group = self.training_args.train_sampling_strategy == "group_by_length"
-        data_seed = self.training_args.seed if self.training_args.data_seed is None else self.training_args.data_seed
-        streams = []
+    def sampler(self, weights):
+        """The MixtureSampler of a training; `weights` {data set: share of the steps}."""
+        args, batch_size, streams = self.training_args, self.batch_size(), []
+        seed, group = data_seed(args), args.train_sampling_strategy == "group_by_length"
         for name, features in self.features.items():
             languages = features["language"] if "language" in features.column_names else None
-            streams.append(
-                data.TaskStream(
-                    name, features["length"], self.batch_size, data_seed, group, languages, self.args.mlm_alpha
-                )
-            )
-        corrupt = {name: head.masking(self.tokenizer) for name, head in self.heads.items() if hasattr(head, "masking")}
-        cells = (
-            self.cells(model, self.args.selection_samples)
-            if self.dev and self.training_args.eval_strategy != "no"
-            else []
-        )
+            alpha = self.args.mlm_alpha
+            streams.append(data.TaskStream(name, features["length"], batch_size, seed, group, languages, alpha))
+        epoch_steps = data.mixture_steps(self.counts().values(), 1, batch_size, self.args.examples_cap)
+        return data.MixtureSampler(streams, [weights[name] for name in self.features], seed, batch_size, epoch_steps)
+
+    def trainer(self, model, weights):
+        """A MixtureTrainer; `weights` {data set: share of the steps}."""
+        args, predictor = self.training_args, next(iter(self.predictors.values()))
+        heads = {name: (task, self.predictors[name].head) for name, (task, _) in self.plan.sources.items()}
+        corrupt = {
+            name: head.masking(predictor.tokenizer) for name, (_, head) in heads.items() if hasattr(head, "masking")
+        }
+        selecting = self.dev_rows and args.eval_strategy != "no"
+        cells = self.cells(model, self.args.selection_samples) if selecting else []
         return MixtureTrainer(
             model=model,
-            args=self.training_args,
-            train_dataset=data.Mixture(self.features, corrupt, data_seed),
-            eval_dataset=self.dev or None,
-            data_collator=next(iter(self.predictors.values())).collator,
-            processing_class=self.tokenizer,
-            heads={name: (task, self.heads[name]) for name, (task, _) in self.plan.sources.items()},
-            sampler=data.MixtureSampler(
-                streams, [self.weights[name] for name in self.features], data_seed, self.batch_size, self.epoch_steps
-            ),
+            args=args,
+            train_dataset=data.Mixture(self.features, corrupt, data_seed(args)),
+            eval_dataset=self.dev_rows or None,
+            data_collator=predictor.collator,
+            processing_class=predictor.tokenizer,
+            heads=heads,
+            sampler=self.sampler(weights),
             guard=dev.collapse_guard(cells) if self.args.collapse_guard == "on" else None,
             evaluate_dev=dev.mixture_evaluator(cells) if cells else None,
         )
+
+
+def make_job(plan, args, training_args, settings, labels, tokenizer, config, rows):
+    """A Job from the rows of `data.read_rows`; encodes those to train on. `settings` {data set: Settings}."""
+    predictors = {
+        name: Predictor(head_of(record), labels[task], settings[name], training_args, tokenizer)
+        for name, (task, record) in plan.sources.items()
+    }
+    features = {name: predictors[name].encode(of_source) for name, of_source in rows["train"].items()}
+    return Job(plan, args, training_args, config, labels, predictors, features, rows["dev"])
 
 
 def describe_target(feature, tokenizer, labels):
@@ -153,51 +145,49 @@ def describe_target(feature, tokenizer, labels):
     return " ".join(labels[tag] for tag in target if tag >= 0)
 
 
-def train(job, model, source, session):
-    """Train, from the next seed again where training collapses and --restart_on_collapse allows it; returns the selected
-    model.
+def train(job, model, source, weights, collapses, record):
+    """Train, from the next seed again where training collapses and --restart_on_collapse allows it.
+
+    `weights` {data set: share of the steps}; `collapses` are those of this folder so far, each {"seed", "step",
+    "reason"}; `record(collapses)` is called on the first process after each further one. Returns the selected model,
+    which is saved, and all collapses. Raises Failure where no further seed is allowed.
     """
-    args, folder, requested = job.training_args, session.folder, job.training_args.seed
-    collapses = session.record["collapses"]
+    args, folder, first_seed = job.training_args, Path(job.training_args.output_dir), job.training_args.seed
     while True:
-        args.seed = requested + len(collapses)
+        args.seed = first_seed + len(collapses)
         model = model or job.model(source, args.seed)
-        trainer = job.trainer(model)
+        trainer = job.trainer(model, weights)
         try:
-            with session.timed("train"):
-                checkpoint = launching.on_main(lambda: resume_point(folder, args.resume_from_checkpoint))
-                outcome = trainer.train(resume_from_checkpoint=checkpoint)
+            checkpoint = launching.on_main(lambda: resume_point(folder, args.resume_from_checkpoint))
+            outcome = trainer.train(resume_from_checkpoint=checkpoint)
             break
         except Collapse as collapse:
-            collapses.append({"seed": args.seed, "step": trainer.state.global_step, "reason": str(collapse)})
-            logger.warning("seed %d collapsed: %s", args.seed, collapse)
-            forget_attempt(session, requested + len(collapses))
-            if len(collapses) > job.args.restart_on_collapse:
-                raise
-            model = None
+            reason, step = str(collapse), trainer.state.global_step
+        logger.warning("seed %d collapsed: %s", args.seed, reason)
+        collapses = [*collapses, {"seed": args.seed, "step": step, "reason": reason}]
+        launching.barrier()
+        launching.on_main(lambda: forget_attempt(folder))
+        # after that, as the next attempt would go on from its checkpoints: a kill between the two only repeats it
+        launching.on_main(functools.partial(record, collapses))
+        if len(collapses) > job.args.restart_on_collapse:
+            raise Failure(collapse_message(collapses, args))
+        model = None
     trainer.save_final(outcome.metrics)
     logger.info("saved to %s", folder)
-    return model
+    return model, collapses
 
 
-def forget_attempt(session, next_seed):
-    """Remove a collapse's checkpoints, or the next attempt would go on from them, and then record it: a kill between only
-    repeats it.
-    """
-    launching.barrier()
-    if session.is_main:
-        for checkpoint in session.folder.glob("checkpoint-*"):
-            shutil.rmtree(checkpoint)
-    session.note(seed=next_seed)
-    launching.barrier()
+def forget_attempt(folder):
+    """Remove a collapse's checkpoints."""
+    for checkpoint in folder.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)
 
 
 def collapse_message(collapses, training_args):
     """One line: what happened, and which seed and learning rate to try."""
-    rate, tried = training_args.learning_rate, ", ".join(str(one["seed"]) for one in collapses)
-    advice = f"try --seed {collapses[-1]['seed'] + 1} or --learning_rate {rate / 2:g} in a new --output_dir"
-    advice += (
-        f", or add --restart_on_collapse {len(collapses)}, or --collapse_guard off in a new --output_dir to go "
-        "on regardless"
+    rate, tried, last = training_args.learning_rate, ", ".join(str(one["seed"]) for one in collapses), collapses[-1]
+    return (
+        f"training collapsed ({last['reason']}) with seed {tried} and learning rate {rate:g}; try --seed "
+        f"{last['seed'] + 1} or --learning_rate {rate / 2:g} in a new --output_dir, or add --restart_on_collapse "
+        f"{len(collapses)}, or --collapse_guard off in a new --output_dir to go on regardless"
     )
-    return f"training collapsed ({collapses[-1]['reason']}) with seed {tried} and learning rate {rate:g}; {advice}"

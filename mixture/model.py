@@ -16,45 +16,35 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel, set_seed
 
 from common import checkpoints
-from common.checkpoints import BERT_LIKE, HEADS_FILE, POOLER
+from common.checkpoints import HEADS_FILE, POOLER, shapes_of, weights_of
 from common.files import InputError, replacing
+from common.labels import name_classes
 
 logger = logging.getLogger("xtreme")
 
 
 class MultiTaskModel(torch.nn.Module):
-    """`model(task, **batch)` is the forward pass of HF's model class for the task's kind of head, on the shared
-    encoder.
+    """`model(task, **batch)` is the forward pass of HF's model class for the task's kind, on the shared encoder.
 
     `heads` {task: head module}, `labels` {task: label names}. Registered modules are the encoder and the heads' own
-    layers; HF's models, which bring both together, are kept in `models`, so no weight is counted, saved or wrapped
-    twice.
+    layers; the models that bring both together are kept in `models`, so no weight is counted, saved or wrapped twice.
+    A pooler that is not `trained_pooler` and that no head reads goes: nothing would train it.
     """
 
-    def __init__(self, encoder, heads, labels, seed):
+    def __init__(self, encoder, heads, labels, seed, trained_pooler):
         super().__init__()
         self.encoder, self.config, self.labels = encoder, encoder.config, labels
         self.kinds = {task: checkpoints.kind_of(head) for task, head in heads.items()}
-        self.models, self.heads, self.first_token_only = {}, torch.nn.ModuleDict(), False
+        self.models, self.heads, needs_pooler = {}, torch.nn.ModuleDict(), False
         for task, head in heads.items():
-            self.models[task] = model = fresh_head(
-                head, encoder.config, labels[task], zlib.crc32(f"{seed} {task}".encode())
-            )
-            self.needs_pooler = (
-                getattr(self, "needs_pooler", False) or getattr(model.base_model, "pooler", None) is not None
-            )
+            model = fresh_head(head, encoder.config, labels[task], zlib.crc32(f"{seed} {task}".encode()))
+            needs_pooler |= getattr(model.base_model, "pooler", None) is not None
             setattr(model, model.base_model_prefix, encoder)
-            model.register_forward_pre_hook(
-                lambda *_, only=head.READS_FIRST_TOKEN_ONLY: setattr(self, "first_token_only", only)
-            )
-            if hasattr(head, "prepare"):
-                head.prepare(model)
             own = {name: module for name, module in model.named_children() if name != model.base_model_prefix}
             self.heads[f"{task}_head"] = torch.nn.ModuleDict(own)
-        if encoder.config.model_type in BERT_LIKE:
-            checkpoints.skip_unread_positions(encoder.encoder, lambda: self.first_token_only)
-        if not self.needs_pooler and not getattr(encoder, "trained_pooler", True):
-            encoder.pooler = None  # drawn at random by AutoModel, and nothing would train it
+            self.models[task] = head.prepare(model, encoder) if hasattr(head, "prepare") else model
+        if not needs_pooler and not trained_pooler:
+            encoder.pooler = None
 
     def forward(self, task, **batch):
         return self.models[task](**batch)
@@ -68,8 +58,9 @@ class MultiTaskModel(torch.nn.Module):
         self.encoder.activation_checkpointing_enable(**options)
 
     def save(self, folder, state=None):
-        """Write config.json, model.safetensors (the encoder) and heads.safetensors; `state` is a gathered state_dict
-        (ZeRO-3).
+        """Write config.json, model.safetensors (the encoder) and heads.safetensors.
+
+        `state` is the gathered state_dict under ZeRO-3.
         """
         state = self.state_dict() if state is None else state
         encoder = {key.removeprefix("encoder."): value for key, value in state.items() if key.startswith("encoder.")}
@@ -101,25 +92,21 @@ class MultiTaskModel(torch.nn.Module):
                     f"--model_name_or_path {folder}: {HEADS_FILE} has no {self.kinds[task]} head {task}; train it "
                     "with --do_train"
                 )
-            own = {key: value for key, value in tensors.items() if key.startswith(f"{task}.")}
-            if {key: value.shape for key, value in own.items()} != {
-                key: known[key].shape for key in known if key.startswith(f"{task}.")
-            }:
+            own = weights_of(task, tensors)
+            if shapes_of(own) != shapes_of(weights_of(task, known)):
                 raise InputError(
                     f"{folder}/{HEADS_FILE}: the weights of {task} do not fit the model; train the phase again"
                 )
-            head = self.heads[f"{task}_head"]
-            head.load_state_dict({key.removeprefix(f"{task}."): value for key, value in own.items()}, strict=False)
+            self.heads[f"{task}_head"].load_state_dict(own, strict=False)
 
 
 def fresh_head(head, config, labels, seed):
-    """HF's model for a kind of head, without layers of its own below it: their place is taken by the shared encoder."""
+    """HF's model for a kind of task, without layers below its head: their place is taken by the shared encoder."""
     config = copy.deepcopy(config)
     config.num_hidden_layers = 0
     if not hasattr(head, "prepare"):  # all but masked LM, whose head is as wide as the vocabulary
         config.vocab_size = config.pad_token_id + 1
-    names = labels or ("LABEL_0", "LABEL_1")
-    config.id2label, config.label2id = dict(enumerate(names)), {name: index for index, name in enumerate(names)}
+    name_classes(config, labels)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return getattr(transformers, head.MODEL).from_config(config, dtype=torch.float32)
@@ -135,11 +122,10 @@ def load_multitask(heads, labels, path, config, seed, revision="main", attn_impl
     options = {"attn_implementation": attn_implementation, "dtype": torch.float32}
     if path is None:
         encoder = AutoModel.from_config(config, **options)
-        encoder.trained_pooler = False
-        return _finish(MultiTaskModel(encoder, heads, labels, seed), seed, "random weights")
+        return _finish(MultiTaskModel(encoder, heads, labels, seed, trained_pooler=False), seed, "random weights")
     encoder, info = checkpoints.load_whole_encoder(path, config, revision=revision, **options)
-    encoder.trained_pooler = not any(key.startswith(POOLER) for key in info["missing_keys"])
-    model = MultiTaskModel(encoder, heads, labels, seed)
+    trained_pooler = not any(key.startswith(POOLER) for key in info["missing_keys"])
+    model = MultiTaskModel(encoder, heads, labels, seed, trained_pooler)
     stored, tensors = checkpoints.stored_heads(path, revision)
     if trained:
         model.load_heads(path, stored, tensors, heads)
@@ -153,7 +139,6 @@ def load_multitask(heads, labels, path, config, seed, revision="main", attn_impl
 
 def _finish(model, seed, source):
     set_seed(seed)  # dropout must not depend on how many heads were drawn
-    logger.info(
-        "encoder: %d tensors from %s; heads: %s", len(model.encoder.state_dict()), source, ", ".join(model.kinds)
-    )
+    tensors, heads = len(model.encoder.state_dict()), ", ".join(model.kinds)
+    logger.info("encoder: %d tensors from %s; heads: %s", tensors, source, heads)
     return model

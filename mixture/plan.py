@@ -19,15 +19,12 @@ from tasks import INTERMEDIATE, LANGUAGES, MASKED_LM, NINE, Defaults, Task
 logger = logging.getLogger("xtreme")
 
 MIXTURE_EPOCHS, MIXTURE_BATCH, FROM_SCRATCH_RATE = 3, 24, 1e-4
-# Kinds of extra tasks: their columns, and the task whose metric they have.
+# Kinds of extra tasks: their columns, and the task whose metric they have. squad_v2's also scores data where all
+# questions have answers.
 EXTRA_KINDS = {
     "classification": (("sentence1", "sentence2", "label"), "mnli", "accuracy"),
     "tagging": (("tokens", "tags"), "ccg", "accuracy"),
-    "question_answering": (
-        ("id", "context", "question", "answers"),
-        "squad_v2",
-        "f1",
-    ),  # which also scores data where all have answers
+    "question_answering": (("id", "context", "question", "answers"), "squad_v2", "f1"),
     "multiple_choice": (("question", "choices", "label"), "hellaswag", "accuracy"),
 }
 
@@ -79,11 +76,8 @@ def make_plan(args):
 
 def all_tasks(data_dir):
     """The paper's nine; CCGbank has to be brought along, so ccg counts where its file is."""
-    return [
-        name
-        for name in NINE
-        if name != "ccg" or path_of(INTERMEDIATE[name], data_dir or ".", "train", "en")[0].exists()
-    ]
+    ccg = path_of(INTERMEDIATE["ccg"], data_dir or ".", "train", "en")[0]
+    return [name for name in NINE if name != "ccg" or ccg.exists()]
 
 
 def extra_task(token):
@@ -128,7 +122,7 @@ def given_weights(tokens, tasks):
 
 
 def combined_defaults(tasks, args):
-    """A single task's recipe, or the paper's for several: 3 epochs; the lower learning rate where mlm is one of them."""
+    """A single task's recipe, or the paper's for several: 3 epochs, and the lower learning rate where mlm is in it."""
     records = [task.defaults for task in tasks.values()]
     if args.config_name:
         scratch = {"learning_rate": FROM_SCRATCH_RATE, "source": "from random weights: BERT's learning rate"}
@@ -159,9 +153,8 @@ def check_files(plan, args, given):
         missing = [path for split in wanted for path in source_files(plan, args, split, code) if not path.exists()]
         if missing:
             flag = f"--task_languages {code}" if code != "en" else f"--tasks {' '.join(plan.tasks)}"
-            raise InputError(f"{flag}: {', '.join(map(str, missing[:6]))} {'does' if len(missing) == 1 else 'do'} "
-                             "not exist; "
-                             "write the files, correct --data_dir or leave it out")  # fmt: skip
+            what = f"{', '.join(map(str, missing[:6]))} {'does' if len(missing) == 1 else 'do'} not exist"
+            raise InputError(f"{flag}: {what}; write the files, correct --data_dir or leave it out")
 
 
 def source_files(plan, args, split, language):

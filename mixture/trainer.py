@@ -1,18 +1,16 @@
 """Phase 2's Trainer: one encoder under several heads, one data set per optimizer step."""
 
 import functools
-import logging
 
 import torch
 
 from common.trainer import EncoderTrainer
 
-logger = logging.getLogger("xtreme")
-
 
 def forget_gradients(optimizer):
-    """Zero the gradients that ZeRO-3 (and any stage with offload) keeps of weights unused since an earlier step, and
-    would move them by again.
+    """Zero what ZeRO-3, and any stage with offload, keeps of the gradients of weights that a step does not use.
+
+    DeepSpeed would move these weights by it again.
     """
     kept = [getattr(optimizer, "grad_partitions_flat_buffer", None)]
     kept += [weight.grad for weight in getattr(optimizer, "fp32_partitioned_groups_flat", ())]
@@ -25,7 +23,7 @@ def forget_gradients(optimizer):
 class MixtureTrainer(EncoderTrainer):
     """An EncoderTrainer for one encoder under several heads, one data set per optimizer step.
 
-    model: checkpoints.MultiTaskModel; train_dataset: Mixture; `heads` {data set: (task, head module)}. `guard(scores)`
+    model: MultiTaskModel; train_dataset: Mixture; `heads` {data set: (task, head module)}. `guard(scores)`
     raises Collapse for dev scores of a degenerate model and is asked at every evaluation from the end of the first
     epoch on. Logs add `loss_<data set>` (mean over its labels) and `steps_<data set>` since the last line.
     """
@@ -34,7 +32,7 @@ class MixtureTrainer(EncoderTrainer):
         super().__init__(*args, head=None, **kwargs)
         self.heads, self.sampler, self.guard, self.sums = heads, sampler, guard, {}
 
-    def _get_train_sampler(self, train_dataset=None):
+    def make_sampler(self, dataset):
         return self.sampler
 
     def forward(self, model, inputs, source):
@@ -42,17 +40,16 @@ class MixtureTrainer(EncoderTrainer):
         return head.forward(functools.partial(model, task), inputs)
 
     def record(self, source, loss, count):
-        row = torch.stack((loss.detach().sum(), count.sum().float(), torch.ones((), device=loss.device)))
-        self.sums[source] = self.sums.get(source, 0) + row
+        sums = torch.stack((loss.detach().sum(), count.sum().float(), torch.ones((), device=loss.device)))
+        self.sums[source] = self.sums.get(source, 0) + sums  # [3]: loss, labels, micro-batches
 
     def training_step(self, model, inputs, num_items_in_batch=None):
         if self.is_deepspeed_enabled and not self.suspects:  # the step's first micro-batch
             forget_gradients(self.deepspeed.optimizer)
         loss = super().training_step(model, inputs, num_items_in_batch)
         if self.accelerator.sync_gradients and not self.is_deepspeed_enabled:
-            for parameter in (
-                self.model.parameters()
-            ):  # the other heads: the optimizer moves all in every step, as in jiant and under ZeRO
+            # the other heads too: the optimizer moves all in every step, as in jiant and under ZeRO
+            for parameter in self.model.parameters():
                 if parameter.requires_grad and parameter.grad is None:
                     parameter.grad = torch.zeros_like(parameter)
         return loss
@@ -80,17 +77,5 @@ class MixtureTrainer(EncoderTrainer):
     def save_weights(self, folder, state):
         self.model.save(folder, state)
 
-    def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
-        self.model.load(resume_from_checkpoint)
-
-    def _load_best_model(self):
-        logger.info(
-            "best on dev: %s (%s %.4f)",
-            self.state.best_model_checkpoint,
-            self.args.metric_for_best_model,
-            self.state.best_metric,
-        )
-        if self.is_deepspeed_enabled:
-            super()._load_best_model()
-        else:
-            self.model.load(self.state.best_model_checkpoint)
+    def load_weights(self, folder):
+        self.model.load(folder)

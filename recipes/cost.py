@@ -203,7 +203,7 @@ def predicted(flags):
     """Test examples that a run predicts, in all languages and conditions; retrieval also as many English ones."""
     task = TARGETS[flags["task"][0]]
     languages = {code for version in task.languages.values() for code in version}
-    sides = 2 if task.head == "retrieval" else 1
+    sides = 2 if task.kind == "retrieval" else 1
     return examples(task, "test", languages) * sides * len(flags["conditions"])
 
 

@@ -1,4 +1,4 @@
-"""What all tests share: an offline environment, the toy world (made once per session), and run_xtreme.py as a process."""
+"""What all tests share: an offline environment, the toy world (made once per session), scripts run as processes."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",  # the toy model is too small for threads
 }
 os.environ.update(ENVIRONMENT)
-# A shell's background jobs ignore Ctrl-C, and so would what tests start.
+# a shell's background jobs ignore Ctrl-C, and so would what tests start
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest  # noqa: E402
@@ -25,10 +25,19 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def free_port():
-    """A port that nobody listens on, as text."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return str(free.getsockname()[1])
+    """A port of this machine that nobody listens on now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def torchrun(script, arguments, **options):
+    """The CompletedProcess of a script on two processes; fails where the script does."""
+    launcher = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(free_port())]
+    options = {"capture_output": True, "text": True, "timeout": 600, **options}
+    done = subprocess.run([sys.executable, *launcher, script, *arguments], **options)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done
 
 
 @pytest.fixture(scope="session")

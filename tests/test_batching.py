@@ -1,9 +1,11 @@
-"""Mixing: the requested shares, one data set per optimizer step, every batch a pure function of the seed and a count."""
+"""Mixing: the requested shares, one data set per step, every batch a pure function of the seed and a count."""
 
 import collections
 
 import numpy as np
 import pytest
+from accelerate.data_loader import BatchSamplerShard
+from torch.utils.data import BatchSampler
 
 from mixture import data
 
@@ -30,12 +32,10 @@ def test_shares():
     assert weights == pytest.approx({"mnli": 0.6, "anli": 0.2, "squad": 0.2})
     assert data.mixing_weights(sizes, cap=100) == pytest.approx(dict.fromkeys(weights, 1 / 3))
     assert data.mixing_weights(sizes, "uniform") == pytest.approx({"mnli": 0.375, "anli": 0.125, "squad": 0.5})
-    assert data.mixing_weights(sizes, "temperature", temperature=2) == pytest.approx(
-        {"mnli": 0.5, "anli": 1 / 6, "squad": 1 / 3}
-    )
-    assert data.mixing_weights(sizes, given={"nli": 0.2, "squad": 0.8}) == pytest.approx(
-        {"mnli": 0.15, "anli": 0.05, "squad": 0.8}
-    )
+    weights = data.mixing_weights(sizes, "temperature", temperature=2)
+    assert weights == pytest.approx({"mnli": 0.5, "anli": 1 / 6, "squad": 1 / 3})
+    weights = data.mixing_weights(sizes, given={"nli": 0.2, "squad": 0.8})
+    assert weights == pytest.approx({"mnli": 0.15, "anli": 0.05, "squad": 0.8})
 
 
 def test_steps_are_counted_per_data_set():
@@ -99,12 +99,8 @@ def test_every_step_is_of_one_data_set_and_epochs_go_on():
 
 
 def test_processes_and_accumulation_share_out_the_same_steps():
-    from accelerate.data_loader import BatchSamplerShard
-    from torch.utils.data import BatchSampler
-
     whole = list(BatchSampler(mixture(), 8, False))
-    shards = [
-        list(BatchSamplerShard(BatchSampler(mixture(), 2, False), 2, rank)) for rank in range(2)
-    ]  # 2 processes x 2 accumulation steps x 2
+    # 2 processes x 2 accumulation steps x 2 examples
+    shards = [list(BatchSamplerShard(BatchSampler(mixture(), 2, False), 2, rank)) for rank in range(2)]
     joined = [sum((shards[rank][2 * step + part] for part in range(2) for rank in range(2)), []) for step in range(10)]
     assert joined == whole

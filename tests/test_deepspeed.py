@@ -1,104 +1,53 @@
-"""Launchers and ZeRO on 2 CPU processes: the same training as one process, whole float32 weights, exact resume, one
-line for every trap.
+"""Launchers and ZeRO on 2 CPU processes: the training of one process, float32 weights, exact resume, clear errors.
 
-ZeRO-2 and ZeRO-3 with a mixture of tasks run by default; the whole matrix {DDP, ZeRO-1, -2, -3} x {one task, mixture} x {fresh, resumed}
-and both offloads take eight minutes:   bash tests/run.sh -m slow tests/test_deepspeed.py -s
+ZeRO-2 and ZeRO-3 with a mixture of tasks run by default; the whole matrix {DDP, ZeRO-1, -2, -3} x {one task, mixture}
+x {fresh, resumed} and both offloads take eight minutes:   bash tests/run.sh -m slow tests/test_deepspeed.py -s
 """
 
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from conftest import torchrun
 from safetensors.torch import load_file
 
 import run_intermediate
 import run_xtreme
-from common import launching
+from common import launching, zero
 from common.files import InputError
 
 ROOT = Path(run_xtreme.__file__).parent
 CONFIGURATIONS = ROOT / "ds_configs"
 # Adam moves a weight whose gradient is zero but for rounding (the bias of a key) by its sign; epsilon damps that, the
 # rate is a usual one.
-SHAPE = [
-    "--max_seq_length",
-    "48",
-    "--learning_rate",
-    "1e-4",
-    "--adam_epsilon",
-    "1e-6",
-    "--logging_steps",
-    "1",
-    "--disable_tqdm",
-    "true",
-]
-SHAPE += [
-    "--max_steps",
-    "8",
-    "--eval_strategy",
-    "steps",
-    "--eval_steps",
-    "4",
-    "--save_total_limit",
-    "9",
-    "--do_train",
-    "--do_eval",
-    "--max_eval_samples",
-    "24",
-]
-pytestmark = pytest.mark.skipif(not (shutil.which("c++") and shutil.which("ninja", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")),
-                                reason="DeepSpeed's CPU parts need a C++ compiler and ninja")  # fmt: skip
+SHAPE = "--max_seq_length 48 --learning_rate 1e-4 --adam_epsilon 1e-6 --max_steps 8 --logging_steps 1".split()
+SHAPE += "--do_train --do_eval --eval_strategy steps --eval_steps 4 --max_eval_samples 24".split()
+SHAPE += "--save_total_limit 9 --disable_tqdm true".split()
+NINJA = shutil.which("ninja", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+pytestmark = pytest.mark.skipif(
+    not (shutil.which("c++") and NINJA), reason="DeepSpeed's CPU parts need a C++ compiler and ninja"
+)
 
 
 def command(toy, kind, output, size):
     """(script, arguments) of a run of one task (phase 3, with predictions) or of a mixture (phase 2)."""
-    shared = [
-        "--model_name_or_path",
-        str(toy / "model"),
-        "--output_dir",
-        str(output),
-        "--per_device_train_batch_size",
-        str(size),
-        *SHAPE,
-    ]
+    shared = ["--model_name_or_path", str(toy / "model"), "--output_dir", str(output), *SHAPE]
+    shared += ["--per_device_train_batch_size", str(size), "--gradient_accumulation_steps", "1"]
     if kind == "single":
         data = ["--task", "xnli", "--data_dir", str(toy / "xtreme"), "--do_predict", "--languages", "en", "zh"]
-        return run_xtreme, [*data, *shared, "--gradient_accumulation_steps", "1", "--max_train_samples", "200"]
-    data = [
-        "--tasks",
-        "mnli",
-        "ccg",
-        "hellaswag",
-        "--data_dir",
-        str(toy / "intermediate"),
-        "--collapse_guard",
-        "off",
-        "--max_train_samples",
-        "60",
-    ]
-    return run_intermediate, [*data, *shared, "--gradient_accumulation_steps", "1"]
+        return run_xtreme, [*data, *shared, "--max_train_samples", "200"]
+    data = ["--tasks", "mnli", "ccg", "hellaswag", "--data_dir", str(toy / "intermediate"), "--collapse_guard", "off"]
+    return run_intermediate, [*data, *shared, "--max_train_samples", "60"]
 
 
 def two_processes(toy, kind, output, mode):
     script, argv = command(toy, kind, output, 4)
     zero = [] if mode == "ddp" else ["--deepspeed", str(CONFIGURATIONS / f"{mode}.json"), "--bf16", "false"]
-    launcher = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--nproc_per_node",
-        "2",
-        "--master_port",
-        "29641",
-        script.__file__,
-    ]
-    done = subprocess.run([*launcher, *argv, *zero], capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr[-3000:]
+    torchrun(script.__file__, [*argv, *zero])
     return output
 
 
@@ -118,9 +67,8 @@ def alone(toy, tmp_path_factory):
 
 
 def losses(folder):
-    return [
-        row["loss"] for row in json.loads((folder / "trainer_state.json").read_text())["log_history"] if "loss" in row
-    ]
+    history = json.loads((folder / "trainer_state.json").read_text())["log_history"]
+    return [row["loss"] for row in history if "loss" in row]
 
 
 def weights(folder):
@@ -162,11 +110,7 @@ def test_matrix(toy, tmp_path, alone, mode, kind):
     (resumed / "run.json").write_text(json.dumps({**about, "training": {**about["training"], "finished": False}}))
     two_processes(toy, kind, resumed, mode)
     again = difference(fresh, resumed)
-    print(
-        f"\n{mode} {kind}: losses {loss:.1e}, weights {weight:.1e} from one process; resumed {again[0]:.1e}, "
-        f"{again[1]:.1e} from fresh",
-        flush=True,
-    )
+    print(f"\n{mode} {kind}: losses {loss:.1e}, weights {weight:.1e} from one process; resumed {again} from fresh")
     assert loss < 1e-4 and weight < 1e-5
     assert again == (0, 0)
     if kind == "single":
@@ -174,17 +118,9 @@ def test_matrix(toy, tmp_path, alone, mode, kind):
             file = f"predictions/clean/xnli/test-{language}.tsv"
             assert (fresh / file).read_bytes() == (resumed / file).read_bytes()
     else:  # hand-off to phase 3
-        data = [
-            "--task",
-            "udpos",
-            "--data_dir",
-            str(toy / "xtreme"),
-            "--model_name_or_path",
-            str(fresh),
-            "--output_dir",
-            str(tmp_path / "udpos"),
-        ]
-        run_xtreme.main([*data, *SHAPE, "--max_train_samples", "32", "--do_predict", "--languages", "en"])
+        data = ["--task", "udpos", "--data_dir", str(toy / "xtreme"), "--output_dir", str(tmp_path / "udpos")]
+        data += ["--model_name_or_path", str(fresh), "--max_train_samples", "32"]
+        run_xtreme.main([*data, *SHAPE, "--do_predict", "--languages", "en"])
         assert (tmp_path / "udpos/predictions/clean/udpos/test-en.tsv").exists()
 
 
@@ -209,10 +145,8 @@ def test_every_configuration_is_bfloat16_autocast_over_float32(launch):
     assert names == {"zero1", "zero2", "zero3", "zero2_offload", "zero3_offload"}
     for name in names:
         config = json.loads((CONFIGURATIONS / f"{name}.json").read_text())
-        assert config["zero_optimization"]["stage"] == int(name[4]) and config["torch_autocast"] == {
-            "enabled": True,
-            "dtype": "bfloat16",
-        }
+        assert config["zero_optimization"]["stage"] == int(name[4])
+        assert config["torch_autocast"] == {"enabled": True, "dtype": "bfloat16"}
         assert not {"optimizer", "scheduler", "bf16", "fp16"} & config.keys()
         flags = launch(deepspeed=str(CONFIGURATIONS / f"{name}.json"))
         assert json.loads(flags["deepspeed"])["torch_autocast"]["enabled"] and flags["bf16"] == "false"
@@ -244,7 +178,7 @@ def test_accelerate_may_bring_the_configuration(launch, monkeypatch):
     ("{", {}, "not a DeepSpeed configuration"),
     ("[1]", {}, "not a DeepSpeed configuration"),
     ('{"zero_optimization": {"stage": 7}}', {}, "must be 0, 1, 2 or 3"),
-    ('{"torch_autocast": {"enabled": true}}', {"bf16": "true"}, "torch_autocast is bfloat16 already; leave --bf16 out"),
+    ('{"torch_autocast": {"enabled": true}}', {"bf16": "true"}, "bfloat16 already; leave --bf16 out"),
     ("{}", {"bf16": "true"}, "16-bit weights; leave --bf16 out"),
     ('{"bf16": {"enabled": true}}', {}, "its bf16 block would save 16-bit weights; use torch_autocast"),
     ('{"fp16": {"enabled": true}}', {}, "its fp16 block"),
@@ -261,19 +195,19 @@ def test_missing_compiler(launch, monkeypatch):
     with pytest.raises(InputError, match="finds no no-such-compiler; install"):
         launch(deepspeed=ZERO2)
     monkeypatch.delenv("CXX")
-    monkeypatch.setattr(launching.shutil, "which", lambda tool: None if tool == "ninja" else tool)
-    monkeypatch.setattr(launching.sys, "executable", "/nowhere/python")
+    monkeypatch.setattr(zero.shutil, "which", lambda tool: None if tool == "ninja" else tool)
+    monkeypatch.setattr(zero.sys, "executable", "/nowhere/python")
     with pytest.raises(InputError, match="finds no ninja; pip install ninja"):
         launch(deepspeed=ZERO2)
 
 
 def test_a_killed_build_holds_up_nobody(tmp_path):
-    first, second = launching.BuildLock(tmp_path / "lock"), launching.BuildLock(tmp_path / "lock")
+    first, second = zero.BuildLock(tmp_path / "lock"), zero.BuildLock(tmp_path / "lock")
     assert first.try_acquire() and not second.try_acquire()
     first.file.close()  # as the kernel does for a process that is killed
     assert second.try_acquire()
     second.release()
-    launching.BuildLock(tmp_path / "lock").wait()
+    zero.BuildLock(tmp_path / "lock").wait()
 
 
 def test_several_gpus_without_a_launcher(launch, monkeypatch):

@@ -105,8 +105,8 @@ def test_every_written_file_is_read_by_its_head(data, name):
     languages = {"train": ("en",), "dev": ("en",), "test": tested.get(name, ("en", "de"))}
     for split in [split for split in languages if split in task.files and (name, split) != ("bucc2018", "dev")]:
         for language in languages[split]:
-            rows = HEADS[task.head].read(task, folder, split, language)
-            assert len(rows["source"] if task.head == "retrieval" else rows) > 0
+            rows = HEADS[task.kind].read(task, folder, split, language)
+            assert len(rows["source"] if task.kind == "retrieval" else rows) > 0
 
 
 def test_no_file_is_left_out_of_the_manifest(data):
@@ -282,7 +282,7 @@ def test_test_sets_without_labels_are_noted(data, own, tmp_path):
     assert download(root, out, tasks="xnli xquad", languages="de") == 0
     assert download(root, out, tasks="xcopa", languages="sw") == 0
     for name, language in (("xnli", "de"), ("xquad", "de"), ("xcopa", "sw")):
-        head = HEADS[TARGETS[name].head]
+        head = HEADS[TARGETS[name].kind]
         assert head.references(head.read(TARGETS[name], out / "xtreme", "test", language)) is None
     unlabeled = [path for path, record in records(out).items() if not record["labels"]]
     assert unlabeled == ["xtreme/xcopa/test-sw.jsonl", "xtreme/xnli/test-de.tsv", "xtreme/xquad/xquad.de.json"]

@@ -109,7 +109,7 @@ def test_settings_and_folders_at_both_sizes(checkout):
     assert {*NINE, "all"} <= set(folders)
     for setting in ("direct", *NINE, "all"):
         for target in runnable:
-            seeds = "1" if TARGETS[target].head == "retrieval" else "123"
+            seeds = "1" if TARGETS[target].kind == "retrieval" else "123"
             assert [f"{setting}-{target}-seed{seed}" in folders for seed in "123"] == [seed in seeds for seed in "123"]
     toy = listed(recipe(checkout, "study1_noise", DRY_RUN="1"))
     conditions = next(argv for _, script, argv in toy if script == "run_xtreme.py")

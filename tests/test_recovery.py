@@ -481,7 +481,7 @@ def stuck(*args, **kwargs):
 {owner}.{function} = stuck
 run_xtreme.main(sys.argv[1:])
 """
-    shared = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+    shared = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     command = [sys.executable, "-c", code, *target(toy, tmp_path / "run", "--ddp_timeout", "5")]
     options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
     first, second = [

@@ -75,17 +75,17 @@ def test_labels_are_in_the_order_of_the_hub(name, labels):
 @BY_NAME
 def test_a_record_is_complete_or_says_why_not(task):
     table = TARGETS if task.name in TARGETS else INTERMEDIATE
-    assert table[task.name] is task and task.head in HEADS and task.metric in {"accuracy", "f1", "map@20"}
+    assert table[task.name] is task and task.kind in HEADS and task.metric in {"accuracy", "f1", "map@20"}
     assert task.defaults.source and task.defaults.max_seq_length >= 64 and task.defaults.train_batch_size > 0
-    assert (task.layer > 0) == (task.head == "retrieval")
+    assert (task.layer > 0) == (task.kind == "retrieval")
     if task.name in ("lareqa", "mewslix"):
         assert task.not_runnable
     else:
         assert not task.not_runnable and task.columns
         splits = {"test"} if task.name in TARGETS else set()
-        assert set(task.files) >= splits | (set() if task.head == "retrieval" else {"train", "dev"})
-        assert (task.defaults.learning_rate > 0) == (task.defaults.num_train_epochs > 0) == (task.head != "retrieval")
-        assert (task.defaults.doc_stride > 0) == (task.head == "question_answering")
+        assert set(task.files) >= splits | (set() if task.kind == "retrieval" else {"train", "dev"})
+        assert (task.defaults.learning_rate > 0) == (task.defaults.num_train_epochs > 0) == (task.kind != "retrieval")
+        assert (task.defaults.doc_stride > 0) == (task.kind == "question_answering")
 
 
 def test_training_and_dev_data():

@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import unicodedata
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 import toy_data
+from heads import head_of
 from tasks import INTERMEDIATE, TARGETS
 from toyworld.intermediate import PAIRS, SENTENCES, TRANSLATED
 from toyworld.world import GRAMMARS, SCRIPTS, SIZES, YEARS, lexicon
@@ -275,7 +275,7 @@ HUB_COLUMNS = {
 def test_heads_read_intermediate_tasks(toy, name):
     task = INTERMEDIATE[name]
     for split in ("train", "dev"):
-        rows = import_module(f"heads.{task.head}").read(task, toy / "intermediate", split, "en")
+        rows = head_of(task).read(task, toy / "intermediate", split, "en")
         assert len(rows) == SIZES[split] * (len(task.parts) or 1)
         texts = [json.dumps({key: value for key, value in row.items() if key != "id"}) for row in rows]
         assert len(set(texts)) > 0.95 * len(texts)

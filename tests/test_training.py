@@ -1,48 +1,31 @@
-"""Training: the loss does not depend on how a batch is split, hand-off keeps every encoder weight, files are float32."""
+"""Training: a loss that does not depend on how a batch is split, hand-off of every encoder weight, float32 files."""
 
+import inspect
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
 import transformers
+from conftest import torchrun
 from transformers import AutoModel
 
 import run_xtreme
 from common import batching, checkpoints, launching, prediction
 from common.files import InputError
+from common.trainer import EncoderTrainer
+from common.trainer_base import TrainerBase
 from heads import classification, multiple_choice, question_answering, tagging
+from mixture.trainer import MixtureTrainer
 from tasks import TARGETS
 
 HEADS = {"xnli": classification, "udpos": tagging, "xquad": question_answering, "xcopa": multiple_choice}
 
 
 def command(toy, output, task, *flags):
-    shape = [
-        "--max_steps",
-        "4",
-        "--logging_steps",
-        "1",
-        "--learning_rate",
-        "1e-3",
-        "--max_seq_length",
-        "48",
-        "--disable_tqdm",
-        "true",
-    ]
-    data = [
-        "--task",
-        task,
-        "--data_dir",
-        str(toy / "xtreme"),
-        "--model_name_or_path",
-        str(toy / "model"),
-        "--output_dir",
-        str(output),
-    ]
-    return [*data, "--do_train", "--save_strategy", "no", *shape, *flags]
+    shape = "--max_steps 4 --logging_steps 1 --learning_rate 1e-3 --max_seq_length 48 --disable_tqdm true".split()
+    data = ["--task", task, "--data_dir", str(toy / "xtreme"), "--model_name_or_path", str(toy / "model")]
+    return [*data, "--output_dir", str(output), "--do_train", "--save_strategy", "no", *shape, *flags]
 
 
 def log(output):
@@ -63,41 +46,17 @@ def test_loss_and_gradients_do_not_depend_on_accumulation(toy, tmp_path, task):
 
 
 @pytest.mark.parametrize("task", ["xnli", "udpos"])
-def test_two_processes_give_the_gradients_of_one(toy, tmp_path, task, monkeypatch):
+def test_two_processes_give_the_gradients_of_one(toy, tmp_path, task):
     run_xtreme.main(command(toy, tmp_path / "one", task, "--per_device_train_batch_size", "8"))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    launcher = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--nproc_per_node",
-        "2",
-        "--master_port",
-        "29611",
-        run_xtreme.__file__,
-    ]
     flags = ["--per_device_train_batch_size", "4", "--do_predict", "--languages", "en", "zh"]
-    done = subprocess.run(
-        [*launcher, *command(toy, tmp_path / "two", task, *flags)], capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    torchrun(run_xtreme.__file__, command(toy, tmp_path / "two", task, *flags))
     one, two = log(tmp_path / "one"), log(tmp_path / "two")
     assert np.abs(one[:, 0] - two[:, 0]).max() < 1e-4
     assert np.allclose(one[:, 1], two[:, 1], rtol=1e-3)
     # prediction shared out over processes equals prediction by one
-    alone = [
-        "--model_name_or_path",
-        str(tmp_path / "two"),
-        "--output_dir",
-        str(tmp_path / "alone"),
-        "--do_predict",
-        "--languages",
-        "en",
-        "zh",
-    ]
-    run_xtreme.main(
-        ["--task", task, "--data_dir", str(toy / "xtreme"), *alone, "--max_seq_length", "48", "--disable_tqdm", "true"]
-    )
+    folders = ["--model_name_or_path", str(tmp_path / "two"), "--output_dir", str(tmp_path / "alone")]
+    shape = "--do_predict --languages en zh --max_seq_length 48 --disable_tqdm true".split()
+    run_xtreme.main(["--task", task, "--data_dir", str(toy / "xtreme"), *folders, *shape])
     for language in ("en", "zh"):
         file = f"predictions/clean/{task}/test-{language}.tsv"
         assert (tmp_path / "two" / file).read_bytes() == (tmp_path / "alone" / file).read_bytes()
@@ -133,24 +92,6 @@ def test_every_pair_of_heads_hands_over_the_encoder_and_a_fresh_head(saved, toy,
         if not name.startswith("roberta."):
             assert torch.equal(state[name], fresh[name]), f"{name} was not drawn anew"
     assert all(value.dtype == torch.float32 for value in state.values())
-
-
-@pytest.mark.parametrize("task", ["xnli", "xcopa"])
-def test_skipping_unread_positions_changes_neither_logits_nor_gradients(saved, task):
-    (model, _), tokenizer = load(saved / task, task, keep_head=True)
-    plain = getattr(transformers, HEADS[task].MODEL).from_pretrained(saved / task, dtype=torch.float32).eval()
-    inputs = tokenizer(
-        ["Lego hiho somo gotu", "somo"], ["Lego hiho", "kagobo zibe"], padding=True, return_tensors="pt"
-    )
-    if task == "xcopa":
-        inputs = {name: value[None] for name, value in inputs.items()}
-    logits = [each(**inputs).logits for each in (model.eval(), plain)]
-    assert torch.allclose(*logits, atol=1e-6)
-    for each in logits:
-        each.square().sum().backward()
-    gradients = [dict(each.named_parameters()) for each in (model, plain)]
-    for name, parameter in gradients[1].items():
-        assert torch.allclose(gradients[0][name].grad, parameter.grad, atol=1e-5), name
 
 
 def test_one_from_pretrained_reads_every_checkpoint(saved):
@@ -208,7 +149,7 @@ def test_batches_of_like_lengths_are_a_function_of_seed_and_epoch():
     padded = sum(8 * lengths[first[begin : begin + 8]].max() for begin in range(0, 1000, 8))
     assert padded < 1.15 * lengths.sum()  # random batches would give about 1.7
     longest = [lengths[first[begin : begin + 8]].max() for begin in range(0, 400, 8)]
-    assert longest != sorted(longest, reverse=True)
+    assert longest != sorted(longest, reverse=True)  # HF's sampler would leave them so
 
 
 def test_prediction_batches_hold_every_row_once_with_little_padding():
@@ -218,7 +159,7 @@ def test_prediction_batches_hold_every_row_once_with_little_padding():
     assert all(len(batch) <= 64 for batch in batches)
     padded = sum(len(batch) * lengths[batch].max() for batch in batches)
     assert padded < 1.12 * lengths.sum()  # batches of 64 throughout: 1.29
-    assert prediction.length_batches(lengths[:3], 1) and len(prediction.length_batches(lengths[:3], 1)) == 3
+    assert len(prediction.length_batches(lengths[:3], 1)) == 3
 
 
 def test_precision_is_refused_or_chosen_by_device(monkeypatch):
@@ -239,3 +180,34 @@ def test_bf16_keeps_weights_and_files_float32(toy, tmp_path):
         command(toy, tmp_path / "run", "xnli", "--bf16", "--bf16_full_eval", "--do_predict", "--languages", "en")
     )
     assert {value.dtype for value in load_file(tmp_path / "run/model.safetensors").values()} == {torch.float32}
+
+
+# The private methods of HF's Trainer that common/trainer_base.py overrides, as it relies on them.
+PRIVATE_METHODS = {
+    "_get_train_sampler": "(self, train_dataset=None)",
+    "_run_epoch": "(self, model, epoch, train_dataloader, steps_in_epoch, num_update_steps_per_epoch, trial, "
+    "ignore_keys_for_eval, start_time, resume_from_checkpoint, epochs_trained, steps_trained_in_current_epoch)",
+    "_maybe_log_save_evaluate": "(self, tr_loss, grad_norm, model, trial, epoch, ignore_keys_for_eval, start_time, "
+    "learning_rate=None)",
+    "_save_checkpoint": "(self, model, trial)",
+    "_save": "(self, output_dir=None, state_dict=None)",
+    "_load_from_checkpoint": "(self, resume_from_checkpoint, model=None)",
+    "_load_best_model": "(self)",
+}
+
+
+@pytest.mark.parametrize("name", PRIVATE_METHODS)
+def test_private_methods_of_the_trainer_are_those_we_override(name):
+    method = getattr(transformers.Trainer, name, None)
+    assert method, f"transformers {transformers.__version__} has no Trainer.{name}; look at common/trainer_base.py"
+    signature = inspect.signature(method)
+    plain = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in signature.parameters.values()]
+    signature = str(signature.replace(parameters=plain, return_annotation=inspect.Signature.empty))
+    problem = f"transformers {transformers.__version__} changed Trainer.{name}; look at common/trainer_base.py"
+    assert signature == PRIVATE_METHODS[name], problem
+
+
+@pytest.mark.parametrize("trainer", [TrainerBase, EncoderTrainer, MixtureTrainer])
+def test_private_methods_are_overridden_in_one_place(trainer):
+    private = {name for name in vars(trainer) if name.startswith("_") and not name.startswith("__")}
+    assert private & set(dir(transformers.Trainer)) == (set(PRIVATE_METHODS) if trainer is TrainerBase else set())
