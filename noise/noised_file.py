@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -202,6 +203,7 @@ class Recorder:
         self.lines.clear()
 
 
+@cache  # reading a large tokenizer.json takes seconds
 def survival(path):
     """survives(text, edit): whether this edit alone still makes a difference after the tokenizer's normalizer."""
     from tokenizers import Tokenizer  # only --tokenizer needs this package
@@ -240,8 +242,7 @@ def noise_shard(shard):
 def noise_file(file, run=map, pieces=1):
     """Noise one file; writes it, its edits and its record, and returns the record. `run` maps noise_shard over shards.
 
-    The result depends on the file alone, not on its order, shards or processes. Raises NoiseError for a file that
-    cannot be read as what it should be, or is empty.
+    It depends on the file alone, not on order, shards or processes. Raises NoiseError for a broken or empty file.
     """
     folder = Path(file.output_dir, ".perturb", "tmp", text_hash(f"{file.condition}/{file.path}")[:16])
     shutil.rmtree(folder, ignore_errors=True)
