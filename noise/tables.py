@@ -12,33 +12,12 @@ LANGUAGES = {
         "la lb lt lv mg ms mt nah nb nl nn no oto pl pt qu quy ro rw sh shp sk sl sn so sq st sv sw tar tl tr uz vi "
         "wo xh yo zu"
     ),
-    "Cyrl": "be bg kk ky mk mn ru sr tg uk",
-    "Grek": "el",
-    "Armn": "hy",
-    "Geor": "ka",
-    "Arab": "ar ckb fa ps sd ug ur",
-    "Hebr": "he yi",
-    "Thaa": "dv",
-    "Deva": "hi mr ne",
-    "Beng": "bn as",
-    "Guru": "pa",
-    "Gujr": "gu",
-    "Orya": "or",
-    "Taml": "ta",
-    "Telu": "te",
-    "Knda": "kn",
-    "Mlym": "ml",
-    "Sinh": "si",
-    "Thai": "th",
-    "Laoo": "lo",
-    "Khmr": "km",
-    "Mymr": "my",
-    "Tibt": "bo dz",
-    "Ethi": "am ti",
-    "Jpan": "ja",
-    "Kore": "ko",
-    "Hans": "zh yue zh-tw",
-}
+    "Cyrl": "be bg kk ky mk mn ru sr tg uk", "Grek": "el", "Armn": "hy", "Geor": "ka",
+    "Arab": "ar ckb fa ps sd ug ur", "Hebr": "he yi", "Thaa": "dv",
+    "Deva": "hi mr ne", "Beng": "bn as", "Guru": "pa", "Gujr": "gu", "Orya": "or", "Taml": "ta", "Telu": "te",
+    "Knda": "kn", "Mlym": "ml", "Sinh": "si", "Thai": "th", "Laoo": "lo", "Khmr": "km", "Mymr": "my", "Tibt": "bo dz",
+    "Ethi": "am ti", "Jpan": "ja", "Kore": "ko", "Hans": "zh yue zh-tw",
+}  # fmt: skip
 SCRIPT_OF = {code: script for script, codes in LANGUAGES.items() for code in codes.split()}
 # How a text of an unknown language is recognized: the Unicode script (regex's \p{Script=...}) of its first letters.
 UNICODE_SCRIPTS = {**{script: script for script in LANGUAGES}, "Jpan": "Hiragana", "Kore": "Hangul", "Hans": "Han"}
@@ -65,21 +44,10 @@ VOWELS = {"Latn": "aeiou", "Cyrl": "аеиоуыэюяёіїєәөұү", "Grek":
 
 # Sentence marks that are taken for each other, per script; other scripts use Latin's.
 PUNCTUATION = {
-    "Latn": ",.;:!?",
-    "Grek": ",.·;!",
-    "Armn": "՝։՞՜,",
-    "Arab": "،.؛:!؟۔",
-    "Deva": ",।;:!?.",
-    "Beng": ",।;:!?",
-    "Guru": ",।;:!?",
-    "Gujr": ",.;:!?।",
-    "Jpan": "、。，．！？",
-    "Hans": "，。；：！？、",
-    "Mymr": "၊။",
-    "Ethi": "፣።፤፥",
-    "Khmr": "។៖,!?",
-    "Tibt": "།༎",
-}
+    "Latn": ",.;:!?", "Grek": ",.·;!", "Armn": "՝։՞՜,", "Arab": "،.؛:!؟۔", "Deva": ",।;:!?.", "Beng": ",।;:!?",
+    "Guru": ",।;:!?", "Gujr": ",.;:!?।", "Jpan": "、。，．！？", "Hans": "，。；：！？、",
+    "Mymr": "၊။", "Ethi": "፣።፤፥", "Khmr": "។៖,!?", "Tibt": "།༎",
+}  # fmt: skip
 
 # Spellings that are confused, or replaced by what a keyboard or an old encoding offers; per language, else per script.
 ORTHOGRAPHY = {
@@ -214,20 +182,12 @@ KANA = (
 # adds of its own.
 MIXED = {
     "": {"keyboard": 32, "delete": 26, "insert": 15, "swap": 15, "repeat": 12},
-    "Latn": {
-        "keyboard": 28,
-        "delete": 22,
-        "insert": 13,
-        "swap": 13,
-        "repeat": 8,
-        "case": 6,
-        "diacritics": 6,
-        "orthography": 4,
-    },
+    "Latn": {"keyboard": 28, "delete": 22, "insert": 13, "swap": 13, "repeat": 8, "case": 6, "diacritics": 6,
+             "orthography": 4},
     "Cyrl": {"keyboard": 30, "delete": 24, "insert": 14, "swap": 14, "repeat": 8, "case": 6, "orthography": 4},
     "Grek": {"keyboard": 28, "delete": 22, "insert": 13, "swap": 13, "repeat": 8, "case": 6, "diacritics": 10},
     "Arab": {"keyboard": 26, "delete": 22, "insert": 13, "swap": 13, "repeat": 8, "orthography": 18},
     "Kore": {"jamo": 45, "delete": 20, "swap": 10, "repeat": 10, "orthography": 15},
     "Jpan": {"keyboard": 25, "ime": 25, "delete": 20, "swap": 10, "repeat": 10, "insert": 10},
     "Hans": {"ime": 40, "orthography": 10, "delete": 20, "swap": 10, "repeat": 10, "insert": 10},
-}
+}  # fmt: skip
