@@ -1,11 +1,12 @@
-"""Compare perturb.py's engine with other noise tools: speed, realised rate, tokens kept, orphan marks.
+"""Compare noise/ with other noise tools: speed, rate, tokens kept, sequences that no script allows.
 
-    python benchmarks/noise.py --text_dir TEXT --peers nlpaug=ENV1/bin/python textnoisr=ENV2/bin/python glitchlings=ENV3/bin/python
+    python benchmarks/noise.py --text_dir TEXT --peers nlpaug=ENV1/bin/python textnoisr=ENV2/bin/python
 
-TEXT holds <lang>.txt, one sentence a line, for en, hi, th, ar, zh, ta, ko. Each peer runs in its own environment (pip
-install nlpaug, textnoisr, glitchlings), at about 2 % of characters, with every sentence as one call and one process.
-Speed: 10,000 English sentences of about 77 characters, wall time, best of --rounds. The rest: the first 300 sentences
-of each language. Errors are counted in grapheme clusters by the same code for all tools.
+TEXT holds <lang>.txt, one sentence a line, for en, hi, th, ar, zh, ta, ko. Each peer (nlpaug, textnoisr,
+textnoisr_swap, glitchlings) runs in an environment of its own, where pip installed it, at about 2 % of characters,
+with every sentence as one call and one process. Speed: 10,000 English sentences of at most 85 characters, processor
+time, best of --rounds. The rest: the first 300 sentences of each language. Errors are counted in grapheme clusters by
+the same code for all tools.
 """
 
 import argparse
@@ -18,6 +19,19 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 LANGUAGES = ("en", "hi", "th", "ar", "zh", "ta", "ko")
 OURS = ("keyboard", "swap", "delete", "insert", "mixed")
+
+
+MARKS = (  # of tests/noise_checks.py
+    "mark without a letter",
+    "mark of another script on a Latin letter",
+    "two tone marks",
+    "two vowel signs",
+    "virama before a vowel sign",
+    "lead vowel before no consonant",
+)
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The tools, each a function that noises texts. It imports its package itself: no environment has them all
 
 
 def ours(op):
@@ -72,12 +86,42 @@ def work(name, rounds):
     noise_all(asked["speed"][:200], "en")  # warm up
     seconds = []
     for _ in range(rounds):
-        started = time.perf_counter()
+        started = time.process_time()
         noise_all(asked["speed"], "en")
-        seconds.append(time.perf_counter() - started)
+        seconds.append(time.process_time() - started)
     json.dump(
         {"seconds": min(seconds), "texts": {lang: noise_all(texts, lang) for lang, texts in asked["texts"].items()}},
         sys.stdout,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The table
+
+
+def read_texts(folder):
+    """({lang: 300 sentences}, 10,000 English sentences of at most 85 characters)"""
+    lines = {lang: (folder / f"{lang}.txt").read_text(encoding="utf-8").split("\n") for lang in LANGUAGES}
+    long = [line for line in lines["en"] if len(line) > 60]
+    cut = [line[: line.rfind(" ", 0, 85)] if len(line) > 85 else line for line in long]
+    return {lang: lines[lang][:300] for lang in LANGUAGES}, (cut * (10_000 // len(cut) + 1))[:10_000]
+
+
+def table_line(title, texts, speed, result):
+    from noise_checks import error_rate, faults
+
+    rates, illegal = [], []
+    for lang in LANGUAGES:
+        noised = result["texts"][lang]
+        pairs = list(zip(texts[lang], noised)) if noised else []
+        rates.append(f"{error_rate(pairs[:100]):.3f}" if pairs else "n/a")
+        added = [faults(after) - faults(before) for before, after in pairs]
+        illegal.append(str(sum(faults[name] for faults in added for name in MARKS)) if pairs else "n/a")
+    english = list(zip(texts["en"], result["texts"]["en"]))
+    kept = sum(len(before.split()) == len(after.split()) for before, after in english) / len(english)
+    return (
+        f"| {title} | {len(speed) / result['seconds']:,.0f} | {rates[0]} | {kept:.3f} | {' / '.join(rates[1:])} "
+        f"| {' / '.join(illegal[1:])} |"
     )
 
 
@@ -91,54 +135,23 @@ def main():
     if args.worker:
         return work(args.worker, args.rounds)
     sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-    from noise_checks import error_rate, faults
-
-    texts = {lang: (args.text_dir / f"{lang}.txt").read_text(encoding="utf-8").split("\n")[:300] for lang in LANGUAGES}
-    lines = [line for line in (args.text_dir / "en.txt").read_text(encoding="utf-8").split("\n") if len(line) > 60]
-    speed = [line[: line.rfind(" ", 0, 85)] if len(line) > 85 else line for line in lines]
-    speed = (speed * (10_000 // len(speed) + 1))[:10_000]
+    texts, speed = read_texts(args.text_dir)
     print(f"{len(speed)} sentences of {sum(map(len, speed)) / len(speed):.0f} characters")
     names = " / ".join(LANGUAGES[1:])
-    print(
-        f"| tool | sentences/s | rate en | tokens kept | rate {names} | new illegal sequences {names} "
-        "|\n|---|---|---|---|---|---|"
-    )
-    runs = [(f"**ours, {op}**", op, sys.executable) for op in OURS] + [
-        (name, name, python) for name, _, python in (peer.partition("=") for peer in args.peers)
-    ]
-    for title, name, python in runs:
+    print(f"| tool | sentences/s | rate en | tokens kept | rate {names} | new illegal sequences {names} |")
+    print("|---|---|---|---|---|---|")
+    tools = [(f"**ours, {op}**", op, sys.executable) for op in OURS]
+    tools += [(name, name, python) for name, _, python in (peer.partition("=") for peer in args.peers)]
+    for title, name, python in tools:
         command = [python, __file__, "--worker", name, "--rounds", str(args.rounds)]
-        done = subprocess.run(
-            command, input=json.dumps({"speed": speed, "texts": texts}), capture_output=True, text=True
-        )
+        asked = json.dumps({"speed": speed, "texts": texts})
+        done = subprocess.run(command, input=asked, capture_output=True, text=True)
         if done.returncode:
             print(f"| {title} | failed: {done.stderr.strip().splitlines()[-1]} |")
             continue
         result = json.loads(done.stdout[done.stdout.index('{"seconds"') :])
-        rates, orphans = [], []
-        for lang in LANGUAGES:
-            new = result["texts"][lang]
-            pairs = list(zip(texts[lang], new)) if new else []
-            rates.append(f"{error_rate(pairs[:100]):.3f}" if pairs else "n/a")
-            wrong = sum(sum((faults(b) - faults(a))[name] for name in MARKS) for a, b in pairs)
-            orphans.append(str(wrong) if pairs else "n/a")
-        kept = sum(len(a.split()) == len(b.split()) for a, b in zip(texts["en"], result["texts"]["en"])) / len(
-            texts["en"]
-        )
-        print(
-            f"| {title} | {len(speed) / result['seconds']:,.0f} | {rates[0]} | {kept:.3f} | {' / '.join(rates[1:])} "
-            f"| {' / '.join(orphans[1:])} |"
-        )
+        print(table_line(title, texts, speed, result), flush=True)
 
-
-MARKS = (
-    "mark without a letter",
-    "mark of another script on a Latin letter",
-    "two tone marks",
-    "two vowel signs",
-    "virama before a vowel sign",
-    "lead vowel before no consonant",
-)
 
 if __name__ == "__main__":
     main()

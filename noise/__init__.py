@@ -1,7 +1,6 @@
-"""Noise on text in any script: `from noise import Noiser`. This folder alone is enough to reuse it; the only package
-needed is `regex`.
-"""
+"""Noise on text in any script: `from noise import Noiser`. README.md here says what it does and how to reuse it."""
 
-from noise.noiser import VERSION, Edit, NoiseError, Noiser, Offsets
+from noise.files import NoiseError
+from noise.noiser import VERSION, Edit, Noiser, Offsets
 
 __all__ = ["VERSION", "Edit", "NoiseError", "Noiser", "Offsets"]

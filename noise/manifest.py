@@ -1,70 +1,90 @@
 """What a noised folder says about itself: manifest.json, edits.jsonl.gz, README.md."""
 
 import json
-import os
 import platform
 import re
 import shlex
-import shutil
 import sys
 from collections import Counter
 from pathlib import Path
 
-from noise.jobs import SAMPLES, write_whole
+from noise.files import concatenate, write_text
+from noise.noised_file import SAMPLES
 from noise.noiser import VERSION
+
+PROMISE = 0.05  # how far, as a share of the target, the rate of a file may lie from it
+ENOUGH = 2000  # clusters, places or words; a smaller file is not blamed for its rate
 
 
 def write_manifest(args, copied, refused):
-    """manifest.json, edits.jsonl.gz and README.md, from the records of this run and of earlier ones whose files are
-    still there.
+    """Write the three files from the records of this run and of earlier ones whose files are still there.
+
+    copied: [{"condition", "path", "sha256"}]; refused: [{"condition", "op", ..., "reason"}]. Returns the manifest.
     """
     output = Path(args.output_dir)
-    try:
-        before = json.loads((output / "manifest.json").read_bytes())
-    except (OSError, ValueError):  # none yet, or a broken one, which is written anew
-        before = {}
-    records = []
-    for path in sorted((output / ".perturb").rglob("*.json")):
-        record = json.loads(path.read_bytes())
-        if "not_applicable" in record or Path(output, record["condition"], record["path"]).exists():
-            records.append((path, record))
+    records = read_records(output)
     names = ("condition", "op", "task", "split", "language")
-    missing = [
+    unchanged = [
         {**{name: record[name] for name in names}, "reason": record["not_applicable"]}
-        for _, record in records
+        for record in records.values()
         if "not_applicable" in record
     ]
-    rows = [
-        {name: value for name, value in record.items() if name != "samples"}
-        for _, record in records
-        if "not_applicable" not in record
-    ]
-    for row in rows:
-        row["changed_share"], row["tokens_kept_share"] = (
-            row["changed"] / max(1, row["examples"]),
-            row["tokens_kept"] / max(1, row["texts"]),
-        )
-        row["reached"] = abs(row["realised"] - row["target"]) <= 0.05 * row["target"]
-        if "survived" in row:
-            row["survival_rate"] = row["survived"] / max(1, row["edits"])
-    copies = {(row["condition"], row["path"]): row for row in (*before.get("copied", []), *copied)}
-    others = [row for row in before.get("not_applicable", []) if row not in refused and row not in missing]
+    written = {path: record for path, record in records.items() if "not_applicable" not in record}
+    before = earlier_manifest(output)
+    copies = {(copy["condition"], copy["path"]): copy for copy in (*before.get("copied", []), *copied)}
+    earlier = [entry for entry in before.get("not_applicable", []) if entry not in (*refused, *unchanged)]
     manifest = {
-        "version": VERSION, "command": f"python perturb.py {shlex.join(sys.argv[1:])}", "arguments": vars(args), "python": platform.python_version(),
-        "files": rows, "copied": list(copies.values()), "not_applicable": [*others, *refused, *missing],
-    }  # fmt: skip
-    write_whole(
-        output / "manifest.json", (json.dumps(manifest, ensure_ascii=False, indent=1, default=str) + "\n").encode()
-    )
-    temporary = output / ".perturb" / "edits.tmp"
-    with open(temporary, "wb") as whole:
-        for path, record in records:
-            if "not_applicable" not in record:
-                with open(path.with_suffix(".edits.gz"), "rb") as part:  # members of one gzip file
-                    shutil.copyfileobj(part, whole, 1 << 20)
-    os.replace(temporary, output / "edits.jsonl.gz")
-    write_whole(output / "README.md", readme(manifest, [record for _, record in records]).encode())
+        "version": VERSION,
+        "command": f"python perturb.py {shlex.join(sys.argv[1:])}",
+        "arguments": vars(args),
+        "python": platform.python_version(),
+        "files": [summary(record) for record in written.values()],
+        "copied": list(copies.values()),
+        "not_applicable": [*earlier, *refused, *unchanged],
+    }
+    write_text(output / "manifest.json", json.dumps(manifest, ensure_ascii=False, indent=1, default=str) + "\n")
+    # One file of gzip may have several members, one behind the other.
+    concatenate([path.with_suffix(".edits.gz") for path in written], output / "edits.jsonl.gz")
+    write_text(output / "README.md", readme(manifest, records.values()))
     return manifest
+
+
+def earlier_manifest(output):
+    """The manifest that is there; {} where there is none or a broken one, which is written anew."""
+    try:
+        return json.loads((output / "manifest.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+
+
+def read_records(output):
+    """{path: record} of all noised files that are there, and of those that an operation could not change."""
+    records = {path: json.loads(path.read_bytes()) for path in sorted((output / ".perturb").rglob("*.json"))}
+    return {
+        path: record
+        for path, record in records.items()
+        if "not_applicable" in record or Path(output, record["condition"], record["path"]).exists()
+    }
+
+
+def summary(record):
+    """A record as manifest.json shows it: without samples, with shares."""
+    file = {name: value for name, value in record.items() if name != "samples"}
+    file["changed_share"] = share(file, "changed", "examples")
+    file["tokens_kept_share"] = share(file, "tokens_kept", "texts")
+    file["reached"] = abs(file["realised"] - file["target"]) <= PROMISE * file["target"]
+    if "survived" in file:
+        file["survival_rate"] = share(file, "survived", "edits")
+    return file
+
+
+def share(counts, part, whole):
+    return counts[part] / max(1, counts[whole])
+
+
+def unreached(files):
+    """Those of the manifest's files that missed their rate, though they are large enough to reach it."""
+    return [file for file in files if not file["reached"] and file["size"] >= ENOUGH]
 
 
 def readme(manifest, records):
@@ -73,50 +93,44 @@ def readme(manifest, records):
     lines += [
         "| condition | task | languages | examples | changed | target | realised | tokens kept |",
         "|---|---|---|---|---|---|---|---|",
-    ]
-    for condition, task in dict.fromkeys((row["condition"], row["task"]) for row in manifest["files"]):
-        rows = [row for row in manifest["files"] if (row["condition"], row["task"]) == (condition, task)]
-        rates = [row["realised"] for row in rows]
-        total = {name: sum(row[name] for row in rows) for name in ("examples", "changed", "texts", "tokens_kept")}
-        languages = " ".join(sorted({row["language"] for row in rows}))
-        shares = (
-            f"{total['changed'] / max(1, total['examples']):.1%} | {rows[0]['target']} | {min(rates):.4f} to "
-            f"{max(rates):.4f}"
-        )
-        lines.append(
-            f"| {condition} | {task} | {languages} | {total['examples']} | {shares} | "
-            f"{total['tokens_kept'] / max(1, total['texts']):.1%} |"
-        )
-    lines += [
+        *condition_lines(manifest["files"]),
         "",
         "The rate is a share of all graphemes, or, for operations that touch certain places or words only, of those "
         "(see `unit` in manifest.json).",
         "",
     ]
-    unreached = [row for row in manifest["files"] if not row["reached"] and row["size"] >= 2000]
-    if unreached:
-        lines += [
-            "## Rates that could not be reached",
-            "",
-            "| condition | file | target | realised |",
-            "|---|---|---|---|",
-        ]
-        lines += [
-            f"| {row['condition']} | {row['path']} | {row['target']} | {row['realised']:.4f} |" for row in unreached
-        ] + [""]
-    if manifest["not_applicable"]:
+    if missed := unreached(manifest["files"]):
+        lines += ["## Rates that could not be reached", "", "| condition | file | target | realised |"]
+        lines += ["|---|---|---|---|"]
+        lines += [f"| {f['condition']} | {f['path']} | {f['target']} | {f['realised']:.4f} |" for f in missed] + [""]
+    if refused := manifest["not_applicable"]:
         lines += ["## Not applicable", "", "| condition | task | language | reason |", "|---|---|---|---|"]
-        lines += [
-            f"| {row['condition']} | {row['task']} | {row['language']} | n/a: {row['reason']} |"
-            for row in manifest["not_applicable"]
-        ] + [""]
-    lines += ["## Before and after", ""]
+        lines += [f"| {r['condition']} | {r['task']} | {r['language']} | n/a: {r['reason']} |" for r in refused] + [""]
+    return "\n".join([*lines, "## Before and after", "", *sample_lines(records)]) + "\n"
+
+
+def condition_lines(files):
+    """The table of conditions and tasks."""
+    for condition, task in dict.fromkeys((file["condition"], file["task"]) for file in files):
+        same = [file for file in files if (file["condition"], file["task"]) == (condition, task)]
+        total = {name: sum(file[name] for file in same) for name in ("examples", "changed", "texts", "tokens_kept")}
+        languages = " ".join(sorted({file["language"] for file in same}))
+        rates = [file["realised"] for file in same]
+        yield (
+            f"| {condition} | {task} | {languages} | {total['examples']} | {share(total, 'changed', 'examples'):.1%} "
+            f"| {same[0]['target']} | {min(rates):.4f} to {max(rates):.4f} "
+            f"| {share(total, 'tokens_kept', 'texts'):.1%} |"
+        )
+
+
+def sample_lines(records):
+    """Texts before and after, at most SAMPLES of a language."""
     shown = Counter()
     for record in records:
-        for old, new in record["samples"]:
-            if shown[record["language"]] < SAMPLES:
-                shown[record["language"]] += 1
-                title = [f"**{record['language']}**", ""] if shown[record["language"]] == 1 else []
-                cut = [re.sub(r"\s+", " ", text)[:160].replace("`", "'") for text in (old, new)]
-                lines += [*title, f"    {record['condition']}", f"    - {cut[0]}", f"    + {cut[1]}", ""]
-    return "\n".join(lines) + "\n"
+        language = record["language"]
+        for sample in record["samples"][: SAMPLES - shown[language]]:
+            shown[language] += 1
+            before, after = (re.sub(r"\s+", " ", text)[:160].replace("`", "'") for text in sample)
+            if shown[language] == 1:
+                yield from (f"**{language}**", "")
+            yield from (f"    {record['condition']}", f"    - {before}", f"    + {after}", "")

@@ -1,5 +1,4 @@
-"""What noise is: operations on grapheme clusters, script rules, calibrated rates, one offset map. No files but
-keyboards.json.
+"""What noise is: operations on grapheme clusters, script rules, calibrated rates, one offset map.
 
     from noise import Noiser
     noiser = Noiser("keyboard", level=2, lang="th", seed=0)
@@ -7,11 +6,9 @@ keyboards.json.
 
 The same (seed, op, level, lang, key) and text give the same noise on every machine, in any order and any process;
 there is no global state. Edits never overlap and are recorded as (start, old, new) in characters of the clean text, so
-that one map moves every offset. `OPERATIONS` is the table of all operations. To reuse it copy noise/; the only package
-needed is `regex`. perturb.py noises files with it.
+that one map moves every offset. `noise.operations.OPERATIONS` is the table of all operations; perturb.py noises files.
 """
 
-import difflib
 from bisect import bisect_left, bisect_right
 from functools import lru_cache
 from hashlib import blake2b
@@ -21,20 +18,27 @@ from typing import NamedTuple
 import regex
 
 from noise import tables
+from noise.files import NoiseError, nearest
 from noise.operations import EDIT, OPERATIONS, not_applicable
 from noise.scripts import CLUSTER, Neighbors, segment
 
 VERSION = "1"  # part of every draw: change it when the same key gives other noise
+# URLs, e-mail addresses, @names, #tags, and host names without a protocol
 PROTECTED = regex.compile(
-    r"(?:\w+://|www\.)[^\s<>\"、。，]+|[\w.%+-]{1,64}@[\w.-]+|[@#][\w\p{M}]+|[\w-]{1,63}(?:\.[\w-]{1,63}){0,5}\.(?:com|org|net)\b[^\s、。，]*"
+    r"(?:\w+://|www\.)[^\s<>\"、。，]+"
+    r"|[\w.%+-]{1,64}@[\w.-]+"
+    r"|[@#][\w\p{M}]+"
+    r"|[\w-]{1,63}(?:\.[\w-]{1,63}){0,5}\.(?:com|org|net)\b[^\s、。，]*"
 )
-PROTECTED_SIGNS = ("@", "#", "://", "www.", ".com", ".org", ".net")
-
-
-class NoiseError(ValueError):
-    """An operation, level, language or table that cannot be used: one line with the thing, the value and the next
-    step.
-    """
+PROTECTED_SIGNS = (
+    "@",
+    "#",
+    "://",
+    "www.",
+    ".com",
+    ".org",
+    ".net",
+)  # a text without any of them has nothing to protect
 
 
 class Edit(NamedTuple):
@@ -44,13 +48,11 @@ class Edit(NamedTuple):
 
 
 class Noised(NamedTuple):
-    """`size` counts what the rate is a share of (clusters, places or words), `spent` how much of it the edits changed."""
-
     text: str
-    spans: list
-    edits: list
-    size: int
-    spent: int
+    spans: list  # [(start, end)] in characters of the noised text
+    edits: list  # of Edit, by start
+    size: int  # what the rate is a share of: clusters, places or words
+    spent: int  # how much of it the edits changed
 
 
 @lru_cache(1 << 16)
@@ -66,8 +68,10 @@ def distance(old, new):
 
 
 def stream(key):
-    """A function random(n) -> integer in [0, n), from a key: BLAKE2b seeds a 64-bit linear congruential generator,
-    whose high bits are used.
+    """A function random(n) -> integer in [0, n), from a key.
+
+    BLAKE2b seeds a 64-bit linear congruential generator, whose high bits are used. It stands in for random.Random,
+    which takes as long to seed as all the rest of a text's noise.
     """
     state = int.from_bytes(blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
@@ -80,9 +84,7 @@ def stream(key):
 
 
 class Offsets:
-    """Where characters of the clean text went. Both ends of a span move; one that lies inside an edit widens to hold
-    all of it.
-    """
+    """Where characters of the clean text went. A span moves by its ends; an end inside an edit takes all of it in."""
 
     def __init__(self, edits):
         self.starts = [edit.start for edit in edits]
@@ -103,28 +105,22 @@ class Offsets:
         return self.start(start), self.end(end)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-
-
 class Noiser:
     """noiser(text, key, spans, protect) -> (noised text, moved spans, edits).
 
-    op, level (0 to 5) or rate (0 to 1); lang: ISO code as in XTREME's files; script: for a language that
-    noise/tables.py does not know; table: {word: [replacements]} of codeswitch, profile, and ime in Chinese; one_token:
-    replacements hold no white space. `scale` multiplies the rate without changing the draws: perturb.py uses it where
-    a short file misses its target. Raises NoiseError for unknown values and where the operation does not apply to the
-    language.
+    op: a key of OPERATIONS; level: 0 to 5, or rate: 0 to 1; lang: ISO code as in XTREME's files
+    script: ISO 15924 code, for a language that noise/tables.py does not know
+    table: {word: [replacements]} of codeswitch, profile, and ime in Chinese; one_token: they hold no white space
+    scale: multiplies the rate without changing the draws; perturb.py uses it where a short file misses its target
+
+    Raises NoiseError for unknown values and where the operation does not apply to the language.
     """
 
     def __init__(
         self, op, level=None, lang="en", seed=0, *, rate=None, script=None, table=None, one_token=False, scale=1.0
     ):
         if op not in OPERATIONS:
-            near = difflib.get_close_matches(str(op), OPERATIONS, n=1, cutoff=0.5)
-            raise NoiseError(
-                f"unknown operation {op!r}; "
-                f"{f'did you mean {near[0]!r}' if near else 'they are ' + ', '.join(OPERATIONS)}"
-            )
+            raise NoiseError(f"unknown operation {op!r}; {nearest(op, OPERATIONS)}")
         if rate is None and (type(level) is not int or not 0 <= level < len(EDIT)):
             raise NoiseError(f"level {level!r}: must be an integer from 0 to {len(EDIT) - 1}, or give a rate")
         if rate is not None and not 0 <= rate <= 1:
@@ -144,13 +140,13 @@ class Noiser:
         self.prefix = f"{VERSION}|{seed}|{op}|{level if rate is None else rate}|{lang}|"
 
     def __call__(self, text, key="", spans=(), protect=()):
-        """spans, protect: [(start, end)] in characters. Spans move with the text and never become empty; protected
-        ones are not touched.
+        """spans, protect: [(start, end)] in characters. Spans move with the text and never become empty; what is
+        protected stays as it is. The key names the draw: another key, another noise.
         """
         return self.noise(text, key, spans, protect)[:3]
 
     def noise(self, text, key="", spans=(), protect=()):
-        """The same as a Noised, with the counts that a realised rate is computed from."""
+        """The same as a Noised, with the counts from which the rate that came out is computed."""
         for start, end in (*spans, *protect):
             if not 0 <= start <= end <= len(text):
                 raise NoiseError(
@@ -158,9 +154,8 @@ class Noiser:
                     "with start <= end"
                 )
         units, starts, size = segment(text)
-        chosen, size, spent = self._select(
-            text, units, starts, size, self._blocked(text, spans, protect), stream(f"{self.prefix}{key}")
-        )
+        blocked = self._blocked(text, spans, protect)
+        chosen, size, spent = self._select(units, starts, size, blocked, stream(f"{self.prefix}{key}"))
         if not chosen:
             return Noised(text, list(spans), [], size, 0)
         edits, parts, done = [], [], 0
@@ -173,11 +168,12 @@ class Noiser:
         return Noised("".join(parts) + text[done:], moved, edits, size, spent)
 
     def _blocked(self, text, spans, protect):
-        """Character ranges that no edit may touch: what the caller protects, spans that one edit could empty, and
-        URLs, e-mails, @, # with the spaces around them. As (sorted starts, ends), disjoint; None where there are none.
+        """Character ranges that no edit may touch, as (sorted starts, ends), disjoint; None where there are none.
+
+        They are what the caller protects, spans that one edit could empty, and PROTECTED with the spaces around.
         """
         blocked = [*protect, *(span for span in spans if span[1] - span[0] <= 2)] if spans or protect else []
-        for sign in PROTECTED_SIGNS:
+        for sign in PROTECTED_SIGNS:  # done for every text: a plain loop is faster than any()
             if sign in text:
                 blocked += [(match.start() - 1, match.end() + 1) for match in PROTECTED.finditer(text)]
                 break
@@ -192,7 +188,7 @@ class Noiser:
                 ends.append(end)
         return starts, ends
 
-    def _select(self, text, units, starts, size, blocked, random):
+    def _select(self, units, starts, size, blocked, random):
         """([(first, last, new)], size, spent): edits at places in random order until the rate is spent.
 
         The last edit is drawn with the probability that its remainder of the budget has, so the expected rate is exact

@@ -1,6 +1,6 @@
 """How scripts are written: units that an edit may move, words, gaps, and which key lies beside which.
 
-Extended grapheme clusters (regex's \\X) are what rates are counted in; a unit is a cluster with what must stay with it.
+Rates are counted in extended grapheme clusters (regex's \\X); a unit is a cluster with what must stay with it.
 """
 
 import json
@@ -16,24 +16,25 @@ from noise import tables
 LEAD = "เ-ไເ-ໄ"  # Thai and Lao vowels that are written, and stored, before their consonant
 TRAIL = "ะาๅະາ"  # and vowels after it that are clusters of their own
 VIRAMA = r"[[\p{InSC=Virama}\p{InSC=Invisible_Stacker}]--[\u0bcd]]"  # joins consonants; Tamil's only silences
-# A unit is what one edit may take away or move: a cluster, with the vowels that lean on it and the consonants stacked
-# on it.
+# What one edit may take away or move: a cluster with the vowels that lean on it and the consonants stacked on it.
 UNIT = regex.compile(
     rf"(?V1)(?:[{LEAD}]+(?=\p{{L}}))?\X(?:(?<={VIRAMA}[\u200c\u200d]?)(?=\p{{L}})\X|(?=[\p{{M}}{TRAIL}])\X)*"
 )
 CLUSTER = regex.compile(r"\X")
-# Texts without these characters have one code point per unit, which makes them fast. Too many cost time, too few
-# correctness.
+# Texts without these characters have one code point per unit, which makes them fast. One too many here costs time, one
+# too few correctness.
 COMPLEX = regex.compile(
-    r"[\r\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u0600-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0700-\u109f\u1100-\u11ff\u1700-\u1cff\u1dc0-\u1dff"
-    r"\u200c-\u200f\u20d0-\u20ff\u2de0-\u2dff\u302a-\u302f\u3099\u309a\ua66f-\ua6f1\ua800-\uabff\ud7b0-\ud7ff\ufe00-\ufe0f\ufe20-\ufe2f\uff9e\uff9f"
-    r"\U00010a00-\U0001ffff\U000e0000-\U000e0fff]"
+    r"[\r\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u0600-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0700-\u109f"
+    r"\u1100-\u11ff\u1700-\u1cff\u1dc0-\u1dff\u200c-\u200f\u20d0-\u20ff\u2de0-\u2dff\u302a-\u302f\u3099\u309a"
+    r"\ua66f-\ua6f1\ua800-\uabff\ud7b0-\ud7ff\ufe00-\ufe0f\ufe20-\ufe2f\uff9e\uff9f\U00010a00-\U0001ffff"
+    r"\U000e0000-\U000e0fff]"
 )
 
 
 def segment(text):
-    """(units, character offset of each unit and of the end or None where it is the index, number of grapheme
-    clusters).
+    """(units, where each of them and the end is in characters, number of grapheme clusters).
+
+    Where every character is a unit, the units are the text itself and the second is None.
     """
     if text.isascii() or not COMPLEX.search(text):
         return text, None, len(text)
@@ -46,56 +47,49 @@ def is_letter(unit):
 
 
 def in_word(units, i):
-    """Whether unit i is a letter beside another: only then may it go, or get company (a token of one letter stays
-    one).
-    """
+    """Whether unit i is a letter beside another: only then may it go or get company; a token of one letter stays."""
     return is_letter(units[i]) and (
         (i + 1 < len(units) and is_letter(units[i + 1])) or (i > 0 and is_letter(units[i - 1]))
     )
 
 
 def base_index(unit):
-    """Where in a unit its consonant or base letter is: the first letter that is no Thai or Lao lead vowel; None for a
-    vowel on its own.
-    """
+    """Where in a unit its base letter is: the first that is no Thai or Lao lead vowel; None for a vowel on its own."""
     return next(
         (j for j, char in enumerate(unit) if char.isalpha() and not ("เ" <= char <= "ไ" or "ເ" <= char <= "ໄ")), None
     )
 
 
 def words(units, noiser):
-    """[(first, last)] runs of letters. Where words run together, pieces of at most 4 units stand for words (noise.md's
-    pseudo-words).
-    """
-    found, start = [], None
+    """[(first, last)] runs of letters. Where words run together, runs of at most 4 units stand for them."""
+    runs, start = [], None
     for i in range(len(units) + 1):
         inside = i < len(units) and is_letter(units[i])
         full = start is not None and noiser.script in tables.WITHOUT_SPACES and i - start == 4
         if start is not None and (full or not inside):
-            found.append((start, i))
+            runs.append((start, i))
             start = None
         if inside and start is None:
             start = i
-    return found
+    return runs
 
 
 def entries(units, noiser):
     """[(first, last)] of the words that the user's table has; the longest match where words run together."""
     if noiser.script not in tables.WITHOUT_SPACES:
         return words(units, noiser)
-    found, i = [], 0
+    matches, i = [], 0
     longest = max(map(len, noiser.table), default=0)
     while i < len(units):
-        last = next(
-            (k for k in range(min(len(units), i + longest), i, -1) if "".join(units[i:k]) in noiser.table), None
-        )
-        found += [(i, last)] if last else []
+        lasts = range(min(len(units), i + longest), i, -1)
+        last = next((last for last in lasts if "".join(units[i:last]) in noiser.table), None)
+        matches += [(i, last)] if last else []
         i = last or i + 1
-    return found
+    return matches
 
 
 def gaps(units, noiser):
-    """Spaces between two letters."""
+    """The places of spaces between two letters."""
     return [
         i for i in range(1, len(units) - 1) if units[i] == " " and is_letter(units[i - 1]) and is_letter(units[i + 1])
     ]
@@ -111,26 +105,25 @@ def keyboards():
 
 
 class Neighbors(dict):
-    """{letter: letters on the keys around it} of one language. A letter without a key has those of its base (é: e, ൽ:
-    ല); letters of other scripts have those of their own script's usual layout.
+    """{letter: letters on the keys around it} of one language.
+
+    A letter without a key has those of its base (é: e, ൽ: ല), a letter of another script those of that script's usual
+    layout.
     """
 
     def __init__(self, lang, script):
-        data = keyboards()
-        usual = {"Latn": "en", "Cyrl": "ru", "Arab": "ar"}.get(script) or tables.LANGUAGES.get(script, "").split(" ")[
-            0
-        ]
-        self.code = next((code for code in (lang, usual) if code in data["languages"]), None)
-        super().__init__(data["layouts"][data["languages"][self.code]["layout"]] if self.code else {})
-        self.others = data["layouts"]
+        languages, self.layouts = keyboards()["languages"], keyboards()["layouts"]
+        usual = {"Latn": "en", "Cyrl": "ru", "Arab": "ar"}
+        codes = (lang, usual.get(script) or tables.LANGUAGES.get(script, "").split(" ")[0])
+        self.code = next((code for code in codes if code in languages), None)
+        super().__init__(self.layouts[languages[self.code]["layout"]] if self.code else {})
 
     def __missing__(self, char):
         base = tables.BASES.get(char, unicodedata.normalize("NFD", char))[0]
         near = self.get(base, "") if base != char else ""
         if not near and char.isalpha():
-            near = next(
-                (layout[char] for name in ("us", "ru", *self.others) if char in (layout := self.others[name])), ""
-            )
+            layouts = (self.layouts[name] for name in ("us", "ru", *self.layouts))
+            near = next((layout[char] for layout in layouts if char in layout), "")
         self[char] = near
         return near
 

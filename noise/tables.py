@@ -1,21 +1,22 @@
 """What noise knows about scripts and languages: tables, no code, no I/O.
 
-Substitutions are written `from>to`, separated by spaces; `$` at the end means: at the end of a word only. They are
-facts of common knowledge about each orthography, written down for this project, unless a line above a table names
-another source.
+Scripts are named by their ISO 15924 codes, languages as in XTREME's files. Substitutions are written `from>to`,
+separated by spaces; `$` at the end means: at the end of a word only. They are facts of common knowledge about each
+orthography, written down for this project, unless the comment above a table names another source.
 """
 
 # ISO 15924 script -> languages. A language that is not here has the script of its text.
 LANGUAGES = {
-    "Latn": "af aym az bs bzd ca ceb cni cs cy da de en eo es et eu fi fil fr ga gd gl gn ha hch hr ht hu id ig is "
-            "it jv la lb lt lv mg ms mt nah "
-    "nb nl nn no oto pl pt qu quy ro rw sh shp sk sl sn so sq st sv sw tar tl tr uz vi wo xh yo zu",
-    "Cyrl": "be bg kk ky mk mn ru sr tg uk", "Grek": "el", "Armn": "hy", "Geor": "ka", "Arab": "ar ckb fa ps sd ug ur", "Hebr": "he "
-                                                                                                                                "yi", "Thaa": "dv",
-    "Deva": "hi mr ne", "Beng": "bn as", "Guru": "pa", "Gujr": "gu", "Orya": "or", "Taml": "ta", "Telu": "te", "Knda": "kn", "Mlym": "ml",
-    "Sinh": "si",
-    "Thai": "th", "Laoo": "lo", "Khmr": "km", "Mymr": "my", "Tibt": "bo dz", "Ethi": "am ti", "Jpan": "ja", "Kore": "ko", "Hans": "zh yue "
-                                                                                                                                  "zh-tw",
+    "Latn": (
+        "af aym az bs bzd ca ceb cni cs cy da de en eo es et eu fi fil fr ga gd gl gn ha hch hr ht hu id ig is it jv "
+        "la lb lt lv mg ms mt nah nb nl nn no oto pl pt qu quy ro rw sh shp sk sl sn so sq st sv sw tar tl tr uz vi "
+        "wo xh yo zu"
+    ),
+    "Cyrl": "be bg kk ky mk mn ru sr tg uk", "Grek": "el", "Armn": "hy", "Geor": "ka",
+    "Arab": "ar ckb fa ps sd ug ur", "Hebr": "he yi", "Thaa": "dv",
+    "Deva": "hi mr ne", "Beng": "bn as", "Guru": "pa", "Gujr": "gu", "Orya": "or", "Taml": "ta", "Telu": "te",
+    "Knda": "kn", "Mlym": "ml", "Sinh": "si", "Thai": "th", "Laoo": "lo", "Khmr": "km", "Mymr": "my", "Tibt": "bo dz",
+    "Ethi": "am ti", "Jpan": "ja", "Kore": "ko", "Hans": "zh yue zh-tw",
 }  # fmt: skip
 SCRIPT_OF = {code: script for script, codes in LANGUAGES.items() for code in codes.split()}
 # How a text of an unknown language is recognized: the Unicode script (regex's \p{Script=...}) of its first letters.
@@ -25,11 +26,15 @@ WITHOUT_SPACES = {"Hans", "Jpan", "Thai", "Laoo", "Khmr", "Mymr", "Tibt"}  # wor
 BICAMERAL = {"Latn", "Cyrl", "Grek", "Armn"}
 
 # Letters that no decomposition leads to their base: Latin ones, and Malayalam's vowelless letters.
-BASES = dict(pair.split(">") for pair in "ß>ss ẞ>SS ı>i ł>l Ł>L đ>d Đ>D ð>d Ð>D ø>o Ø>O æ>ae Æ>AE œ>oe Œ>OE þ>th "
-                                         "Þ>Th ħ>h Ħ>H ŋ>n Ŋ>N ɓ>b Ɓ>B "
-             "ɗ>d Ɗ>D ƙ>k Ƙ>K ƴ>y Ƴ>Y ə>e Ə>E ɛ>e Ɛ>E ɔ>o Ɔ>O ё>е Ё>Е ൺ>ണ ൻ>ന ർ>ര ൽ>ല ൾ>ള ൿ>ക".split())  # fmt: skip
-# Diacritics that people leave out: accents, tones and hooks of Latin and Greek, stress of Cyrillic, niqqud, tashkeel,
-# the Indic nukta.
+BASES = dict(
+    pair.split(">")
+    for pair in (
+        "ß>ss ẞ>SS ı>i ł>l Ł>L đ>d Đ>D ð>d Ð>D ø>o Ø>O æ>ae Æ>AE œ>oe Œ>OE þ>th Þ>Th ħ>h Ħ>H ŋ>n Ŋ>N ɓ>b Ɓ>B ɗ>d Ɗ>D "
+        "ƙ>k Ƙ>K ƴ>y Ƴ>Y ə>e Ə>E ɛ>e Ɛ>E ɔ>o Ɔ>O ё>е Ё>Е ൺ>ണ ൻ>ന ർ>ര ൽ>ല ൾ>ള ൿ>ക"
+    ).split()
+)
+# Marks that people leave out: accents, tones and hooks of Latin and Greek, stress of Cyrillic, Hebrew points, Arabic
+# vowel signs, the Indic nukta.
 DIACRITICS = r"[\u0300-\u036f\u0591-\u05bd\u05bf-\u05c2\u05c4\u05c5\u05c7\u064b-\u0652\u0670\u093c\u09bc\u0a3c\u0abc]"
 KEPT_WHOLE = set("йЙїЇўЎќЌѓЃ")  # letters of their own, which nobody reduces to и, і, у, к, г
 DIACRITIC_SCRIPTS = {"Latn", "Grek", "Cyrl", "Arab", "Hebr", "Deva", "Beng", "Guru", "Gujr"}
@@ -39,8 +44,9 @@ VOWELS = {"Latn": "aeiou", "Cyrl": "аеиоуыэюяёіїєәөұү", "Grek":
 
 # Sentence marks that are taken for each other, per script; other scripts use Latin's.
 PUNCTUATION = {
-    "Latn": ",.;:!?", "Grek": ",.·;!", "Armn": "՝։՞՜,", "Arab": "،.؛:!؟۔", "Deva": ",।;:!?.", "Beng": ",।;:!?", "Guru": ",।;:!?", "Gujr": ",.;:!?।",
-    "Jpan": "、。，．！？", "Hans": "，。；：！？、", "Mymr": "၊။", "Ethi": "፣።፤፥", "Khmr": "។៖,!?", "Tibt": "།༎",
+    "Latn": ",.;:!?", "Grek": ",.·;!", "Armn": "՝։՞՜,", "Arab": "،.؛:!؟۔", "Deva": ",।;:!?.", "Beng": ",।;:!?",
+    "Guru": ",।;:!?", "Gujr": ",.;:!?।", "Jpan": "、。，．！？", "Hans": "，。；：！？、",
+    "Mymr": "၊။", "Ethi": "፣።፤፥", "Khmr": "។៖,!?", "Tibt": "།༎",
 }  # fmt: skip
 
 # Spellings that are confused, or replaced by what a keyboard or an old encoding offers; per language, else per script.
@@ -50,30 +56,46 @@ ORTHOGRAPHY = {
     "Hebr": "ו>וו י>יי וו>ו יי>י",
     "de": "ß>ss ss>ß ä>ae ö>oe ü>ue Ä>Ae Ö>Oe Ü>Ue",
     "en": "ie>ei ei>ie ll>l ss>s tt>t nn>n mm>m pp>p rr>r cc>c ff>f",
-    "es": "b>v v>b ll>y y>ll z>c c>z", "pt": "ss>ç ç>ss s>z z>s x>ch ch>x", "fr": "œ>oe æ>ae é>er$ er>é$ ss>s nn>n",
+    "es": "b>v v>b ll>y y>ll z>c c>z",
+    "pt": "ss>ç ç>ss s>z z>s x>ch ch>x",
+    "fr": "œ>oe æ>ae é>er$ er>é$ ss>s nn>n",
     "it": "à>a' è>e' é>e' ì>i' ò>o' ù>u'",
-    "ro": "ș>ş ț>ţ Ș>Ş Ț>Ţ ş>ș ţ>ț â>î î>â", "pl": "ó>u u>ó rz>ż ż>rz ch>h h>ch", "hu": "j>ly ly>j", "nl": "ij>ei ei>ij d>t$ "
-                                                                                                           "t>d$",
+    "ro": "ș>ş ț>ţ Ș>Ş Ț>Ţ ş>ș ţ>ț â>î î>â",
+    "pl": "ó>u u>ó rz>ż ż>rz ch>h h>ch",
+    "hu": "j>ly ly>j",
+    "nl": "ij>ei ei>ij d>t$ t>d$",
     "id": "u>oe j>dj c>tj y>j",
-    "vi": "òa>oà oà>òa óa>oá oá>óa ỏa>oả oả>ỏa ọa>oạ oạ>ọa úy>uý uý>úy ùy>uỳ uỳ>ùy ụy>uỵ uỵ>ụy ỹ>ĩ ý>í ỳ>ì ĩ>ỹ", "az": "ə>e "
-                                                                                                                       "Ə>E", "tr": "â>a î>i "
-                                                                                                                                    "û>u",
-    "ru": "ё>е е>ё Ё>Е", "uk": "ґ>г г>ґ є>е ї>і", "be": "ў>у ё>е", "kk": "ә>а ғ>г қ>к ң>н ө>о ұ>у ү>у һ>х і>и", "mn": "ө>о "
-                                                                                                                      "ү>у", "ky": "ң>н ө>о "
-                                                                                                                                   "ү>у",
+    "vi": "òa>oà oà>òa óa>oá oá>óa ỏa>oả oả>ỏa ọa>oạ oạ>ọa úy>uý uý>úy ùy>uỳ uỳ>ùy ụy>uỵ uỵ>ụy ỹ>ĩ ý>í ỳ>ì ĩ>ỹ",
+    "az": "ə>e Ə>E",
+    "tr": "â>a î>i û>u",
+    "ru": "ё>е е>ё Ё>Е",
+    "uk": "ґ>г г>ґ є>е ї>і",
+    "be": "ў>у ё>е",
+    "kk": "ә>а ғ>г қ>к ң>н ө>о ұ>у ү>у һ>х і>и",
+    "mn": "ө>о ү>у",
+    "ky": "ң>н ө>о ү>у",
     "el": "η>ι ι>η υ>ι ω>ο ο>ω ει>ι οι>ι αι>ε",
-    "Deva": "ँ>ं ं>ँ ि>ी ी>ि ु>ू ू>ु श>ष ष>श", "Beng": "ি>ী ী>ি ু>ূ ূ>ু ন>ণ ণ>ন শ>ষ ষ>শ স>শ জ>য য>জ", "Gujr": "િ>ી ી>િ ુ>ૂ ૂ>ુ શ>ષ "
-                                                                                                              "ષ>શ",
-    "Guru": "ੰ>ਂ ਂ>ੰ ਿ>ੀ ੀ>ਿ ੁ>ੂ ੂ>ੁ", "Taml": "ன>ண ண>ன ந>ன ர>ற ற>ர ல>ள ள>ல ள>ழ ழ>ள", "Telu": "ి>ీ ీ>ి ు>ూ ూ>ు శ>ష "
-                                                                                              "ష>శ న>ణ ణ>న ళ>ల ల>ళ",
-    "Mlym": "ര>റ റ>ര ന>ണ ണ>ന ല>ള ള>ല ി>ീ ീ>ി", "Knda": "ಿ>ೀ ೀ>ಿ ು>ೂ ೂ>ು ಶ>ಷ ಷ>ಶ ನ>ಣ ಣ>ನ ಳ>ಲ ಲ>ಳ",
-    "Thai": "ใ>ไ ไ>ใ ศ>ส ษ>ส ส>ศ ณ>น น>ณ ล>ร ร>ล", "Mymr": "န>ဏ ဏ>န ိ>ီ ီ>ိ ု>ူ ူ>ု",
-    "Kore": "에>애 애>에 돼>되 되>돼 왜>외 외>왜 웨>왜 예>얘 데>대 대>데 네>내 내>네 게>개 개>게 세>새 새>세 메>매 매>메",
-    "Hans": "的>得 的>地 地>的 得>的 在>再 再>在 做>作 作>做 他>她 她>他 那>哪 哪>那 像>象 象>像 以>已 已>以 和>合 到>道 坐>座 座>坐",
-}  # fmt: skip
-FULL_WIDTH = {
-    chr(code): chr(code + 0xFEE0) for code in (*range(0x41, 0x5B), *range(0x61, 0x7B))
-}  # with their inverse, in Jpan, Kore, Hans
+    "Deva": "ँ>ं ं>ँ ि>ी ी>ि ु>ू ू>ु श>ष ष>श",
+    "Beng": "ি>ী ী>ি ু>ূ ূ>ু ন>ণ ণ>ন শ>ষ ষ>শ স>শ জ>য য>জ",
+    "Gujr": "િ>ી ી>િ ુ>ૂ ૂ>ુ શ>ષ ષ>શ",
+    "Guru": "ੰ>ਂ ਂ>ੰ ਿ>ੀ ੀ>ਿ ੁ>ੂ ੂ>ੁ",
+    "Taml": "ன>ண ண>ன ந>ன ர>ற ற>ர ல>ள ள>ல ள>ழ ழ>ள",
+    "Telu": "ి>ీ ీ>ి ు>ూ ూ>ు శ>ష ష>శ న>ణ ణ>న ళ>ల ల>ళ",
+    "Mlym": "ര>റ റ>ര ന>ണ ണ>ന ല>ള ള>ല ി>ീ ീ>ി",
+    "Knda": "ಿ>ೀ ೀ>ಿ ು>ೂ ೂ>ು ಶ>ಷ ಷ>ಶ ನ>ಣ ಣ>ನ ಳ>ಲ ಲ>ಳ",
+    "Thai": "ใ>ไ ไ>ใ ศ>ส ษ>ส ส>ศ ณ>น น>ณ ล>ร ร>ล",
+    "Mymr": "န>ဏ ဏ>န ိ>ီ ီ>ိ ု>ူ ူ>ု",
+    "Kore": (
+        "에>애 애>에 돼>되 되>돼 왜>외 외>왜 웨>왜 예>얘 데>대 대>데 네>내 내>네 게>개 개>게 세>새 새>세 메>매 매>메"
+    ),
+    "Hans": (
+        "的>得 的>地 地>的 得>的 在>再 再>在 做>作 作>做 他>她 她>他 那>哪 哪>那 像>象 象>像 以>已 已>以 和>合 到>道 "
+        "坐>座 座>坐"
+    ),
+}
+
+# Full-width and half-width letters of East Asian keyboards; the inverse applies too.
+FULL_WIDTH = {chr(code): chr(code + 0xFEE0) for code in (*range(0x41, 0x5B), *range(0x61, 0x7B))}
 HALF_KANA = dict(
     zip(
         "アイウエオカキクケコサシスセソタチツテトナニヌネノハヒフヘホマミムメモヤユヨラリルレロワヲンァィゥェォッャュョー",
@@ -83,117 +105,89 @@ HALF_KANA = dict(
 
 # What a scanner reads for what was printed, per script. No digits: they are protected, so they must not appear either.
 OCR = {
-    "Latn": "rn>m m>rn cl>d d>cl vv>w w>vv li>h h>b b>h h>li e>c c>e f>t t>f i>l l>i l>I I>l o>c u>v v>y n>u u>n a>o "
-            "y>v ii>u nn>m "
-    "D>O O>Q E>F F>P G>C",
+    "Latn": (
+        "rn>m m>rn cl>d d>cl vv>w w>vv li>h h>b b>h h>li e>c c>e f>t t>f i>l l>i l>I I>l o>c u>v v>y n>u u>n a>o y>v "
+        "ii>u nn>m D>O O>Q E>F F>P G>C"
+    ),
     "Cyrl": "и>н н>и п>н л>п ш>щ щ>ш ь>ъ е>с с>е о>с з>э э>з й>и г>т т>г в>з ц>п м>и а>з Н>И И>Н О>С Ш>Щ",
     "Grek": "ν>υ υ>ν ο>σ σ>ο α>σ η>π ι>ί ί>ι ε>ς κ>χ χ>κ ρ>ο ω>ο ό>ο τ>ι",
-    "Arab": "ب>ت ت>ب ت>ث ث>ت ن>ت ج>ح ح>ج خ>ح ح>خ د>ذ ذ>د ر>ز ز>ر س>ش ش>س ص>ض ض>ص ط>ظ ظ>ط ع>غ غ>ع ف>ق ق>ف ه>ة پ>ب چ>ج "
-            "ژ>ز گ>ک ک>گ "
-    "ٹ>ت ڈ>د ڑ>ر ی>ب ل>ا م>ه",
+    "Arab": (
+        "ب>ت ت>ب ت>ث ث>ت ن>ت ج>ح ح>ج خ>ح ح>خ د>ذ ذ>د ر>ز ز>ر س>ش ش>س ص>ض ض>ص ط>ظ ظ>ط ع>غ غ>ع ف>ق ق>ف ه>ة پ>ب چ>ج ژ>ز "
+        "گ>ک ک>گ ٹ>ت ڈ>د ڑ>ر ی>ب ل>ا م>ه"
+    ),
     "Hebr": "ד>ר ר>ד ה>ח ח>ה ת>ח ו>ז ז>ו ו>ן ן>ו כ>ב ב>כ ג>נ נ>ג ס>ם ם>ס ט>מ מ>ט י>ו ע>צ צ>ע",
     "Deva": "ब>व व>ब भ>म म>भ घ>ध ध>घ प>ष ष>प य>थ थ>य ङ>ड ड>ङ द>ढ ढ>द त>न न>त र>स स>र ए>ऐ",
     "Beng": "ব>র র>ব য>ষ ষ>য ন>ল ল>ন ক>ফ ফ>ক ত>ভ ভ>ত থ>খ খ>থ ম>স স>ম",
-    "Guru": "ਸ>ਮ ਮ>ਸ ਪ>ਧ ਧ>ਪ ਬ>ਥ ਥ>ਖ ਨ>ਠ ਰ>ਹ ਵ>ਦ ਦ>ਵ ਗ>ਰ ਕ>ਫ", "Gujr": "ઘ>ધ ધ>ઘ પ>ષ ષ>પ ય>થ થ>ય મ>ભ ભ>મ દ>ઢ ઢ>દ ર>સ "
-                                                                       "ન>ત ત>ન ક>ફ",
-    "Taml": "ன>ண ண>ன ந>த த>ந ப>ய ய>ப ல>வ வ>ல ள>ன க>த ம>ழ", "Telu": "ప>ష ష>ప వ>మ మ>వ న>స స>న చ>ఛ ద>ధ ధ>ద ఖ>భ య>మ ల>ట",
+    "Guru": "ਸ>ਮ ਮ>ਸ ਪ>ਧ ਧ>ਪ ਬ>ਥ ਥ>ਖ ਨ>ਠ ਰ>ਹ ਵ>ਦ ਦ>ਵ ਗ>ਰ ਕ>ਫ",
+    "Gujr": "ઘ>ધ ધ>ઘ પ>ષ ષ>પ ય>થ થ>ય મ>ભ ભ>મ દ>ઢ ઢ>દ ર>સ ન>ત ત>ન ક>ફ",
+    "Taml": "ன>ண ண>ன ந>த த>ந ப>ய ய>ப ல>வ வ>ல ள>ன க>த ம>ழ",
+    "Telu": "ప>ష ష>ప వ>మ మ>వ న>స స>న చ>ఛ ద>ధ ధ>ద ఖ>భ య>మ ల>ట",
     "Mlym": "ര>റ റ>ര ണ>ന ന>ണ ത>ന പ>ഫ ഫ>പ ഴ>ഷ ക>ഭ യ>ഡ",
     "Knda": "ಪ>ಷ ಷ>ಪ ವ>ಮ ಮ>ವ ನ>ಸ ಸ>ನ ದ>ಧ ಧ>ದ ರ>ಠ",
     "Thai": "ก>ถ ถ>ภ ภ>ถ ด>ต ต>ด ค>ด ผ>พ พ>ผ ฝ>ฟ ฟ>ฝ บ>ป ป>บ ช>ซ ซ>ช น>ม ม>น ข>ช ท>ห ห>ท ล>ส ส>ล อ>ฮ ฮ>อ ร>ธ",
-    "Mymr": "ပ>ဖ ဖ>ပ ဘ>တ တ>ဘ ယ>ဃ ဃ>ယ ဂ>င င>ဂ က>ဂ သ>ထ မ>ပ", "Geor": "ბ>ზ ზ>ბ ე>ვ ვ>ე გ>კ კ>გ ს>ა ა>ს ძ>მ მ>ძ ი>რ რ>ი "
-                                                                   "უ>ჟ დ>ლ ლ>დ ნ>ს",
-    "Jpan": "ソ>ン ン>ソ シ>ツ ツ>シ ク>タ タ>ク ワ>ク フ>ワ ヌ>ス ス>ヌ は>ほ ほ>は わ>れ れ>わ ね>れ ぬ>め め>ぬ る>ろ ろ>る さ>き き>さ ち>ら ら>ち い>り り>い け>は "
-            "ま>も ニ>二 日>曰 未>末 土>士 人>入 大>太",
-    "Hans": "己>已 已>己 日>曰 未>末 末>未 土>士 士>土 人>入 入>人 大>太 太>大 千>干 干>千 侯>候 今>令 令>今 刀>力 力>刀 王>玉 玉>王 目>自 自>目 木>本 本>木 田>由 由>田 "
-            "申>甲 甲>申 鸟>乌 折>拆 "
-    "买>卖 卖>买 拔>拨 免>兔 问>间 间>问 白>自 午>牛 住>往 往>住 特>持 持>特 第>弟 师>帅 休>体 体>休 清>请 请>清 情>清 晴>睛 了>子 子>了 天>夫 夫>天 中>申 上>土 不>小 的>旳 "
-    "有>冇 是>昰 国>囯",
-}  # fmt: skip
-
-# The first letter of each group looks like the others. Single letters of Unicode 17's confusables (UTS 39) that NFKC
-# leaves as they are, between
-# scripts that are set in one typeface style: Latin, Cyrillic, Greek, Armenian; Devanagari, Gurmukhi; Telugu, Kannada;
-# Tamil, Malayalam; Thai, Lao.
-HOMOGLYPHS = """
-    AΑА BΒВ CС EΕЕ FϜ GԌ HΗН IΙІӀӏ JͿЈ KΚК MΜϺМ NΝ OΟОՕ PΡР RƦ SЅՏ TΤТ UՍ VѴ WԜ XΧХ YΥУҮ ZΖ aαаɑ bЬƄ cс dԁ eеҽ fքƒẝ gցƍɡᶃ hһհ iιіւı jϳј lΙІӀӏ
-    nոռ oοσоօ pρϸрþ qԛգզ rг sѕƽ uυսʋ vνѵ wшѡԝա xх yγуүɣ ÖŐ ßβẞ ăǎ ğǧ ıιіւi ƏӘ ȚŢ țţƫ əәǝ ΑAА ΒBВ ΓГ ΕEЕ ΖZ ΗHН ΙIlƖǀ ΚKК ΛɅЛ ΜMМϺ ΝN ΟOОՕ ΠП
-    ΡPР ΣƩ ΤTТ ΥYУҮ ΦФՓ ΧXХ ΨѰ αaɑа βßẞ γyɣуү δծẟ εɛєԑ ιiıɩі κĸк νvѵ οoоօᴑ πп ρpþƿр ςϛ σoоօᴑ τт υuʋս φɸф ψѱ ІIlƖǀ АAΑ ВBΒ ГΓ ЕEΕ ЗƷȜӠ ИͶ ЙЍ
-    КKΚ ЛɅΛ МMΜϺ НHΗ ОOΟՕ ПΠ РPΡ СC ТTΤ УYΥҮ ФΦՓ ХXΧ ЬbƄ аaɑα гr еeҽ зɜᴈ иͷ йѝ кĸκ мʍ оoοσօ пπ рpþƿρ сc тτ уyɣγᶌ фɸφ хx шwɯաѡ ьƅ єɛεԑ іiıɩι
-    ҮYΥУ үyɣγᶌ һhհ ӘƏ әǝə ՍU ՏSЅ ՓΦФ ՕOΟО աwɯшѡ գqԛզ զqԛգ ծδẟ հhһ յȷ ոnռ պɰ ռnո սuʋυ ցgƍɡᶃ ւiıɩι քfƒẝ օoοσо ון ןו ةۃ تٺ فڧ كکڪ هھہە وࢱ ىيٮںی
-    يىٮںی کكڪ گࢰ ںىيٮی ھهہە ۀۂ ہهھە یىيٮں ےىيٮں उਤ टਟ ठਠ ढਫ पਧ भਮ मਸ वਕ हਵ ਕव ਟट ਠठ ਤउ ਧप ਫढ ਮभ ਵह ਸम ஈர உഉ ஐജஜ ஜജஐ ணണ மഥ ரஈ ழഴ வഖ ஸശஶ ഉஉ ഖவ
-    ജஐஜ ഞൡ ണண ഥம രറ റര ഴழ ശஶஸ అಅ ఆಆ ఇಇ ఐಐ ఒಒ గಗ జಜ ఞಞ టಟ ణಣ దದ నನ యಯ రರ లಲ ళಳ ಅఅ ಆఆ ಇఇ ಐఐ ಒఒ ಗగ ಜజ ಝఝ ಞఞ ಟట ಣణ ದద ನన ಯయ ರర ಱఱ ಲల ಳళ ขฃ คดต ฆม
-    จຈ ชซ ซช ฎฏ ฏฎ ฑท ดคต ตคด ทฑ บບ ปປ ฝຝ พພ ฟຟ ภฦ มฆ ยຍ าๅ ຈจ ຍย ບบ ປป ຝฝ ພพ ຟฟ へヘ イ亻 エ工 カ力 タ夕 ト卜 ニ二 ノ丿 ハ八 ヘへ ロ口囗 二ニ 値值 值値 八ハ 力カ 口ロ囗 土士 填塡 士土
-    夕タ 工エ 晚晩 晩晚 研硏 絶絕 黑黒 黒黑
-"""
-HOMOGLYPH_SCRIPTS = {
-    "Latn",
-    "Cyrl",
-    "Grek",
-    "Armn",
-    "Arab",
-    "Deva",
-    "Guru",
-    "Taml",
-    "Mlym",
-    "Telu",
-    "Knda",
-    "Thai",
-    "Laoo",
-    "Jpan",
+    "Mymr": "ပ>ဖ ဖ>ပ ဘ>တ တ>ဘ ယ>ဃ ဃ>ယ ဂ>င င>ဂ က>ဂ သ>ထ မ>ပ",
+    "Geor": "ბ>ზ ზ>ბ ე>ვ ვ>ე გ>კ კ>გ ს>ა ა>ს ძ>მ მ>ძ ი>რ რ>ი უ>ჟ დ>ლ ლ>დ ნ>ს",
+    "Jpan": (
+        "ソ>ン ン>ソ シ>ツ ツ>シ ク>タ タ>ク ワ>ク フ>ワ ヌ>ス ス>ヌ は>ほ ほ>は わ>れ れ>わ ね>れ ぬ>め め>ぬ る>ろ "
+        "ろ>る さ>き き>さ ち>ら ら>ち い>り り>い け>は ま>も ニ>二 日>曰 未>末 土>士 人>入 大>太"
+    ),
+    "Hans": (
+        "己>已 已>己 日>曰 未>末 末>未 土>士 士>土 人>入 入>人 大>太 太>大 千>干 干>千 侯>候 今>令 令>今 刀>力 力>刀 "
+        "王>玉 玉>王 目>自 自>目 木>本 本>木 田>由 由>田 申>甲 甲>申 鸟>乌 折>拆 买>卖 卖>买 拔>拨 免>兔 问>间 间>问 "
+        "白>自 午>牛 住>往 往>住 特>持 持>特 第>弟 师>帅 休>体 体>休 清>请 请>清 情>清 晴>睛 了>子 子>了 天>夫 夫>天 "
+        "中>申 上>土 不>小 的>旳 有>冇 是>昰 国>囯"
+    ),
 }
+
+# The first letter of each group looks like the others. Source: Unicode 17's confusables (UTS 39), those single letters
+# that NFKC leaves as they are, between scripts that are set in one typeface style: Latin, Cyrillic, Greek, Armenian;
+# Devanagari, Gurmukhi; Telugu, Kannada; Tamil, Malayalam; Thai, Lao.
+HOMOGLYPHS = """
+    AΑА BΒВ CС EΕЕ FϜ GԌ HΗН IΙІӀӏ JͿЈ KΚК MΜϺМ NΝ OΟОՕ PΡР RƦ SЅՏ TΤТ UՍ VѴ WԜ XΧХ YΥУҮ ZΖ aαаɑ bЬƄ cс dԁ eеҽ fքƒẝ
+    gցƍɡᶃ hһհ iιіւı jϳј lΙІӀӏ nոռ oοσоօ pρϸрþ qԛգզ rг sѕƽ uυսʋ vνѵ wшѡԝա xх yγуүɣ ÖŐ ßβẞ ăǎ ğǧ ıιіւi ƏӘ ȚŢ țţƫ əәǝ
+    ΑAА ΒBВ ΓГ ΕEЕ ΖZ ΗHН ΙIlƖǀ ΚKК ΛɅЛ ΜMМϺ ΝN ΟOОՕ ΠП ΡPР ΣƩ ΤTТ ΥYУҮ ΦФՓ ΧXХ ΨѰ αaɑа βßẞ γyɣуү δծẟ εɛєԑ ιiıɩі κĸк
+    νvѵ οoоօᴑ πп ρpþƿр ςϛ σoоօᴑ τт υuʋս φɸф ψѱ ІIlƖǀ АAΑ ВBΒ ГΓ ЕEΕ ЗƷȜӠ ИͶ ЙЍ КKΚ ЛɅΛ МMΜϺ НHΗ ОOΟՕ ПΠ РPΡ СC ТTΤ
+    УYΥҮ ФΦՓ ХXΧ ЬbƄ аaɑα гr еeҽ зɜᴈ иͷ йѝ кĸκ мʍ оoοσօ пπ рpþƿρ сc тτ уyɣγᶌ фɸφ хx шwɯաѡ ьƅ єɛεԑ іiıɩι ҮYΥУ үyɣγᶌ
+    һhհ ӘƏ әǝə ՍU ՏSЅ ՓΦФ ՕOΟО աwɯшѡ գqԛզ զqԛգ ծδẟ հhһ յȷ ոnռ պɰ ռnո սuʋυ ցgƍɡᶃ ւiıɩι քfƒẝ օoοσо ון ןו ةۃ تٺ فڧ كکڪ
+    هھہە وࢱ ىيٮںی يىٮںی کكڪ گࢰ ںىيٮی ھهہە ۀۂ ہهھە یىيٮں ےىيٮں उਤ टਟ ठਠ ढਫ पਧ भਮ मਸ वਕ हਵ ਕव ਟट ਠठ ਤउ ਧप ਫढ ਮभ ਵह ਸम
+    ஈர உഉ ஐജஜ ஜജஐ ணണ மഥ ரஈ ழഴ வഖ ஸശஶ ഉஉ ഖவ ജஐஜ ഞൡ ണண ഥம രറ റര ഴழ ശஶஸ అಅ ఆಆ ఇಇ ఐಐ ఒಒ గಗ జಜ ఞಞ టಟ ణಣ దದ నನ యಯ రರ లಲ ళಳ
+    ಅఅ ಆఆ ಇఇ ಐఐ ಒఒ ಗగ ಜజ ಝఝ ಞఞ ಟట ಣణ ದద ನన ಯయ ರర ಱఱ ಲల ಳళ ขฃ คดต ฆม จຈ ชซ ซช ฎฏ ฏฎ ฑท ดคต ตคด ทฑ บບ ปປ ฝຝ พພ ฟຟ ภฦ
+    มฆ ยຍ าๅ ຈจ ຍย ບบ ປป ຝฝ ພพ ຟฟ へヘ イ亻 エ工 カ力 タ夕 ト卜 ニ二 ノ丿 ハ八 ヘへ ロ口囗 二ニ 値值 值値 八ハ 力カ
+    口ロ囗 土士 填塡 士土 夕タ 工エ 晚晩 晩晚 研硏 絶絕 黑黒 黒黑
+"""
+HOMOGLYPH_SCRIPTS = set("Latn Cyrl Grek Armn Arab Deva Guru Taml Mlym Telu Knda Thai Laoo Jpan".split())
 
 # Zero-width space, word joiner, soft hyphen, marks of direction; joiners only where they change no letter's shape.
 INVISIBLE = {"": "\u200b\u2060\u00ad\u200e\u200f", "joiners": "\u200c\u200d"}
-JOINING = {
-    "Arab",
-    "Deva",
-    "Beng",
-    "Guru",
-    "Gujr",
-    "Orya",
-    "Taml",
-    "Telu",
-    "Knda",
-    "Mlym",
-    "Sinh",
-    "Khmr",
-    "Mymr",
-    "Tibt",
-}
-# right-to-left override: the swapped pair is shown in its old order (Boucher et al. 2022, "Bad Characters")
+JOINING = set("Arab Deva Beng Guru Gujr Orya Taml Telu Knda Mlym Sinh Khmr Mymr Tibt".split())
+# Right-to-left override: the swapped pair is shown in its old order (Boucher et al. 2022, "Bad Characters").
 REORDER = "\u202e{}\u202c"
 
-# Korean two-set keyboard (KS X 5002), by rows; the second line holds the letters on Shift, which slip to their plain
-# key.
+# Korean two-set keyboard (KS X 5002), by rows; below, the letters on Shift, each beside its plain key.
 JAMO_ROWS = ("ㅂㅈㄷㄱㅅㅛㅕㅑㅐㅔ", "ㅁㄴㅇㄹㅎㅗㅓㅏㅣ", "ㅋㅌㅊㅍㅠㅜㅡ")
 JAMO_SHIFT = "ㅂㅃ ㅈㅉ ㄷㄸ ㄱㄲ ㅅㅆ ㅐㅒ ㅔㅖ"
 JAMO_LEAD, JAMO_VOWEL = "ㄱㄲㄴㄷㄸㄹㅁㅂㅃㅅㅆㅇㅈㅉㅊㅋㅌㅍㅎ", "ㅏㅐㅑㅒㅓㅔㅕㅖㅗㅘㅙㅚㅛㅜㅝㅞㅟㅠㅡㅢㅣ"
 JAMO_TAIL = " ㄱㄲㄳㄴㄵㄶㄷㄹㄺㄻㄼㄽㄾㄿㅀㅁㅂㅄㅅㅆㅇㅈㅊㅋㅌㅍㅎ"  # " ": none
 
 # Kana that a kana or flick keyboard confuses: plain, voiced, half-voiced, small.
-KANA = ("かが きぎ くぐ けげ こご さざ しじ すず せぜ そぞ ただ ちぢ つづっ てで とど はばぱ ひびぴ ふぶぷ へべぺ ほぼぽ やゃ ゆゅ よょ あぁ いぃ うぅ えぇ おぉ わゎ "
-        "カガ キギ クグ ケゲ コゴ サザ シジ スズ セゼ ソゾ タダ チヂ ツヅッ テデ トド ハバパ ヒビピ フブプ ヘベペ ホボポ ヤャ ユュ ヨョ アァ イィ ウゥヴ エェ オォ ワヮ")  # fmt: skip
+KANA = (
+    "かが きぎ くぐ けげ こご さざ しじ すず せぜ そぞ ただ ちぢ つづっ てで とど "
+    "はばぱ ひびぴ ふぶぷ へべぺ ほぼぽ やゃ ゆゅ よょ あぁ いぃ うぅ えぇ おぉ わゎ "
+    "カガ キギ クグ ケゲ コゴ サザ シジ スズ セゼ ソゾ タダ チヂ ツヅッ テデ トド "
+    "ハバパ ヒビピ フブプ ヘベペ ホボポ ヤャ ユュ ヨョ アァ イィ ウゥヴ エェ オォ ワヮ"
+)
 
 # What `mixed` is made of: operation -> weight, per script. Substitution, deletion, insertion and transposition as in
-# MulTypo
-# (.28 .28 .15 .28), with fewer transpositions, which are two errors in edit distance, and what each script adds of its
-# own.
+# MulTypo (.28 .28 .15 .28), with fewer transpositions, which are two errors in edit distance, and what each script
+# adds of its own.
 MIXED = {
     "": {"keyboard": 32, "delete": 26, "insert": 15, "swap": 15, "repeat": 12},
-    "Latn": {
-        "keyboard": 28,
-        "delete": 22,
-        "insert": 13,
-        "swap": 13,
-        "repeat": 8,
-        "case": 6,
-        "diacritics": 6,
-        "orthography": 4,
-    },
+    "Latn": {"keyboard": 28, "delete": 22, "insert": 13, "swap": 13, "repeat": 8, "case": 6, "diacritics": 6,
+             "orthography": 4},
     "Cyrl": {"keyboard": 30, "delete": 24, "insert": 14, "swap": 14, "repeat": 8, "case": 6, "orthography": 4},
     "Grek": {"keyboard": 28, "delete": 22, "insert": 13, "swap": 13, "repeat": 8, "case": 6, "diacritics": 10},
     "Arab": {"keyboard": 26, "delete": 22, "insert": 13, "swap": 13, "repeat": 8, "orthography": 18},
     "Kore": {"jamo": 45, "delete": 20, "swap": 10, "repeat": 10, "orthography": 15},
     "Jpan": {"keyboard": 25, "ime": 25, "delete": 20, "swap": 10, "repeat": 10, "insert": 10},
     "Hans": {"ime": 40, "orthography": 10, "delete": 20, "swap": 10, "repeat": 10, "insert": 10},
-}
+}  # fmt: skip

@@ -1,6 +1,4 @@
-"""What no noise may do to a text, checked independently of noise/scripts.py; used by test_noise.py and
-test_perturb.py.
-"""
+"""What no noise may do to a text, checked independently of noise/scripts.py, for test_noise.py and test_perturb.py."""
 
 from collections import Counter
 
@@ -15,7 +13,9 @@ FAULTS = {
     "virama before a vowel sign": r"[\p{InSC=Virama}\p{InSC=Invisible_Stacker}](?=\p{M})\p{InSC=Vowel_Dependent}",
     "stacker before nothing": r"\p{InSC=Invisible_Stacker}(?!\p{L})",
     "lead vowel before no consonant": r"[เ-ไເ-ໄ](?![\p{Script=Thai}\p{Script=Lao}])",
-    "jamo outside a syllable": r"[\u1100-\u115f](?![\u1100-\u11a7])|(?<![\u1100-\u11a7])[\u1160-\u11a7]|(?<![\u1160-\u11ff])[\u11a8-\u11ff]",
+    "lead jamo before no jamo": r"[\u1100-\u115f](?![\u1100-\u11a7])",
+    "vowel jamo after no jamo": r"(?<![\u1100-\u11a7])[\u1160-\u11a7]",
+    "tail jamo after no jamo": r"(?<![\u1160-\u11ff])[\u11a8-\u11ff]",
     "surrogate": r"[\ud800-\udfff]",
     "line break": r"[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]",
     "tab": r"\t",

@@ -1,4 +1,4 @@
-"""Make noise/keyboards.json: which letters lie beside which, on the usual keyboard of each language.
+"""Make noise/keyboards.json: which letters lie beside which on the usual keyboard of each language.
 
     python tools/make_keyboards.py [--output noise/keyboards.json]
 
@@ -22,8 +22,8 @@ from pathlib import Path
 
 import regex
 
-# Left edge of each row's first key in key widths, on an ISO board; AC12 is ISO's key left of Return, LSGT the one
-# right of Shift.
+# Rows of an ISO board: the left edge of the first key in key widths, and xkb's names of the keys. BKSL lies left of
+# Return, LSGT right of the left Shift.
 ROWS = (
     (0.0, ("TLDE", *(f"AE{i:02}" for i in range(1, 14)))),
     (1.5, tuple(f"AD{i:02}" for i in range(1, 13))),
@@ -35,21 +35,29 @@ FARTHEST = 5  # in key widths: how far to look for a neighbor where none touches
 
 # xkb layout or layout:variant -> languages. The 50 languages of XTREME-R but zh and ko, then others.
 LAYOUTS = {
-    "us": "en ms jv sw ht so rw mg zu xh st sn",
-    "za": "af", "ara": "ar", "az": "az", "bg": "bg", "bd": "bn", "de": "de lb", "gr": "el", "es": "es eu gl", "es:cat": "ca", "ee": "et",
-    "ir": "fa", "fi": "fi", "fr": "fr", "in:guj": "gu", "il": "he", "in:deva": "hi", "hu": "hu", "id": "id", "it": "it", "jp:kana": "ja",
-    "ge": "ka", "kz": "kk", "lt": "lt", "in:mal": "ml", "in:marathi": "mr", "mm": "my", "us:intl": "nl", "in:guru": "pa", "pl": "pl", "pt": "pt",
-    "latam": "qu quy aym gn nah oto tar shp cni bzd hch", "ro": "ro", "ru": "ru", "in:tam": "ta", "in:tel": "te", "th": "th", "ph": "tl fil "
-                                                                                                                                    "ceb",
-    "tr": "tr", "ua": "uk", "pk": "ur", "vn": "vi", "sn": "wo", "ng:yoruba": "yo", "ng:igbo": "ig", "ng:hausa": "ha",
-    "am": "hy", "by": "be", "rs": "sr", "mk": "mk", "hr": "hr bs", "si": "sl", "sk": "sk", "cz": "cs", "dk": "da", "se": "sv", "no": "nb no "
-                                                                                                                                     "nn",
-    "is": "is", "lv": "lv", "al": "sq", "mt": "mt", "ie": "ga", "gb": "cy gd", "et": "am ti", "kh": "km", "la": "lo", "lk": "si", "np": "ne",
-    "in:kan": "kn", "in:ori": "or", "af:ps": "ps", "pk:snd": "sd", "cn:ug": "ug", "kg": "ky", "tj": "tg", "uz": "uz",
-    "mn": "mn", "mv": "dv", "epo": "eo", "iq:ku_ara": "ckb",
+    "us": "en ms jv sw ht so rw mg zu xh st sn", "za": "af", "ara": "ar", "az": "az", "bg": "bg", "bd": "bn",
+    "de": "de lb", "gr": "el", "es": "es eu gl", "es:cat": "ca", "ee": "et", "ir": "fa", "fi": "fi", "fr": "fr",
+    "in:guj": "gu", "il": "he", "in:deva": "hi", "hu": "hu", "id": "id", "it": "it", "jp:kana": "ja", "ge": "ka",
+    "kz": "kk", "lt": "lt", "in:mal": "ml", "in:marathi": "mr", "mm": "my", "us:intl": "nl", "in:guru": "pa",
+    "pl": "pl", "pt": "pt", "latam": "qu quy aym gn nah oto tar shp cni bzd hch", "ro": "ro", "ru": "ru",
+    "in:tam": "ta", "in:tel": "te", "th": "th", "ph": "tl fil ceb", "tr": "tr", "ua": "uk", "pk": "ur", "vn": "vi",
+    "sn": "wo", "ng:yoruba": "yo", "ng:igbo": "ig", "ng:hausa": "ha", "am": "hy", "by": "be", "rs": "sr", "mk": "mk",
+    "hr": "hr bs", "si": "sl", "sk": "sk", "cz": "cs", "dk": "da", "se": "sv", "no": "nb no nn", "is": "is",
+    "lv": "lv", "al": "sq", "mt": "mt", "ie": "ga", "gb": "cy gd", "et": "am ti", "kh": "km", "la": "lo", "lk": "si",
+    "np": "ne", "in:kan": "kn", "in:ori": "or", "af:ps": "ps", "pk:snd": "sd", "cn:ug": "ug", "kg": "ky", "tj": "tg",
+    "uz": "uz", "mn": "mn", "mv": "dv", "epo": "eo", "iq:ku_ara": "ckb",
 }  # fmt: skip
-
 ALSO = {"mm": "mm:zawgyi"}  # letters that only a second layout has: texts typed with Zawgyi are still around
+# Indic syllabic categories within which one letter may stand for another
+SYLLABIC = (
+    "Consonant Vowel_Independent Vowel_Dependent Vowel Tone_Mark Virama Pure_Killer Invisible_Stacker Nukta Bindu "
+    "Visarga Consonant_Medial Consonant_Dead"
+).split()
+# Letters that carry no vowel sign: a consonant may stand for them, not they for it.
+BARE = ("Vowel_Independent", "Consonant_Dead")
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Reading xkb's layouts
 
 
 class Names(ctypes.Structure):
@@ -65,9 +73,7 @@ def load_xkb():
 
 
 def read_layout(xkb, layout, variant):
-    """(name, {(row, x): [characters of one key by level, "" where there is none]}), or None when xkb does not know the
-    layout.
-    """
+    """(name, {(row, x): [character of the key at each level, or ""]}); None where xkb does not know the layout."""
     context = ctypes.c_void_p(xkb.xkb_context_new(0))
     names = Names(b"evdev", b"pc105", layout.encode(), variant.encode(), b"")
     keymap = ctypes.c_void_p(xkb.xkb_keymap_new_from_names(context, ctypes.byref(names), 0))
@@ -97,49 +103,36 @@ def is_letter(char):
 
 @cache
 def place(char):
-    """What a letter can stand for: (script, letter or mark, Indic syllabic category, written before its consonant as
-    in Thai).
-    """
+    """What a letter can stand for: (script, letter or mark, syllabic category, written before its consonant)."""
     value = next((name for name in SYLLABIC if regex.match(rf"\p{{InSC={name}}}", char)), "")
     script = "KATAKANA" if char == "ー" else unicodedata.name(char).split()[0]
     return script, unicodedata.category(char)[0], value, bool(regex.match(r"\p{InPC=Visual_Order_Left}", char))
 
 
-SYLLABIC = (
-    "Consonant Vowel_Independent Vowel_Dependent Vowel Tone_Mark Virama Pure_Killer Invisible_Stacker Nukta Bindu "
-    "Visarga "
-    "Consonant_Medial Consonant_Dead"
-).split()
-BARE = (
-    "Vowel_Independent",
-    "Consonant_Dead",
-)  # letters that carry no vowel sign: a consonant may stand for them, not they for it
+# ---------------------------------------------------------------------------------------------------------------------
+# Neighbors
 
 
 def neighbors(keys):
     """{letter: its neighbors as one string}, in the order of rows and columns."""
-    found = {}
+    letters_near = {}
     for (row, x), levels in keys.items():
         near = sorted((max(abs(r - row), abs(c - x)), letters) for (r, c), letters in keys.items())
         for level, char in enumerate(levels):
-            if char and char not in found:
-                found[char] = closest(char, near, level)
+            if char and char not in letters_near:
+                letters_near[char] = closest(char, near, level)
                 if level >= 2 and levels[level - 2] and place(levels[level - 2]) == place(char):
-                    found[char] += levels[level - 2]
-    return {char: "".join(dict.fromkeys(letters)) for char, letters in found.items() if letters}
+                    letters_near[char] += levels[level - 2]
+    return {char: "".join(dict.fromkeys(letters)) for char, letters in letters_near.items() if letters}
 
 
 def closest(char, near, level):
-    """The letters on the touching keys that may stand for `char`, else on the nearest keys: of its level, of any
-    level, of any consonant.
+    """The letters on the touching keys, else on the nearest, that may stand for `char`: first of its level, then of
+    any level, then, for a letter without vowel signs, any consonant.
     """
-    same, script = place(char), place(char)[0]
-    consonant = (script, "L", "Consonant", False)
-    for levels, wanted in (
-        ([level], same),
-        (range(LEVELS), same),
-        (range(LEVELS), consonant if same[2] in BARE else same),
-    ):
+    same = place(char)
+    last = (same[0], "L", "Consonant", False) if same[2] in BARE else same
+    for levels, wanted in (([level], same), (range(LEVELS), same), (range(LEVELS), last)):
         usable = [
             (distance, keys[i])
             for distance, keys in near
@@ -152,31 +145,26 @@ def closest(char, near, level):
     return ""
 
 
-def with_hiragana(found):
+def with_hiragana(katakana):
     """xkb's kana keys give katakana; hiragana lies on the same keys, 0x60 below in Unicode."""
 
     def hiragana(text):
         return "".join(chr(ord(char) - 0x60) if "ァ" <= char <= "ヴ" else "" for char in text)
 
-    return {
-        **found,
-        **{hiragana(char): hiragana(near) for char, near in found.items() if hiragana(char) and hiragana(near)},
-    }
+    pairs = ((hiragana(char), hiragana(near)) for char, near in katakana.items())
+    return katakana | {char: near for char, near in pairs if char and near}
 
 
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument(
-        "--output", type=Path, default=Path(__file__).resolve().parents[1] / "noise" / "keyboards.json"
-    )
+    default = Path(__file__).resolve().parents[1] / "noise" / "keyboards.json"
+    parser.add_argument("--output", type=Path, default=default, help="file to write")
     args = parser.parse_args()
     xkb = load_xkb()
-    version = (
-        subprocess.run(["dpkg-query", "-W", "-f", "${Version}", "xkb-data"], capture_output=True, text=True).stdout
-        or "unknown version"
-    )
+    query = ["dpkg-query", "-W", "-f", "${Version}", "xkb-data"]
+    version = subprocess.run(query, capture_output=True, text=True).stdout or "unknown version"
     layouts, languages = {}, {}
     for spelling, codes in LAYOUTS.items():
         layout, _, variant = spelling.partition(":")

@@ -1,0 +1,99 @@
+"""Which files of XTREME's layout noise knows, and which texts in them it may touch, so that labels hold.
+
+To noise another task, add a Layout here; for a file format that is not there yet, a function in noise/formats.py.
+"""
+
+import re
+from typing import NamedTuple
+
+CODE = r"[a-z]{2,3}(?:-[A-Za-z]+)?"
+SPLIT = r"(?P<split>train|dev|val|validation|test)"
+LANG_FILE = rf"{SPLIT}-(?P<lang>{CODE})\."  # test-de.
+
+
+class Layout(NamedTuple):
+    """Where a task's files lie and what they hold."""
+
+    patterns: tuple  # of paths below the data folder
+    format: str  # names the function in noise/formats.py
+    fields: dict = {}  # role -> columns that may be noised
+    id: str | int | None = None  # column of the example's id; None: its number in the file
+
+
+class CleanFile(NamedTuple):
+    path: str  # below the data folder
+    task: str
+    split: str  # train, dev or test
+    language: str  # "mul": a file of several languages
+    side: str | None  # retrieval: the language of this side, or "gold"
+    context: str | None  # MLQA: the language of the context
+
+
+def hub_rows(task):
+    """The pattern of files with rows of the Hub: mnli/validation_matched.jsonl, intermediate/mnli/train.de.jsonl."""
+    return rf"(?:intermediate/)?{task}/{SPLIT}[a-z0-9_]*(?:\.(?P<lang>{CODE}))?\.jsonl"
+
+
+PAIR = {"premise": 0, "hypothesis": 1}
+NLI = {"premise": ("premise",), "hypothesis": ("hypothesis",)}
+SIDES = {"queries": (), "candidates": ()}
+LAYOUTS = {
+    "xnli": Layout((rf"xnli/{LANG_FILE}tsv",), "pair", PAIR),
+    "pawsx": Layout((rf"pawsx/{LANG_FILE}tsv",), "pair", PAIR),
+    "udpos": Layout((rf"udpos/{LANG_FILE}tsv",), "tagging"),
+    "panx": Layout((rf"panx/{LANG_FILE}tsv",), "tagging"),
+    "xquad": Layout((rf"xquad/xquad\.(?P<lang>{CODE})\.json",), "squad"),
+    "mlqa": Layout(
+        (rf"mlqa/MLQA_V1/{SPLIT}/\w+-context-(?P<context>{CODE})-question-(?P<lang>{CODE})\.json",), "squad"
+    ),
+    "tydiqa": Layout((rf"tydiqa/tydiqa-goldp-v1\.1-\w+/tydiqa\.(?P<lang>{CODE})\.{SPLIT}\.json",), "squad"),
+    "squad": Layout((rf"squad/{SPLIT}-v[12]\.[01]\.json", hub_rows("squad")), "squad"),
+    "bucc2018": Layout((rf"bucc2018/(?P<lang>{CODE})-en\.{SPLIT}\.(?P<side>{CODE}|gold)",), "sentence", SIDES, id=0),
+    "tatoeba": Layout((rf"tatoeba/(?P<lang>{CODE})-en\.(?P<side>{CODE})",), "sentence", SIDES),
+    "xcopa": Layout(
+        (rf"xcopa/{LANG_FILE}jsonl",), "row", {"premise": ("premise",), "choices": ("choice1", "choice2")}, id="idx"
+    ),
+    "lareqa": Layout((rf"lareqa/xquad-r/(?P<lang>{CODE})\.json",), "squad"),
+    "mewslix": Layout((rf"mewslix/wikinews_mentions-{SPLIT}\.jsonl", rf"mewslix/{LANG_FILE}jsonl"), "mention"),
+    "mnli": Layout((hub_rows("mnli"),), "row", NLI, id="idx"),
+    "snli": Layout((hub_rows("snli"),), "row", NLI, id="idx"),
+    "anli": Layout((hub_rows("anli"),), "row", NLI, id="uid"),
+    "qqp": Layout((hub_rows("qqp"),), "row", {"premise": ("question1",), "hypothesis": ("question2",)}, id="idx"),
+    "squad_v2": Layout((hub_rows("squad_v2"),), "squad"),
+    "hellaswag": Layout(
+        (hub_rows("hellaswag"),), "row", {"premise": ("ctx_a", "ctx_b"), "choices": ("endings",)}, id="ind"
+    ),
+    "cosmos_qa": Layout(
+        (hub_rows("cosmos_qa"),),
+        "row",
+        {"premise": ("context", "question"), "choices": ("answer0", "answer1", "answer2", "answer3")},
+        id="id",
+    ),
+    "commonsense_qa": Layout(
+        (hub_rows("commonsense_qa"),), "row", {"premise": ("question",), "choices": ("choices",)}, id="id"
+    ),
+    "ccg": Layout((hub_rows("ccg"),), "row", {"tokens": ("tokens",)}, id="id"),
+}
+ROLES = ("premise", "hypothesis", "choices", "queries", "candidates")
+# Tokens and questions are noised always, where they are what a task has.
+DEFAULT_ROLES = ("premise", "hypothesis", "choices", "queries")
+QA_MODES = ("question", "context-protect", "context-all")
+
+
+def match(path):
+    """The CleanFile of a path below the data folder; None where it belongs to no task."""
+    for task, layout in LAYOUTS.items():
+        for pattern in layout.patterns:
+            if matched := re.fullmatch(pattern, path):
+                parts = matched.groupdict()
+                split = {"val": "dev", "validation": "dev"}.get(parts.get("split"), parts.get("split") or "test")
+                if task == "tydiqa" and split == "dev":  # TyDiQA's dev file is what XTREME tests on
+                    split = "test"
+                language = parts.get("lang") or ("mul" if task == "mewslix" else "en")
+                return CleanFile(path, task, split, language, parts.get("side"), parts.get("context"))
+    return None
+
+
+def one_tag_per_token(task):
+    """Whether tokens of the task carry one tag each, so that their number must hold."""
+    return LAYOUTS[task].format == "tagging" or task == "ccg"

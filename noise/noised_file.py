@@ -1,0 +1,307 @@
+"""One file under one condition: noised in pieces, put together whole, calibrated, recorded."""
+
+import gzip
+import hashlib
+import json
+import os
+import shutil
+from collections import Counter
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from noise.files import NoiseError, concatenate, sha256, write_text
+from noise.formats import FORMATS, chunks_of, line_chunks, paragraph_chunks, sentence_chunks
+from noise.layouts import LAYOUTS, one_tag_per_token
+from noise.noiser import VERSION, Noiser
+from noise.operations import OPERATIONS, not_applicable
+from noise.tables import SCRIPT_OF
+
+TOLERANCE = 0.03  # a file whose draws miss the target by more is drawn again with a scaled rate; the promise is 5 %
+TRIES = 8
+WORTH_SCALING = 200  # clusters, places or words; below that one edit more or less is too much
+SAMPLES = 3  # before / after examples per file
+LOG_LINES = 1000  # are compressed at a time: a call of gzip for every line would take a tenth of the whole work
+ENCODE = json.JSONEncoder(ensure_ascii=False).encode  # made once; json.dumps would make one for every line
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What the file is
+
+
+class NoisedFile(NamedTuple):
+    """A clean file, a condition, and what else its content depends on. `path` is the same below data and condition."""
+
+    source: str
+    path: str
+    output_dir: str
+    condition: str
+    op: str
+    level: int | None
+    rate: float | None
+    seed: int
+    replicate: int
+    task: str
+    split: str
+    language: str
+    side: str | None  # retrieval: queries or candidates
+    context: str | None  # MLQA: the language of the context
+    script: str | None  # of a language that noise/tables.py does not know
+    roles: tuple
+    qa: str
+    table: dict | None
+    tokenizer: str | None
+    input_sha256: str
+
+    def settings(self):
+        """What the content depends on beside the source, as the manifest shows it."""
+        settings = self._asdict()
+        for name in ("source", "output_dir"):
+            del settings[name]
+        table = json.dumps(settings.pop("table"), sort_keys=True)
+        return settings | {"roles": list(self.roles), "table": text_hash(table), "version": VERSION}
+
+    def noiser(self, language, scale):
+        return Noiser(
+            self.op,
+            None if self.rate is not None else self.level,
+            language,
+            self.seed,
+            rate=self.rate,
+            script=None if language in SCRIPT_OF else self.script or "Latn",
+            table=self.table,
+            one_token=one_tag_per_token(self.task),
+            scale=scale,
+        )
+
+    def target(self):
+        return OPERATIONS[self.op].rates[self.level] if self.rate is None else self.rate
+
+    def output(self):
+        return Path(self.output_dir, self.condition, self.path)
+
+    def record(self, suffix):
+        return Path(self.output_dir, ".perturb", self.condition, self.path + suffix)
+
+
+def text_hash(text):
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def finished(file):
+    """The record of a file that is there and was made from the same input with the same settings; else None."""
+    try:
+        record = json.loads(file.record(".json").read_bytes())
+        if any(record.get(name) != value for name, value in file.settings().items()):
+            return None
+        whole = "not_applicable" in record or sha256(file.output()) == record["output_sha256"]
+        return record if whole else None
+    except (OSError, ValueError, KeyError, AttributeError):
+        return None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Its pieces, which processes share
+
+
+class Shard(NamedTuple):
+    file: NoisedFile
+    scale: float
+    begin: int  # bytes of the source
+    end: int
+    number: int  # of its first chunk
+    part: str  # temporary file; the edits go to part + ".edits"
+
+
+def shards_of(file, scale, pieces, folder):
+    """Shards of about equal size that begin and end at borders of chunks. SQuAD JSON stays in one."""
+    size, read = os.path.getsize(file.source), chunks_of(file)
+    borders = [(0, 0)]  # (byte, number of the chunk that begins there)
+    if pieces > 1 and read is not paragraph_chunks:
+        inner_borders = line_borders if read is line_chunks else sentence_borders
+        with open(file.source, "rb") as source:
+            borders += inner_borders(source, size, pieces)
+    borders = [border for border in borders if border[0] < size or border == (0, 0)]
+    ends = [begin for begin, _ in borders[1:]] + [size]
+    return [
+        Shard(file, scale, begin, end, number, str(folder / f"{index}"))
+        for index, ((begin, number), end) in enumerate(zip(borders, ends))
+    ]
+
+
+def line_borders(source, size, pieces):
+    """Borders between `pieces` shards of lines, found by counting line breaks."""
+    number = 0
+    for goal in range(size // pieces, size - size // pieces + 1, size // pieces or 1):
+        while source.tell() < goal:
+            number += source.read(min(1 << 20, goal - source.tell())).count(b"\n")
+        number += bool(source.readline())
+        yield source.tell(), number
+
+
+def sentence_borders(source, size, pieces):
+    """Borders between `pieces` shards of tagged sentences, found by reading them."""
+    end, borders = 0, 1
+    for number, chunk in enumerate(sentence_chunks(source, source.name), start=1):
+        end += len(chunk.encode())
+        if end >= borders * size / pieces:
+            borders += 1
+            yield end, number
+
+
+class Recorder:
+    """The `put` of noise/formats.py for one shard: noises a text, counts, and logs its edits."""
+
+    def __init__(self, file, scale, log):
+        self.file, self.scale, self.log = file, scale, log
+        self.counts, self.samples, self.noisers, self.lines = Counter(), [], {}, []
+        self.example, self.changed = None, False
+        self.start = f"{file.task}|{file.split}|"
+        self.about = json.dumps({name: getattr(file, name) for name in ("condition", "task", "split")})[:-1]
+        self.survives = survival(file.tokenizer) if file.tokenizer else None
+
+    def noiser(self, language):
+        """The language's Noiser; None where the operation does not apply to one language of a file with several."""
+        if language not in self.noisers:
+            script = SCRIPT_OF.get(language, self.file.script or "Latn")
+            applies = not not_applicable(self.file.op, language, script, self.file.table)
+            self.noisers[language] = self.file.noiser(language, self.scale) if applies else None
+        return self.noisers[language]
+
+    def __call__(self, name, field, text, spans=(), protect=(), language=None):
+        counts, language = self.counts, language or self.file.language
+        if name != self.example:
+            self.example, self.changed = name, False
+            counts["examples"] += 1
+        noiser = self.noiser(language)
+        if noiser is None:
+            return text, list(spans)
+        noised = noiser.noise(text, f"{self.start}{name}|{field}|{self.file.replicate}", spans, protect)
+        counts["size"] += noised.size
+        counts["spent"] += noised.spent
+        counts["texts"] += 1
+        if not noised.edits:
+            counts["tokens_kept"] += 1
+            return text, noised.spans
+        counts["changed"] += not self.changed
+        self.changed = True
+        counts["edits"] += len(noised.edits)
+        # Most edits are within words: then there is no need to count them.
+        within = all(old.split() == [old] and new.split() == [new] for _, old, new in noised.edits)
+        counts["tokens_kept"] += within or len(text.split()) == len(noised.text.split())
+        if self.survives:
+            counts["survived"] += sum(self.survives(text, edit) for edit in noised.edits)
+        if len(self.samples) < SAMPLES:
+            self.samples.append([text[:200], noised.text[:200]])
+        about = f'{self.about}, "language": "{language}", "id": {json.dumps(name)}, "field": "{field}"'
+        self.lines.append(f'{about}, "edits": {ENCODE(noised.edits)}}}\n')
+        if len(self.lines) >= LOG_LINES:
+            self.flush()
+        return noised.text, noised.spans
+
+    def flush(self):
+        self.log.write("".join(self.lines).encode())
+        self.lines.clear()
+
+
+@cache  # reading a large tokenizer.json takes seconds
+def survival(path):
+    """survives(text, edit): whether this edit alone still makes a difference after the tokenizer's normalizer."""
+    from tokenizers import Tokenizer  # only --tokenizer needs this package
+
+    normalizer = Tokenizer.from_file(str(Path(path) / "tokenizer.json" if Path(path).is_dir() else path)).normalizer
+    normalize = normalizer.normalize_str if normalizer else str
+
+    def survives(text, edit):
+        before, after = text[max(0, edit.start - 20) : edit.start], text[edit.start + len(edit.old) :][:20]
+        return normalize(before + edit.old + after) != normalize(before + edit.new + after)
+
+    return survives
+
+
+def noise_shard(shard):
+    """Noise one piece of a file into a part file; returns its counts and samples."""
+    file = shard.file
+    noise_chunk, read = FORMATS[LAYOUTS[file.task].format], chunks_of(file)
+    with (
+        open(file.source, "rb") as source,
+        open(shard.part, "wb") as target,
+        gzip.GzipFile(f"{shard.part}.edits", "wb", 1, mtime=0) as log,
+    ):
+        put = Recorder(file, shard.scale, log)
+        source.seek(shard.begin)
+        for number, chunk in enumerate(read(source, file.source, shard.end), start=shard.number):
+            target.write(noise_chunk(chunk, number, file, put).encode())
+        put.flush()
+    return put.counts, put.samples
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The whole file
+
+
+def noise_file(file, run=map, pieces=1):
+    """Noise one file; writes it, its edits and its record, and returns the record. `run` maps noise_shard over shards.
+
+    It depends on the file alone, not on order, shards or processes. Raises NoiseError for a broken or empty file.
+    """
+    folder = Path(file.output_dir, ".perturb", "tmp", text_hash(f"{file.condition}/{file.path}")[:16])
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+
+    def draw(scale):
+        results = list(run(noise_shard, shards_of(file, scale, pieces, folder)))
+        counts = sum((counts for counts, _ in results), Counter())
+        if not counts["examples"]:
+            raise NoiseError(
+                f"{file.source}: the file is empty: no paragraph, row or line to noise; download it again"
+            )
+        return counts, [sample for _, samples in results for sample in samples], len(results)
+
+    scale, (counts, samples, parts) = calibrate(draw, file.target())
+    record = {
+        **file.settings(),
+        "unit": "graphemes" if OPERATIONS[file.op].places is None else "places",
+        "target": file.target(),
+        "realised": round(rate_of(counts), 6),
+        "scale": round(scale, 6),
+        **{name: counts[name] for name in ("size", "spent", "edits", "texts", "examples", "changed", "tokens_kept")},
+        "samples": samples[:SAMPLES],
+    }
+    if file.tokenizer:
+        record["survived"] = counts["survived"]
+    if file.target() and not counts["edits"]:
+        record["not_applicable"] = "nothing in the file that it could change"
+        file.output().unlink(missing_ok=True)
+    else:
+        concatenate([folder / f"{index}" for index in range(parts)], file.output())
+        concatenate([folder / f"{index}.edits" for index in range(parts)], file.record(".edits.gz"))
+        record["output_sha256"] = sha256(file.output())
+    write_text(file.record(".json"), json.dumps(record, ensure_ascii=False))
+    shutil.rmtree(folder, ignore_errors=True)
+    return record
+
+
+def rate_of(counts):
+    """The share of clusters, places or words that the edits changed."""
+    return counts["spent"] / max(1, counts["size"])
+
+
+def calibrate(draw, target):
+    """(scale, what draw(scale) returned) of the draw that comes closest to the target rate.
+
+    A short file may miss its target because edits are whole: then the rate is scaled and the file drawn again, which
+    changes few of its examples.
+    """
+    scale, low, high, misses, most = 1.0, 0.0, None, {}, 0
+    for _ in range(TRIES):
+        counts, *rest = drawn = draw(scale)
+        rate = rate_of(counts)
+        misses[scale] = abs(rate - target)
+        no_more = scale > 1.5 and counts["spent"] <= most  # more places cannot be had
+        if misses[scale] <= TOLERANCE * target or counts["size"] < WORTH_SCALING or no_more:
+            break
+        low, high = (scale, high) if rate < target else (low, scale)
+        most = counts["spent"]
+        scale = (low + high) / 2 if high else scale * min(4, max(1.05, target / max(rate, target / 4)))
+    best = min(misses, key=misses.get)
+    return best, drawn if best == list(misses)[-1] else draw(best)

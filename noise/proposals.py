@@ -1,0 +1,329 @@
+"""What each operation does to the units of a text.
+
+An operation is a function of a Noiser that returns `propose(units, place, random) -> (first, last, new)`: put `new`
+for units[first:last], or None where nothing can be done at this place. `units` is a list of strings (or the text
+itself where every character is a unit), `place` an index, or (first, last) of a word; `random(n)` draws an integer
+below n.
+
+A proposal leaves no mark without its letter: units begin with letters, marks are only exchanged for marks of the same
+kind, and a letter without a neighbor is never taken away.
+"""
+
+import unicodedata
+from functools import cache, lru_cache
+
+import regex
+
+from noise import tables
+from noise.scripts import base_index, in_word, is_letter
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Slips of the fingers: letters, words, spaces, case and marks
+
+
+def keyboard(noiser):
+    keys = noiser.keys
+
+    def propose(units, i, random):
+        unit = units[i]
+        if len(unit) == 1:
+            near = keys[unit]
+            return (i, i + 1, near[random(len(near))]) if near else None
+        spots = [j for j, char in enumerate(unit) if keys[char]]
+        if not spots:
+            return None
+        j = spots[random(len(spots))]
+        near = keys[unit[j]]
+        return i, i + 1, unit[:j] + near[random(len(near))] + unit[j + 1 :]
+
+    return propose
+
+
+def swap(noiser):
+    def propose(units, i, random):
+        if i + 1 < len(units) and is_letter(units[i]) and is_letter(units[i + 1]) and units[i] != units[i + 1]:
+            return i, i + 2, units[i + 1] + units[i]
+
+    return propose
+
+
+def delete(noiser):
+    def propose(units, i, random):
+        return (i, i + 1, "") if in_word(units, i) else None
+
+    return propose
+
+
+def insert(noiser):
+    keys = noiser.keys
+
+    def propose(units, i, random):
+        unit = units[i]
+        if not in_word(units, i) or (base := base_index(unit)) is None:
+            return None
+        near = keys[unit[base]]
+        if near:
+            return i, i + 1, unit + near[random(len(near))]
+        other = units[random(len(units))]  # Chinese, Korean: another character of the text
+        return (i, i + 1, unit + other) if len(other) == 1 and ord(other) > 0x2E7F and other.isalpha() else None
+
+    return propose
+
+
+def repeat(noiser):
+    def propose(units, i, random):
+        unit = units[i]
+        if in_word(units, i) and (j := base_index(unit)) is not None:
+            again = unit if "\u1100" <= unit[0] <= "\u11ff" else unit[j]  # decomposed Hangul: the whole syllable
+            return i, i + 1, unit[:j] + again + unit[j:]
+
+    return propose
+
+
+def inner_shuffle(noiser):
+    def propose(units, place, random):
+        return shuffled(units, place[0] + 1, place[1] - 1, random)
+
+    return propose
+
+
+def full_shuffle(noiser):
+    def propose(units, place, random):
+        return shuffled(units, *place, random)
+
+    return propose
+
+
+def shuffled(units, first, last, random):
+    order = list(units[first:last])
+    if len(set(order)) < 2:
+        return None
+    for k in range(len(order) - 1, 0, -1):
+        other = random(k + 1)
+        order[k], order[other] = order[other], order[k]
+    while order == list(units[first:last]):  # a word that came out unchanged would be no noise
+        order = order[1:] + order[:1]
+    return first, last, "".join(order)
+
+
+def truncate(noiser):
+    def propose(units, place, random):
+        return (place[1] - 1, place[1], "") if place[1] - place[0] >= 4 else None
+
+    return propose
+
+
+def vowels(noiser):
+    spelled = set(tables.VOWELS.get(noiser.script, ""))
+
+    def propose(units, place, random):
+        word = units[place[0] : place[1]]
+        kept = [unit for unit in word if not spelled & {unicodedata.normalize("NFD", unit)[0].lower(), unit.lower()}]
+        return (*place, "".join(kept)) if len(word) >= 3 and 0 < len(kept) < len(word) else None
+
+    return propose
+
+
+def whitespace(noiser):
+    def propose(units, i, random):
+        if random(2):
+            return i, i + 1, ""
+        start = i
+        while start > 0 and is_letter(units[start - 1]):
+            start -= 1
+        if i - start < 2:
+            return i, i + 1, ""
+        split = start + random(i - start - 1)
+        return split, split + 1, units[split] + " "
+
+    return propose
+
+
+def case(noiser):
+    turkic = {"i": "İ", "ı": "I", "İ": "i", "I": "ı"} if noiser.lang in ("tr", "az") else {}
+
+    def propose(units, i, random):
+        unit = units[i]
+        other = turkic.get(unit[0]) or unit[0].swapcase()
+        georgian = "\u10a0" <= unit[0] <= "\u10ff"  # has capitals that nobody types
+        if other != unit[0] and len(other) == 1 and not georgian:
+            return i, i + 1, other + unit[1:]
+
+    return propose
+
+
+def punctuation(noiser):
+    marks = tables.PUNCTUATION.get(noiser.script, tables.PUNCTUATION["Latn"])
+
+    def propose(units, i, random):
+        before, after = units[i - 1] if i else " ", units[i + 1] if i + 1 < len(units) else " "
+        if units[i] not in marks or (before[0].isdigit() and after[0].isdigit()):
+            return None
+        choice = random(3) if is_letter(before) else 0  # a mark that stands alone stays one token
+        if choice == 2:
+            return i, i + 1, ""
+        others = units[i] * 2 if choice else marks.replace(units[i], "")
+        return i, i + 1, others if choice else others[random(len(others))]
+
+    return propose
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Other spellings and signs that look alike, from tables
+
+
+def diacritics(noiser):
+    pattern = regex.compile(tables.DIACRITICS)
+
+    @lru_cache(1 << 14)
+    def stripped(unit):
+        if unit.isascii() or unit[0] in tables.KEPT_WHOLE:
+            return unit
+        bare = unicodedata.normalize("NFC", pattern.sub("", unicodedata.normalize("NFD", unit)))
+        return "".join(tables.BASES.get(char, char) if not "\u0d00" <= char <= "\u0d7f" else char for char in bare)
+
+    def propose(units, i, random):
+        new = stripped(units[i]) if is_letter(units[i]) else ""
+        return (i, i + 1, new) if new and new != units[i] else None
+
+    return propose
+
+
+def substitutions(*texts):
+    """{source: [(new, only at the end of a word)]} of `from>to` tables; cased letters also capitalized."""
+    table = {}
+    for pair in " ".join(texts).split():
+        (old, new), final = pair.rstrip("$").split(">"), pair.endswith("$")
+        for source, target in ((old, new), (old.capitalize(), new.capitalize())):
+            if source != target and (target, final) not in table.setdefault(source, []):
+                table[source].append((target, final))
+    return table
+
+
+def substitute(table):
+    """Propose from a table: two units, one unit, or one character of a unit."""
+
+    def propose(units, i, random):
+        unit = units[i]
+        pair = unit + units[i + 1] if i + 1 < len(units) else ""
+        width = 2 if pair in table else 1
+        if width == 1 and len(unit) == 1 and unit not in table:
+            return None
+        ends = i + width == len(units) or not is_letter(units[i + width])  # the word ends here
+        if width == 2:
+            spots = [("", new, "") for new, final in table[pair] if ends or not final]
+        else:
+            spots = [
+                (unit[:j], new, unit[j + 1 :])
+                for j, char in enumerate(unit)
+                for new, final in table.get(char, ())
+                if ends or not final
+            ]
+        return (i, i + width, "".join(spots[random(len(spots))])) if spots else None
+
+    return propose
+
+
+def ocr(noiser):
+    return substitute(substitutions(tables.OCR[noiser.script]))
+
+
+def orthography(noiser):
+    table = substitutions(tables.ORTHOGRAPHY.get(noiser.lang, tables.ORTHOGRAPHY.get(noiser.script, "")))
+    wide = dict(tables.FULL_WIDTH) if noiser.script in ("Jpan", "Kore", "Hans") else {}
+    wide |= tables.HALF_KANA if noiser.script == "Jpan" else {}
+    for narrow, other in wide.items():
+        table.setdefault(narrow, []).append((other, False))
+        table.setdefault(other, []).append((narrow, False))
+    return substitute(table)
+
+
+def homoglyph(noiser):
+    groups = {group[0]: group[1:] for group in tables.HOMOGLYPHS.split()}
+
+    def propose(units, i, random):
+        looks = groups.get(units[i])
+        return (i, i + 1, looks[random(len(looks))]) if looks else None
+
+    return propose
+
+
+def invisible(noiser):
+    signs = tables.INVISIBLE[""] + ("" if noiser.script in tables.JOINING else tables.INVISIBLE["joiners"])
+    reorders = noiser.script not in ("Arab", "Hebr", "Thaa", "Syrc")
+
+    def propose(units, i, random):
+        if i + 1 == len(units) or not is_letter(units[i]) or not is_letter(units[i + 1]):
+            return None
+        if reorders and not random(5):
+            return i, i + 2, tables.REORDER.format(units[i + 1] + units[i])
+        return i, i + 1, units[i] + signs[random(len(signs))]
+
+    return propose
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Input of Korean, Japanese and Chinese; words of the user's tables
+
+
+@cache
+def jamo_neighbors():
+    """{jamo: jamo beside it on the two-set keyboard, consonants beside consonants, and its other shift level}."""
+    neighbors = {}
+    for y, row in enumerate(tables.JAMO_ROWS):
+        for x, char in enumerate(row):
+            vowel = char in tables.JAMO_VOWEL
+            near = "".join(other[max(0, x - 1) : x + 2] for other in tables.JAMO_ROWS[max(0, y - 1) : y + 2])
+            neighbors[char] = "".join(
+                other for other in near if other != char and (other in tables.JAMO_VOWEL) == vowel
+            )
+    for plain, shifted in tables.JAMO_SHIFT.split():
+        neighbors[shifted] = plain
+        neighbors[plain] += shifted
+    return neighbors
+
+
+def jamo(noiser):
+    near = jamo_neighbors()
+    parts = (tables.JAMO_LEAD, tables.JAMO_VOWEL, tables.JAMO_TAIL)
+
+    def propose(units, i, random):
+        if not "가" <= units[i] <= "힣" or len(units[i]) > 1:
+            return None
+        code = ord(units[i]) - 0xAC00
+        indices = [code // 588, code % 588 // 28, code % 28]
+        part = random(3 if indices[2] else 2)
+        choices = [char for char in near.get(parts[part][indices[part]], "") if char in parts[part]]
+        if choices:
+            indices[part] = parts[part].index(choices[random(len(choices))])
+            return i, i + 1, chr(0xAC00 + indices[0] * 588 + indices[1] * 28 + indices[2])
+
+    return propose
+
+
+def ime(noiser):
+    if noiser.script == "Jpan":
+        groups = {char: group.replace(char, "") for group in tables.KANA.split() for char in group}
+    else:
+        groups = {char: "".join(others) for char, others in (noiser.table or {}).items()}
+
+    def propose(units, i, random):
+        others = groups.get(units[i])
+        return (i, i + 1, others[random(len(others))]) if others else None
+
+    return propose
+
+
+def look_up(noiser):
+    """Code switching and attested errors: the user's entries for a word; a capital is kept."""
+
+    def propose(units, place, random):
+        word = "".join(units[place[0] : place[1]])
+        others = noiser.table.get(word)
+        if not others:
+            others = noiser.table.get(word.lower(), ())
+            others = [new.capitalize() for new in others] if word[:1].isupper() else others
+        others = [new for new in others if new != word and not (noiser.one_token and any(map(str.isspace, new)))]
+        return (*place, others[random(len(others))]) if others else None
+
+    return propose
