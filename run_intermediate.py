@@ -124,7 +124,7 @@ def run(parser, plan, args, trainer_argv, given, argv):
         own = {name: getattr(args, name) for name in OWN_DECISIVE}
         own["settings"] = {name: one.as_given() for name, one in settings.items()}
         identity = session.training_identity(args, training_args, parent_hash, files, own)
-    this = session.Session(training_args, plan.whole.name, identity)
+    this = session.Session(training_args, plan.whole.name, identity, source, parent_hash)
     collapses = this.previous.get("collapses", [])
     if len(collapses) > args.restart_on_collapse:
         raise Failure(job.collapse_message(collapses, training_args))

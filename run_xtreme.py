@@ -107,7 +107,7 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
         files = input_files(task, args.data_dir, ("train", "dev")[: 1 + training_args.do_eval], "en")
         own = {name: getattr(args, name) for name in OWN_DECISIVE} | settings.as_given()
         identity = session.training_identity(args, training_args, parent_hash, files, own)
-    this = session.Session(training_args, task.name, identity)
+    this = session.Session(training_args, task.name, identity, args.model_name_or_path, parent_hash)
 
     # All files are read, and so checked, before a model loads.
     rows = read_rows(task, head, args, training_args, cells)

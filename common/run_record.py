@@ -75,6 +75,19 @@ def check_same_training(folder, before, training):
         )
 
 
+def check_same_model(folder, record, source, content):
+    """InputError where a run predicts with another model than that of its folder: one run.json tells of one model.
+
+    `source` is the model's path or Hub id, `content` its checkpoint_hash.
+    """
+    own = record["checkpoint"] if record.get("training") else (record.get("parent") or {}).get("checkpoint")
+    if content != own and Path(source).resolve() != Path(folder).resolve():
+        raise InputError(
+            f"--model_name_or_path {source}: not the model whose results --output_dir {folder} holds; name a new "
+            "folder"
+        )
+
+
 def differences(old, new):
     """Human-readable differences of two flat dicts: ["learning_rate 1e-05 there, 3e-05 here"]."""
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]

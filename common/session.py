@@ -13,6 +13,7 @@ from common.results import Results
 from common.run_record import (
     ancestry,
     check_folder,
+    check_same_model,
     checkpoint_hash,
     data_manifest,
     invocation,
@@ -55,16 +56,18 @@ class Session:
     `later` and adds its `conditions`. Sessions that were stopped before are in `history`.
 
     `identity` is that of the training that is asked for (training_identity), None when none is; `trained` says that
-    the folder holds it already, finished.
+    the folder holds it already, finished. `source` and `parent_hash` are the model that the run is given.
     """
 
-    def __init__(self, training_args, task, identity):
+    def __init__(self, training_args, task, identity, source, parent_hash):
         self.folder, self.is_main = Path(training_args.output_dir), training_args.process_index == 0
         self.task, self.identity, self.training_args = task, identity, training_args
         self.previous = check_folder(self.folder, task, identity)
         self.trained = identity is not None and bool(self.previous.get("training", {}).get("finished"))
         self.trains = identity is not None and not self.trained
         self.frozen = bool(self.previous) and not self.trains
+        if self.frozen and not self.trained:
+            check_same_model(self.folder, self.previous, source, parent_hash)
         self.record, self.current, self.results = {}, {}, None  # of run.json: all, this session's part
         launching.barrier()  # nobody writes before all have looked
 

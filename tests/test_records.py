@@ -84,6 +84,18 @@ def test_a_folder_that_only_predicts_takes_the_seed_of_its_model(runs, toy, tmp_
     assert record_of(tmp_path / "out")["seed"] == 4
 
 
+def test_a_folder_holds_the_results_of_one_model(runs, toy, tmp_path, capsys):
+    folder, _ = runs
+    predict = "--task xnli --do_predict --languages de --max_predict_samples 20".split()
+    run_xtreme.main(flags(tmp_path / "out", toy / "xtreme", folder / "seed-4", *predict))
+    shutil.copytree(folder / "seed-4", tmp_path / "copy")
+    run_xtreme.main(flags(tmp_path / "out", toy / "xtreme", tmp_path / "copy", *predict))  # the same model elsewhere
+    for output in (tmp_path / "out", folder / "seed-4"):
+        with pytest.raises(SystemExit) as end:
+            run_xtreme.main(flags(output, toy / "xtreme", folder / "seed-3", *predict))
+        assert end.value.code == 2 and "seed-3: not the model" in capsys.readouterr().err
+
+
 def test_scoring_phase_2_later_keeps_its_record(toy, tmp_path):
     phase_2 = "--tasks mnli --max_seq_length 32 --max_eval_samples 30 --collapse_guard off".split()
     train = "--do_train --max_steps 2 --seed 5 --max_train_samples 64".split()
