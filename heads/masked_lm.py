@@ -6,6 +6,7 @@ are its dev set.
 
 import glob
 import math
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -38,10 +39,10 @@ def read(patterns, split, limit=None):
         )
     columns = {"text": [], "language": []}
     for path in files:
-        lines = [line for line in read_lines(path) if line.strip()]
+        lines = [line for line in read_lines(path) if _has_text(line)]
         if len(lines) < 2:
             raise InputError(
-                f"--mlm_files: {path} has a single line of text; give at least two, one is held out to measure "
+                f"--mlm_files: {path} has {'a single line' if lines else 'no line'} of text; give at least two, one is held out to measure "
                 "perplexity"
             )
         held_out = min(DEV_LINES, max(1, round(DEV_SHARE * len(lines))))
@@ -49,6 +50,11 @@ def read(patterns, split, limit=None):
         columns["text"] += lines
         columns["language"] += [path.name.split(".")[0]] * len(lines)
     return Dataset.from_dict(columns)
+
+
+def _has_text(line):
+    """Whether a line has more than blanks and characters without a width, which tokenize to nothing."""
+    return any(unicodedata.category(char)[0] not in "CZ" for char in line)
 
 
 def encode(rows, tokenizer, labels, settings):

@@ -56,8 +56,6 @@ def _read_dev(plan, args, name, record):
             logger.info("%s has no dev set in %s: its score is that of the other languages", name, code)
             continue
         rows[name, code] = limit(head_of(record).read(record, data_dir, "dev", code), args.max_eval_samples)
-        if record.name == "squad" and not all(answers["text"] for answers in rows[name, code]["answers"] or []):
-            raise InputError(f"{path}: some questions have no answer; that is the task squad_v2, name it so")
     return rows
 
 
