@@ -24,7 +24,7 @@ def check_label(path, number, label, labels):
 
 
 def own_label(path, number, label):
-    """The name of a label of a task without a table: a text, or an integer from 0 as data sets with label numbers have.
+    """The name of a label of a task without a table: a text, or an integer from 0 as many data sets have.
 
     Anything else would become classes that nobody meant: null, floats (a regression task), -1 (no label).
     """
@@ -37,7 +37,7 @@ def own_label(path, number, label):
 
 
 def check_alike(path, labels):
-    """Refuse label names, in the order of a file, that differ by case or blanks alone: they would be two classes."""
+    """Refuse label names, in the order of a file, that differ by case or blanks alone: they are two classes."""
     spelled = {}
     for label in dict.fromkeys(labels):
         other = spelled.setdefault(label.strip().casefold(), label)

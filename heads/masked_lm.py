@@ -41,9 +41,9 @@ def read(patterns, split, limit=None):
     for path in files:
         lines = [line for line in read_lines(path) if _has_text(line)]
         if len(lines) < 2:
+            number = "a single line" if lines else "no line"
             raise InputError(
-                f"--mlm_files: {path} has {'a single line' if lines else 'no line'} of text; give at least two, one is held out to measure "
-                "perplexity"
+                f"--mlm_files: {path} has {number} of text; give at least two, one is held out to measure perplexity"
             )
         held_out = min(DEV_LINES, max(1, round(DEV_SHARE * len(lines))))
         lines = (lines[:-held_out] if split == "train" else lines[-held_out:])[:limit]
