@@ -253,10 +253,10 @@ def count_pairs(references, predictions, language=None):
     if odd is not None:
         logger.warning("%r is no pair of a source id and an English id and counts as an error", "\t".join(odd))
     counts = {
-        source: {"id": source, "correct": 0, "predicted": 0, "gold": 0} for source, _ in sorted(gold | predicted)
+        source: {"id": source, "correct": 0, "predicted": 0, "gold": 0} for source, *_ in sorted(gold | predicted)
     }
     for name, pairs in (("correct", gold & predicted), ("predicted", predicted), ("gold", gold)):
-        for source, _ in pairs:
+        for source, *_ in pairs:
             counts[source][name] += 1
     return list(counts.values())
 
