@@ -24,7 +24,7 @@ from importlib import import_module
 from pathlib import Path
 
 from common.files import InputError
-from heads.other_forms import check_bytes, check_table, row_of_another_form, table_in_jsonl
+from heads.other_forms import check_bytes, check_table, check_text, row_of_another_form, table_in_jsonl
 
 # What XTREME's own preprocessing calls files: (in tasks.py, there)
 XTREME_NAMES = ((r"(tydiqa)\.(\w+\.\w+\.json)", r"\1.goldp.\2"), (r"(train|val|test)-(\w+\.jsonl)", r"\1.\2"))
@@ -91,6 +91,7 @@ def read_text(path):
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from None
     check_bytes(path, content)
     text = decode(path, content).lstrip("\ufeff")
+    check_text(path, text)
     if not text.strip():
         raise InputError(f"{path}: the file is empty; download it again")
     return text

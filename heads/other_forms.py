@@ -28,13 +28,17 @@ HEADER = {*TEXT_A, *TEXT_B, *LABEL, *WORD, *TAG, *SENTENCE, "index", "pairid", "
 
 
 def check_bytes(path, content):
-    """Refuse what is no text: archives, web pages, UTF-16 without a mark."""
+    """Refuse what is no text: archives, web pages."""
     for signature, (what, step) in SIGNATURES.items():
         if content.startswith(signature):
             raise InputError(f"{path}: is {what}; {step}")
-    if b"\0" in content:
-        line = content.count(b"\n", 0, content.index(b"\0")) + 1
-        raise InputError(f"{path}, line {line}: holds a NUL byte, as UTF-16 does; convert the file to UTF-8")
+
+
+def check_text(path, text):
+    """Refuse what is text by chance alone: UTF-16 without a mark is UTF-8 with NUL characters."""
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise InputError(f"{path}, line {line}: holds a NUL character, as UTF-16 does; convert the file to UTF-8")
 
 
 def is_header(fields):

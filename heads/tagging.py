@@ -9,6 +9,7 @@ from common.files import InputError, write_text
 from common.labels import IGNORED, LabelIndices, check_alike, check_label, names_of, own_label
 from heads import check_texts, path_of, read_jsonl, read_table
 from heads.other_forms import tagged_columns
+from tasks import LANGUAGES
 
 MODEL = "AutoModelForTokenClassification"
 BLANK = " \t"  # what a line between sentences may hold; other white space can be a word
@@ -71,7 +72,7 @@ def _with_tabs(lines, labels):
 def _without_language(path, rows, language):
     """Raw WikiANN writes the language before every word of a file: `en:Rome`."""
     prefixes = {word.partition(":")[0] if ":" in word else "" for row in rows for word in row["words"]}
-    if len(prefixes) > 1 or not (prefix := prefixes.pop()).isascii() or not prefix.islower():
+    if len(prefixes) != 1 or (prefix := prefixes.pop()) not in {language, *LANGUAGES}:
         return rows
     if prefix != language:
         raise InputError(

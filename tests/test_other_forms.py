@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import run_xtreme
 import score
 from common.files import InputError
 from common.labels import LabelIndices
@@ -105,6 +106,17 @@ def test_what_xtremes_preprocessing_writes_has_no_labels(toy, tmp_path, caplog, 
 )
 def test_xtremes_preprocessing_of_real_files_has_no_labels(tmp_path, name, language):
     check_preprocessed(SHARED, tmp_path, name, language)
+
+
+def test_withheld_labels_are_predicted_and_reported(toy, tmp_path, capsys):
+    preprocess(toy / "xtreme", tmp_path / "data", TARGETS["tatoeba"], "de")
+    flags = f"--task tatoeba --data_dir {tmp_path}/data --model_name_or_path {toy}/model --output_dir {tmp_path}/out"
+    run_xtreme.main(f"{flags} --do_predict --languages de --disable_tqdm true".split())
+    assert "no labels" in capsys.readouterr().out
+    (entry,) = map(json.loads, (tmp_path / "out/results.jsonl").read_text().splitlines())
+    assert entry["metric"] is None and entry["value"] is None
+    predictions = (tmp_path / "out/predictions/clean/tatoeba/test-de.tsv").read_text().split()
+    assert len(predictions) == entry["n"] > 90
 
 
 # --- Tagged words
