@@ -19,7 +19,7 @@ SIGNATURES = {  # how a file begins -> what it is, what to do
     b"<html": ("a web page", "download the data itself"),
 }
 TEXT_A = ("sentence1", "premise", "question1", "text_a", "text1")  # names of columns in header lines and original rows
-TEXT_B = ("sentence2", "hypothesis", "question2", "text_b", "text2")
+TEXT_B = ("sentence2", "hypothesis", "hypo", "question2", "text_b", "text2")
 LABEL = ("gold_label", "label", "is_duplicate", "labels")
 WORD = ("word", "words", "token", "tokens", "form")
 TAG = ("tag", "tags", "label", "ner", "ner_tags", "ner_tag", "pos", "pos_tags", "upos")
@@ -42,8 +42,8 @@ def check_text(path, text):
 
 
 def is_header(fields):
-    """Whether all columns of a line are names of columns."""
-    return len(fields) > 1 and {field.strip().lower() for field in fields} <= HEADER
+    """Whether the two or three columns of a line are names of columns; with more, the line's error names them."""
+    return len(fields) in (2, 3) and {field.strip().lower() for field in fields} <= HEADER
 
 
 def check_table(path, lines, form):

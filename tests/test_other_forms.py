@@ -172,7 +172,11 @@ RELEASES = {
     ),
     "XNLI-MT": (
         "xnli", "train", "xnli/train-en.tsv", "premise\thypo\tlabel\na\tb\tcontradictory\n",
-        ("line 1: unknown label 'label'",),
+        ("line 1: 'premise\\thypo\\tlabel' is a line of column names", "tail -n +2 train-en.tsv"),
+    ),
+    "PAWS-X": (
+        "pawsx", "test", "pawsx/test-de.tsv", "id\tsentence1\tsentence2\tlabel\n1\ta\tb\t0\n",
+        ("4 tab-separated columns instead of 3", "keep columns 2, 3, 4", "NR > 1 {print $2, $3, $4}"),
     ),
     "MNLI txt": (
         "mnli", "train", "mnli/train.jsonl", "\t".join(MNLI_TXT) + "\n1\t2\n",
