@@ -42,8 +42,8 @@ MIXED_TREEBANKS = {
 }
 # In a mirror only: clones of the UD repositories at tag r2.5, and at r2.7 for the languages that XTREME-R added.
 TREEBANK_FILES = "{ud}_*-ud-{split}.conllu"
-TREEBANKS = Hub("UniversalDependencies", TREEBANK_FILES, "as supplied")
-TREEBANKS_R = Hub("UniversalDependencies-2.7", TREEBANK_FILES, "as supplied")
+TREEBANKS = Hub("UniversalDependencies", TREEBANK_FILES, "as supplied, by XTREME's rules")
+TREEBANKS_R = Hub("UniversalDependencies-2.7", TREEBANK_FILES, "as supplied, by XTREME's rules")
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ def words(sources, file, tally):
         if without_text(tokens):
             tally["dropped: without text"] += 1
         elif labeled(tags is not None, tally, file):
-            tagged = [(token, label_of(tag, names, file)) for token, tag in zip(tokens, tags)]
+            tagged = [(token, label_of(tag, names, file)) for token, tag in zip(tokens, tags) if tag != "_"]
             yield "".join(f"{one_line(token)}\t{tag}\n" for token, tag in tagged) + "\n"
         else:
             yield "".join(f"{one_line(token)}\n" for token in tokens) + "\n"
