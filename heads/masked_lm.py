@@ -17,7 +17,7 @@ from transformers.modeling_outputs import MaskedLMOutput
 from common.files import InputError
 from common.labels import IGNORED
 from common.loss import cross_entropy
-from heads import read_lines
+from heads import read_table
 
 MODEL = "AutoModelForMaskedLM"
 MASKED = 0.15  # of the tokens of a block are predicted: 80 % of them read <mask>, 10 % another token, 10 % themselves
@@ -39,7 +39,7 @@ def read(patterns, split, limit=None):
         )
     columns = {"text": [], "language": []}
     for path in files:
-        lines = [line for line in read_lines(path) if _has_text(line)]
+        lines = [line for line in read_table(path, "text") if _has_text(line)]
         if len(lines) < 2:
             number = "a single line" if lines else "no line"
             raise InputError(

@@ -47,13 +47,13 @@ def is_header(fields):
 
 
 def check_table(path, lines, form):
-    """Refuse JSON in a file that must hold columns, and a line of column names; `form` is what a line must hold."""
+    """Refuse JSON in a file of plain lines, and a line of column names; `form` is what a line must hold."""
     first = next((line for line in lines if line.strip()), "")
     if first.lstrip()[:1] in ("{", "["):
         for text in (first, "\n".join(lines)):
             value = _json_or_none(text)
             if isinstance(value, dict) or (isinstance(value, list) and any(isinstance(row, dict) for row in value)):
-                raise InputError(f"{path}: holds JSON, not lines of {form}; write these columns, parted by tabs")
+                raise InputError(f"{path}: holds JSON, not lines of {form}; write these, columns parted by tabs")
     if is_header(first.split("\t")):
         raise InputError(f"{path}, line 1: {first!r} is a line of column names; remove it: tail -n +2 {path.name}")
 

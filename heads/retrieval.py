@@ -62,6 +62,10 @@ def _is_sorted(rows):
 def _sentences(path, with_ids):
     lines = read_table(path, "id, sentence" if with_ids else "sentences")
     if not with_ids:
+        if all("\t" in line for line in lines):
+            raise InputError(
+                f"{path}: tab-separated columns where sentences must stand; keep one: cut -f1 {path.name}"
+            )
         return [{"id": str(index), "text": line} for index, line in enumerate(lines)]
     rows = []
     for number, line in enumerate(lines, start=1):

@@ -219,7 +219,7 @@ CHANGES = {
     "JSON": (lambda text: '{\n "a": ["b"]\n}\n', REFUSED, EVERY),
     "a list of JSON": (lambda text: '[{"a": "b"}]', REFUSED, EVERY),
     "commas": (lambda text: text.replace("\t", ","), REFUSED, ("xnli", "pawsx", "bucc2018")),
-    "a column more": (lambda text: text.replace("\n", "\tx\n"), REFUSED, (*TAGGED, "xnli", "pawsx", "bucc2018")),
+    "a column more": (lambda text: text.replace("\n", "\tx\n"), REFUSED, EVERY),
     "a column more on a line": (lambda text: text.replace("b", "b\tx", 1), REFUSED, TAGGED + ("xnli", "bucc2018")),
     "header": (lambda text: "sentence1\tsentence2\tlabel\n" + text, REFUSED, ("xnli", "pawsx")),
     "header of ids": (lambda text: "id\tsentence\n" + text, REFUSED, ("bucc2018",)),

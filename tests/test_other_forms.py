@@ -314,6 +314,9 @@ def test_text_without_a_width_is_no_text(tmp_path):
     write(tmp_path / "en.txt", "\u200b\n\u00a0\n\ufeff\u200d\n")
     with pytest.raises(InputError, match="has no line of text"):
         masked_lm.read([str(tmp_path / "en.txt")], "train")
+    write(tmp_path / "en.txt", '{"text": "a"}\n{"text": "b"}\n')
+    with pytest.raises(InputError, match="holds JSON, not lines of text"):
+        masked_lm.read([str(tmp_path / "en.txt")], "train")
     write(tmp_path / "en.txt", "a\n\u200b\nb\n")
     assert list(masked_lm.read([str(tmp_path / "en.txt")], "train")["text"]) == ["a"]
 
