@@ -71,14 +71,16 @@ def _with_tabs(lines, labels):
 
 def _without_language(path, rows, language):
     """Raw WikiANN writes the language before every word of a file: `en:Rome`."""
-    prefixes = {word.partition(":")[0] if ":" in word else "" for row in rows for word in row["words"]}
-    if len(prefixes) != 1 or (prefix := prefixes.pop()) not in {language, *LANGUAGES}:
+    prefixes = Counter(word.partition(":")[0] if ":" in word else "" for row in rows for word in row["words"])
+    (prefix, number), words = prefixes.most_common(1)[0], prefixes.total()
+    if prefix not in {language, *LANGUAGES} or 2 * number <= words:
         return rows
+    problem = f"{path}: {number} of {words} words begin with {prefix}:, as raw WikiANN's do"
     if prefix != language:
-        raise InputError(
-            f"{path}: every word begins with {prefix}:, as raw WikiANN's do in the language {prefix}, but this file "
-            f"is {language}'s; put each language's file in its place"
-        )
+        raise InputError(f"{problem} in the language {prefix}, but this file is {language}'s; put it in its place")
+    if number < words:
+        step = f"remove it from the clean file before any noise: sed 's/^{prefix}://' {path.name}"
+        raise InputError(f"{problem}, the others do not; {step}")
     return [{**row, "words": [word.removeprefix(f"{prefix}:") for word in row["words"]]} for row in rows]
 
 

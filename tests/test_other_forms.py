@@ -16,6 +16,7 @@ from heads import classification, head_of, masked_lm, path_of
 from metrics import count
 from mixture import data
 from mixture.plan import Plan, extra_task
+from noise.layouts import match
 from tasks import INTERMEDIATE, TARGETS
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data/xtreme"
@@ -119,6 +120,11 @@ def test_withheld_labels_are_predicted_and_reported(toy, tmp_path, capsys):
     assert len(predictions) == entry["n"] > 90
 
 
+def test_noise_knows_the_names_of_xtremes_download():
+    assert match("tydiqa/tydiqa-goldp-v1.1-dev/tydiqa.goldp.fi.dev.json")[1:4] == ("tydiqa", "test", "fi")
+    assert match("xcopa/test.et.jsonl")[1:4] == ("xcopa", "test", "et")
+
+
 # --- Tagged words
 
 
@@ -129,6 +135,9 @@ def test_raw_wikiann_loses_its_language_and_a_single_colon_is_text(tmp_path):
     write(tmp_path / "panx/test-en.tsv", "en:Rome\tB-LOC\n10:30\tO\n")
     rows = head_of(TARGETS["panx"]).read(TARGETS["panx"], tmp_path, "test", "en")
     assert list(rows["words"]) == [["en:Rome", "10:30"]]
+    write(tmp_path / "panx/test-en.tsv", "en:Rome\tB-LOC\nen:is\tO\nne:big\tO\n")  # noised with its language
+    with pytest.raises(InputError, match="2 of 3 words begin with en:.*before any noise: sed"):
+        head_of(TARGETS["panx"]).read(TARGETS["panx"], tmp_path, "test", "en")
 
 
 @pytest.mark.parametrize(
