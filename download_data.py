@@ -40,9 +40,10 @@ MIXED_TREEBANKS = {
     "ru": "Old Russian",
     "zh": "Classical Chinese",
 }
-TREEBANKS = Hub(  # in a mirror only: clones of the UD repositories at tag r2.5
-    "UniversalDependencies", "{ud}_*-ud-{split}.conllu", "as supplied"
-)
+# In a mirror only: clones of the UD repositories at tag r2.5, and at r2.7 for the languages that XTREME-R added.
+TREEBANK_FILES = "{ud}_*-ud-{split}.conllu"
+TREEBANKS = Hub("UniversalDependencies", TREEBANK_FILES, "as supplied, by XTREME's rules")
+TREEBANKS_R = Hub("UniversalDependencies-2.7", TREEBANK_FILES, "as supplied, by XTREME's rules")
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,8 @@ def hubs_of(task, path, language):
     if task.name == "xcopa":
         return tuple(hub for hub in task.hub if (hub.id == COPA) == (language == "en"))
     if task.name == "udpos":
-        return TREEBANKS, *(hub for hub in task.hub if language not in MIXED_TREEBANKS or hub.id != "google/xtreme")
+        treebanks = TREEBANKS if language in task.languages["xtreme"] else TREEBANKS_R
+        return treebanks, *(hub for hub in task.hub if language not in MIXED_TREEBANKS or hub.id != "google/xtreme")
     return tuple(hub for hub in task.hub if hub.id != SQUAD)
 
 
@@ -126,17 +128,18 @@ def config_of(hub, language):
     """A repository's configuration of a language; treebanks have none, but a form of file names."""
     known = LANGUAGES[language]
     names = {"lang": language, "english_name": known.hub, "tatoeba": known.tatoeba}
-    return hub.config if hub is TREEBANKS else hub.config.format(**names)
+    return hub.config if hub in (TREEBANKS, TREEBANKS_R) else hub.config.format(**names)
 
 
 def find_sources(file, hub_root):
     """(Hub record, its files) of the first repository that has the file; (None, []) if none has."""
     for hub in file.hubs:
         config = config_of(hub, file.language)
-        if hub is TREEBANKS:
+        if hub in (TREEBANKS, TREEBANKS_R):
             treebank = LANGUAGES[file.language].ud
             pattern = f"UD_*/{config.format(ud=treebank, split=file.split)}"
-            sources = sorted(Path(hub_root, hub.id).glob(pattern)) if hub_root and treebank else []
+            sources = list(Path(hub_root, hub.id).glob(pattern)) if hub_root and treebank else []
+            sources.sort(key=lambda path: path.name)  # XTREME's order: en_partut before en_pud, whatever their folders
         else:
             patterns = [pattern for split in file.splits for pattern in patterns_of(config, split)]
             folder = open_repository(hub.id, hub.revision, patterns, hub_root)

@@ -43,11 +43,37 @@ def _check_lengths(references, predictions):
         )
 
 
+def _warn_of_form(references, predictions):
+    """Say which predictions can match no label because of how they are written; they count as errors all the same.
+
+    A byte order mark, a second column, upper case, numbers in place of names.
+    """
+    golds = {gold for gold in references if isinstance(gold, str)}
+    folded = {gold.casefold() for gold in golds}
+    named = golds and not any(gold.isdecimal() for gold in golds)
+
+    texts = Counter(guess for guess in predictions if isinstance(guess, str) and guess not in golds)
+    unlike = [
+        guess
+        for guess in texts
+        if "\ufeff" in guess or "\t" in guess or guess.casefold() in folded or (named and guess.isdecimal())
+    ]
+    if unlike:
+        logger.warning(
+            "%d of %d predictions are written unlike the labels, e.g. %r, and count as errors; write the labels "
+            "alone, spelled as the gold ones are",
+            sum(texts[guess] for guess in unlike),
+            len(predictions),
+            min(unlike),
+        )
+
+
 def count_accuracy(references, predictions, language=None):
     """Labels are compared as they are: evaluate.py gives an XCOPA prediction "0" no credit for the label 0."""
     _check_lengths(references, predictions)
     if any(isinstance(gold, str) != isinstance(guess, str) for gold, guess in zip(references, predictions)):
         logger.warning("some labels are text where the others are numbers; these never match")
+    _warn_of_form(references, predictions)
     return [{"correct": int(guess == gold)} for gold, guess in zip(references, predictions)]
 
 
@@ -106,6 +132,7 @@ def count_chunks(references, predictions, language=None):
 
 def count_tokens(references, predictions, language=None):
     _check_lengths(references, predictions)
+    _warn_of_form([tag for tags in references for tag in tags], [tag for tags in predictions for tag in tags])
     return [
         {"correct_tokens": sum(a == b for a, b in zip(gold, guess)), "tokens": len(gold)}
         for gold, guess in zip(references, predictions)
@@ -222,11 +249,14 @@ def best_no_answer_threshold(references, predictions, no_answer_scores, metric="
 def count_pairs(references, predictions, language=None):
     """Counts per source sentence; (source id, English id) pairs count once however often they are given."""
     gold, predicted = set(map(tuple, references)), set(map(tuple, predictions))
+    odd = next((pair for pair in predicted if len(pair) != 2 or pair[0].startswith("\ufeff")), None)
+    if odd is not None:
+        logger.warning("%r is no pair of a source id and an English id and counts as an error", "\t".join(odd))
     counts = {
-        source: {"id": source, "correct": 0, "predicted": 0, "gold": 0} for source, _ in sorted(gold | predicted)
+        source: {"id": source, "correct": 0, "predicted": 0, "gold": 0} for source, *_ in sorted(gold | predicted)
     }
     for name, pairs in (("correct", gold & predicted), ("predicted", predicted), ("gold", gold)):
-        for source, _ in pairs:
+        for source, *_ in pairs:
             counts[source][name] += 1
     return list(counts.values())
 

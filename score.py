@@ -35,7 +35,8 @@ class Missing(Exception):
 
 
 def read_text(path):
-    return decode(path, Path(path).read_bytes())
+    """A file's text without a byte order mark, which would be part of its first label or no JSON."""
+    return decode(path, Path(path).read_bytes(), "utf-8-sig")
 
 
 def read_labels(path):

@@ -9,15 +9,42 @@ from itertools import chain
 from common.files import InputError
 
 IGNORED = -100  # the label that no loss counts, in PyTorch and transformers
+ALIASES = {"contradictory": "contradiction"}  # XNLI's machine-translated training files have it; XTREME maps it
 LABELED = ("classification", "tagging")  # kinds of tasks whose labels have names
 
 
 def check_label(path, number, label, labels):
     """Return the label's name. Integers index `labels` in Hub ClassLabel order; anything else must be a name in it."""
     name = labels[label] if type(label) is int and 0 <= label < len(labels) else label
-    if name not in labels:
+    if type(name) is str and name not in labels:
+        name = ALIASES.get(name, name)
+    if type(name) is not str or name not in labels:
         raise InputError(f"{path}, line {number}: unknown label {label!r}; the task's labels are {', '.join(labels)}")
     return name
+
+
+def own_label(path, number, label):
+    """The name of a label of a task without a table: a text, or an integer from 0 as many data sets have.
+
+    Anything else would become classes that nobody meant: null, floats (a regression task), -1 (no label).
+    """
+    if type(label) is int and label >= 0:
+        return str(label)
+    if type(label) is not str or not label.strip():
+        step = "remove rows without a label, write others as texts or as integers from 0"
+        raise InputError(f"{path}, line {number}: label {label!r} is neither a name nor a class's number; {step}")
+    return label
+
+
+def check_alike(path, labels):
+    """Refuse label names, in the order of a file, that differ by case or blanks alone: they are two classes."""
+    spelled = {}
+    for label in dict.fromkeys(labels):
+        other = spelled.setdefault(label.strip().casefold(), label)
+        if other != label:
+            raise InputError(f"{path}: the labels {other!r} and {label!r} differ by case or blanks; write them alike")
+        if label != label.strip():
+            raise InputError(f"{path}: the label {label!r} has blanks around it; remove them")
 
 
 def labels_in(rows):

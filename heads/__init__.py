@@ -18,11 +18,16 @@ step.
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
 from common.files import InputError
+from heads.other_forms import check_bytes, check_table, check_text, row_of_another_form, table_in_jsonl
+
+# What XTREME's own preprocessing calls files: (in tasks.py, there)
+XTREME_NAMES = ((r"(tydiqa)\.(\w+\.\w+\.json)", r"\1.goldp.\2"), (r"(train|val|test)-(\w+\.jsonl)", r"\1.\2"))
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,16 @@ def path_of(task, data_dir, split, language):
             translated = paths[index].with_suffix(f".{language}.jsonl")
             if language != "en" or (translated.exists() and not paths[index].exists()):
                 paths[index] = translated
-    return paths
+    return [_as_named(path) for path in paths]
+
+
+def _as_named(path):
+    """The path, or where only that is there, the file under the name that XTREME's preprocessing gives it."""
+    for ours, theirs in XTREME_NAMES:
+        other = path.with_name(re.sub(f"^{ours}$", theirs, path.name))
+        if not path.exists() and other.exists():
+            return other
+    return path
 
 
 def limit(rows, number):
@@ -75,7 +89,9 @@ def read_text(path):
         raise InputError(f"{path}: no such file; check --data_dir or download the task") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from None
-    text = decode(path, content, "utf-8-sig")
+    check_bytes(path, content)
+    text = decode(path, content).lstrip("\ufeff")
+    check_text(path, text)
     if not text.strip():
         raise InputError(f"{path}: the file is empty; download it again")
     return text
@@ -95,11 +111,21 @@ def decode(path, content, encoding="utf-8"):
 def read_lines(path):
     """Lines without their line ends and without blank lines at the end.
 
-    Only \\n and \\r\\n end a line: text may hold U+2028 and its like.
+    Only \\n and \\r\\n end a line: text may hold U+2028 and its like. In a file of old Macs \\r alone does.
     """
-    lines = [line.removesuffix("\r") for line in read_text(path).split("\n")]
+    text = read_text(path)
+    if text.count("\r") - text.count("\r\n") > text.count("\n"):
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
     while not lines[-1]:
         lines.pop()
+    return lines
+
+
+def read_table(path, form):
+    """Lines of columns; refuses JSON and a line of column names. `form` says what a line must hold."""
+    lines = read_lines(path)
+    check_table(path, lines, form)
     return lines
 
 
@@ -108,28 +134,46 @@ def read_json(path):
     return _parse(read_text(path), path)
 
 
-def read_jsonl(path, columns):
+def read_jsonl(path, columns, task):
     """Yield (line number, row) of a JSON-lines file whose rows must all have `columns`."""
     for number, line in enumerate(read_lines(path), start=1):
+        line = line.lstrip("\ufeff")  # of files that were joined
+        if not line.strip():
+            raise InputError(f"{path}, line {number}: is blank; remove it, every line must hold a JSON object")
+        if "\t" in line.strip() and not line.lstrip().startswith(("{", "[")):
+            raise table_in_jsonl(path, number, line, task)
         row = _parse(line, path, number)
-        missing = [column for column in columns if not isinstance(row, dict) or column not in row]
-        if missing:
-            raise InputError(
-                f"{path}, line {number}: no column {missing[0]!r}; this task's rows have {', '.join(columns)}"
-            )
+        if not isinstance(row, dict):
+            problem = f"no JSON object, so no column {columns[0]!r}; this task's rows have {', '.join(columns)}"
+            raise InputError(f"{path}, line {number}: {problem}")
+        if not set(columns) <= set(row):
+            raise row_of_another_form(path, number, row, columns, task)
         yield number, row
+
+
+def _object(pairs):
+    """A JSON object; which of two values counts where a key stands twice nobody can say."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!r} stands twice in one object")
+    return value
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=_object)
 
 
 def _parse(text, path, number=1):
     """The JSON value of a text that begins on line `number`."""
     try:
-        value = json.loads(text)
+        value = DECODER.decode(text)
         if "\\ud" in text.lower():
             json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
-        raise InputError(
-            f"{path}, line {number + error.lineno - 1}: not valid JSON ({error.msg}); is the file truncated?"
-        ) from None
+        # a file that is cut short ends inside a value
+        step = "is the file truncated?" if _ends_early(text, error) else "write the file again"
+        raise InputError(f"{path}, line {number + error.lineno - 1}: not valid JSON ({error.msg}); {step}") from None
     except UnicodeEncodeError:
         raise InputError(
             f"{path}, line {number}: a \\ud... escape without its other half is no character; remove it"
@@ -139,11 +183,23 @@ def _parse(text, path, number=1):
     return value
 
 
+def _ends_early(text, error):
+    """Whether parsing stopped in the last value: a text that does not end, or nothing where something must follow."""
+    return error.msg.startswith("Unterminated") or not text[error.pos :].strip()
+
+
 def check_texts(path, number, columns):
     """Refuse {column: value} with a value that is not a string."""
     for column, value in columns.items():
         if not isinstance(value, str):
             raise InputError(f"{path}, line {number}: {column} {value!r} is not a text; write it as a JSON string")
+
+
+def check_id(path, number, value):
+    """An id as text: it must be a text or an integer."""
+    if type(value) not in (str, int):
+        raise InputError(f"{path}, line {number}: id {value!r} is neither a text nor an integer; write it as a text")
+    return str(value)
 
 
 def check_unique(path, ids):

@@ -1,12 +1,16 @@
 """Sentence pairs with one label: XNLI, PAWS-X, and the NLI and paraphrase intermediate tasks."""
 
+import logging
+
 from datasets import Dataset
 
 from common.files import InputError, write_text
-from common.labels import LabelIndices, check_label, names_of
-from heads import check_texts, path_of, read_jsonl, read_lines
+from common.labels import LabelIndices, check_alike, check_label, names_of, own_label
+from heads import check_texts, path_of, read_jsonl, read_table
+from heads.other_forms import pair_columns
 
 MODEL = "AutoModelForSequenceClassification"
+logger = logging.getLogger("xtreme")
 
 
 def read(task, data_dir, split, language):
@@ -17,20 +21,23 @@ def read(task, data_dir, split, language):
     """
     rows = []
     for path in path_of(task, data_dir, split, language):
-        rows += _read_jsonl(path, task) if path.suffix == ".jsonl" else _read_tsv(path, task, labeled=split != "test")
+        if path.suffix == ".jsonl":
+            rows += _read_jsonl(path, task)
+        else:
+            rows += _read_tsv(path, task, split != "test", language)
     return Dataset.from_list([{"id": str(index), **row} for index, row in enumerate(rows)])
 
 
-def _read_tsv(path, task, labeled):
-    lines = [line.split("\t") for line in read_lines(path)]
+def _read_tsv(path, task, labeled, language):
+    lines = [line.split("\t") for line in read_table(path, "sentence1, sentence2, label")]
     labeled = labeled or len(lines[0]) != 2
     rows = []
     for number, fields in enumerate(lines, start=1):
         if len(fields) != 2 + labeled:
             expected = "sentence1, sentence2" + (", label" if labeled else " (as line 1: a file without labels)")
-            raise InputError(
-                f"{path}, line {number}: {len(fields)} tab-separated columns instead of {2 + labeled}: {expected}"
-            )
+            problem = f"{len(fields)} tab-separated columns instead of {2 + labeled}: {expected}"
+            step = pair_columns(lines[0], language)
+            raise InputError(f"{path}, line {number}: {problem}{step and '; ' + step}")
         label = check_label(path, number, fields[2].strip(), task.labels) if labeled else None
         rows.append({"text_a": fields[0], "text_b": fields[1], "label": label})
     return rows
@@ -38,16 +45,25 @@ def _read_tsv(path, task, labeled):
 
 def _read_jsonl(path, task):
     text_a, text_b, label = task.columns
-    rows = []
-    for number, row in read_jsonl(path, task.columns):
-        if row[label] == -1:  # SNLI: annotators did not agree; every user of the data set drops these
-            continue
+    rows, dropped = [], 0
+    for number, row in read_jsonl(path, task.columns, task):
         check_texts(path, number, {text_a: row[text_a], text_b: row[text_b]})
+        if task.labels and type(row[label]) is int and row[label] == -1:  # SNLI: its annotators did not agree
+            dropped += 1
+            continue
         # an extra task's labels come from its data
-        name = check_label(path, number, row[label], task.labels) if task.labels else str(row[label])
+        name = (
+            check_label(path, number, row[label], task.labels) if task.labels else own_label(path, number, row[label])
+        )
         rows.append({"text_a": row[text_a], "text_b": row[text_b], "label": name})
     if not rows:
         raise InputError(f"{path}: no examples with a label; download it again")
+    if dropped:
+        logger.warning(
+            "%s: %d of %d rows have the label -1 (none) and are left out", path, dropped, dropped + len(rows)
+        )
+    if not task.labels:
+        check_alike(path, [row["label"] for row in rows])
     return rows
 
 

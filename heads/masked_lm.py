@@ -6,6 +6,7 @@ are its dev set.
 
 import glob
 import math
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from transformers.modeling_outputs import MaskedLMOutput
 from common.files import InputError
 from common.labels import IGNORED
 from common.loss import cross_entropy
-from heads import read_lines
+from heads import read_table
 
 MODEL = "AutoModelForMaskedLM"
 MASKED = 0.15  # of the tokens of a block are predicted: 80 % of them read <mask>, 10 % another token, 10 % themselves
@@ -38,17 +39,22 @@ def read(patterns, split, limit=None):
         )
     columns = {"text": [], "language": []}
     for path in files:
-        lines = [line for line in read_lines(path) if line.strip()]
+        lines = [line for line in read_table(path, "text") if _has_text(line)]
         if len(lines) < 2:
+            number = "a single line" if lines else "no line"
             raise InputError(
-                f"--mlm_files: {path} has a single line of text; give at least two, one is held out to measure "
-                "perplexity"
+                f"--mlm_files: {path} has {number} of text; give at least two, one is held out to measure perplexity"
             )
         held_out = min(DEV_LINES, max(1, round(DEV_SHARE * len(lines))))
         lines = (lines[:-held_out] if split == "train" else lines[-held_out:])[:limit]
         columns["text"] += lines
         columns["language"] += [path.name.split(".")[0]] * len(lines)
     return Dataset.from_dict(columns)
+
+
+def _has_text(line):
+    """Whether a line has more than blanks and characters without a width, which tokenize to nothing."""
+    return any(unicodedata.category(char)[0] not in "CZ" for char in line)
 
 
 def encode(rows, tokenizer, labels, settings):

@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from datasets import Dataset
 
+import metrics
 from common.files import InputError, write_json
-from heads import check_unique, path_of, read_json, read_jsonl
+from heads import check_id, check_texts, check_unique, path_of, read_json, read_jsonl
 
 MODEL = "AutoModelForQuestionAnswering"
 FORM = '{"data": [{"paragraphs": [{"context", "qas": [{"id", "question", "answers": [{"text", "answer_start"}]}]}]}]}'
@@ -18,28 +19,37 @@ MAX_QUERY_LENGTH = 64  # sub-tokens of the question that are kept, as in SQuAD's
 def read(task, data_dir, split, language):
     """Rows {id, context, question, answers, paragraph}; `answers` is None where XTREME stripped them to empty texts.
 
-    Reads SQuAD JSON and the Hub's flat jsonl. Raises InputError for broken JSON, missing keys, repeated ids, and for
-    an answer that is not the slice of its context that `answer_start` says.
+    Reads SQuAD JSON and the Hub's flat jsonl. Raises InputError for broken JSON, missing keys, repeated ids, an
+    answer that is not the slice of its context that `answer_start` says, and, but for SQuAD 2.0 and tasks scored as
+    it, questions without an answer.
     """
     rows = []
     for path in path_of(task, data_dir, split, language):
-        of_file = list(_flat(path) if path.suffix == ".jsonl" else _nested(path))
+        of_file = list(_flat(path, task) if path.suffix == ".jsonl" else _nested(path))
         if not of_file:
             raise InputError(f"{path}: no questions in the file; download it again")
-        if split != "train":  # SQuAD's own training file repeats a few
-            check_unique(path, [row["id"] for row in of_file])
         for row in of_file:
             _check(path, row)
-        stripped = [row["id"] for row in of_file if row["answers"]["text"] == [""]]
-        if len(stripped) == len(of_file):
-            of_file = [{**row, "answers": None} for row in of_file]
-        elif stripped:
-            raise InputError(
-                f"{path}: question {stripped[0]}: empty answer, unlike others; give all an answer ([] if "
-                "unanswerable) or none"
-            )
-        rows += of_file
+        if split != "train":  # SQuAD's own training file repeats a few
+            check_unique(path, [row["id"] for row in of_file])
+        unanswerable = metrics.METRICS[task.scored_as or task.name] == "squad_v2"
+        rows += _with_answers(path, of_file, split, unanswerable)
     return Dataset.from_list(rows)
+
+
+def _with_answers(path, rows, split, unanswerable):
+    """The rows with `answers` None where all are stripped: XTREME's one empty text, or no answer in a test file."""
+    texts = [row["answers"]["text"] for row in rows]
+    if all(of_row == [""] for of_row in texts) or (split == "test" and not unanswerable and not any(texts)):
+        return [{**row, "answers": None} for row in rows]
+    for row, of_row in zip(rows, texts):
+        where = f"{path}: question {row['id']}"
+        if of_row == [""]:
+            step = "give all an answer ([] if unanswerable) or none" if unanswerable else "give all an answer or none"
+            raise InputError(f"{where}: empty answer, unlike others; {step}")
+        if not of_row and not unanswerable:
+            raise InputError(f"{where}: has no answer; that is the task squad_v2: name it so, or remove the question")
+    return rows
 
 
 def _nested(path):
@@ -48,7 +58,7 @@ def _nested(path):
         for number, paragraph in enumerate(p for article in document["data"] for p in article["paragraphs"]):
             for question in paragraph["qas"]:
                 answers = {key: [answer[key] for answer in question["answers"]] for key in ("text", "answer_start")}
-                row = {"id": str(question["id"]), "context": paragraph["context"], "question": question["question"]}
+                row = {"id": question["id"], "context": paragraph["context"], "question": question["question"]}
                 yield {**row, "answers": answers, "paragraph": number}
     except (KeyError, TypeError) as error:
         problem = "a list, object or text stands where another belongs"
@@ -57,28 +67,41 @@ def _nested(path):
         raise InputError(f"{path}: not SQuAD JSON: {problem}; its form is {FORM}") from None
 
 
-def _flat(path):
+def _flat(path, task):
     paragraphs = {}  # questions on one context share a paragraph: the cluster of a bootstrap
-    for _, row in read_jsonl(path, ("id", "context", "question", "answers")):
-        paragraph = paragraphs.setdefault(row["context"], len(paragraphs))
-        yield {**{key: row[key] for key in ("id", "context", "question", "answers")}, "paragraph": paragraph}
+    for number, row in read_jsonl(path, ("id", "context", "question", "answers"), task):
+        row = {key: row[key] for key in ("id", "context", "question", "answers")}
+        check_texts(path, number, {"context": row["context"]})
+        if isinstance(row["answers"], dict):
+            row["answers"] = {key: row["answers"].get(key) for key in ("text", "answer_start")}
+        yield {
+            **row,
+            "id": check_id(path, number, row["id"]),
+            "paragraph": paragraphs.setdefault(row["context"], len(paragraphs)),
+        }
 
 
 def _check(path, row):
     where = f"{path}: question {row['id']}"
+    if type(row["id"]) not in (str, int):
+        raise InputError(f"{where}: its id is neither a text nor an integer; write it as a text")
+    row["id"] = str(row["id"])
     for column in ("context", "question"):
         if not isinstance(row[column], str):
             raise InputError(f"{where}: {column} {row[column]!r} is not a text; write it as a JSON string")
-    try:
-        answers = list(zip(row["answers"]["text"], row["answers"]["answer_start"], strict=True))
-    except (KeyError, TypeError, ValueError):
+    texts, starts = (
+        row["answers"][key] if isinstance(row["answers"], dict) else None for key in ("text", "answer_start")
+    )
+    if not isinstance(texts, list) or not isinstance(starts, list) or len(texts) != len(starts):
         form = '{"text": [...], "answer_start": [...]}'
-        raise InputError(f"{where}: answers must be {form} of equal length") from None
-    for text, start in answers:
+        raise InputError(f"{where}: answers must be {form} of equal length")
+    for text, start in zip(texts, starts):
         if not isinstance(text, str) or type(start) is not int or start < 0:
             raise InputError(
                 f"{where}: answer {text!r} at answer_start {start!r}: must be a text and a character offset from 0"
             )
+        if not text and len(texts) > 1:
+            raise InputError(f"{where}: one of several answers is empty; remove it")
         there = row["context"][start : start + len(text)]
         if there != text:
             raise InputError(

@@ -4,14 +4,18 @@ A sentence is the mean of one layer's hidden states over all of its tokens, `<s>
 All search is exact and in blocks, so memory holds the embeddings and one block of similarities.
 """
 
+import logging
+
 import numpy as np
 import torch
 from datasets import Dataset
 
 import metrics
 from common.files import InputError, write_text
-from heads import check_unique, path_of, read_lines
+from heads import check_unique, path_of, read_lines, read_table
 
+logger = logging.getLogger("xtreme")
+SORTED = 10  # different sentences in order of their characters are sorted, not chance, from here on
 NEIGHBORS = 4  # k of the margin (XTREME, LASER)
 BLOCK = 8192  # rows and columns of one block of similarities
 
@@ -21,6 +25,7 @@ def read(task, data_dir, split, language):
 
     Tatoeba files hold one sentence per line, line i of both sides being translations (ids are line numbers from 0);
     BUCC files hold `id<TAB>sentence` and a gold file of `source id<TAB>English id`, absent when labels are withheld.
+    XTREME's preprocessing withholds Tatoeba's by sorting the English side.
     """
     (source_path,) = path_of(task, data_dir, split, language)
     (english_path,) = path_of(task, data_dir, f"{split}_english", language)
@@ -37,13 +42,30 @@ def read(task, data_dir, split, language):
                 "be translations"
             )
         gold = [(row["id"], row["id"]) for row in source]
+        if _is_sorted(english):
+            logger.warning(
+                "%s: in the order of its characters, as XTREME's preprocessing sorts it, so line i of both sides is "
+                "no translation: no labels; LASER's files have them",
+                english_path,
+            )
+            gold = None
     sides = {"source": Dataset.from_list(source), "english": Dataset.from_list(english)}
     return {**sides, "gold": gold, "lines": not with_ids}
 
 
+def _is_sorted(rows):
+    """Whether sentences stand in code-point order, which ten and more never do by chance."""
+    texts = [row["text"].strip() for row in rows]
+    return len(set(texts)) >= SORTED and texts == sorted(texts)
+
+
 def _sentences(path, with_ids):
-    lines = read_lines(path)
+    lines = read_table(path, "id, sentence" if with_ids else "sentences")
     if not with_ids:
+        if all("\t" in line for line in lines):
+            raise InputError(
+                f"{path}: tab-separated columns where sentences must stand; keep one: cut -f1 {path.name}"
+            )
         return [{"id": str(index), "text": line} for index, line in enumerate(lines)]
     rows = []
     for number, line in enumerate(lines, start=1):

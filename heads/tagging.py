@@ -1,12 +1,15 @@
 """One label per word: UD-POS, PAN-X, and CCG supertagging."""
 
 from collections import Counter
+from itertools import chain
 
 from datasets import Dataset
 
 from common.files import InputError, write_text
-from common.labels import IGNORED, LabelIndices, check_label, names_of
-from heads import path_of, read_jsonl, read_lines
+from common.labels import IGNORED, LabelIndices, check_alike, check_label, names_of, own_label
+from heads import check_texts, path_of, read_jsonl, read_table
+from heads.other_forms import tagged_columns
+from tasks import LANGUAGES
 
 MODEL = "AutoModelForTokenClassification"
 BLANK = " \t"  # what a line between sentences may hold; other white space can be a word
@@ -15,19 +18,23 @@ BLANK = " \t"  # what a line between sentences may hold; other white space can b
 def read(task, data_dir, split, language):
     """Rows {id, words, tags}; `tags` is None where the file has words only (XTREME's stripped test files).
 
-    Files hold `word<TAB>tag` lines with a blank line between sentences. Raises InputError for a wrong number of
-    columns, an unknown tag, or tags on some lines only. Tasks without a label table (CCG) take the tags they find.
+    Files hold `word<TAB>tag` lines with a blank line between sentences, or CoNLL's `word tag`; words of raw WikiANN
+    lose their language, `en:Rome`. Raises InputError for a wrong number of columns, an unknown tag, or tags on some
+    lines only. Tasks without a label table (CCG) take the tags they find.
     """
     rows = []
     for path in path_of(task, data_dir, split, language):
-        rows += _read_jsonl(path, task) if path.suffix == ".jsonl" else _read_tsv(path, task, labeled=split != "test")
+        if path.suffix == ".jsonl":
+            rows += _read_jsonl(path, task)
+        else:
+            rows += _without_language(path, _read_tsv(path, task, labeled=split != "test"), language)
     return Dataset.from_list([{"id": str(index), **row} for index, row in enumerate(rows)])
 
 
 def _read_tsv(path, task, labeled):
     rows, words, tags = [], [], []
-    lines = read_lines(path)
-    labeled = labeled or "\t" in next(line for line in lines if line.strip(BLANK))
+    lines = _with_tabs(read_table(path, "word, tag"), task.labels)
+    labeled = labeled or any("\t" in line for line in lines)
     for number, line in enumerate(lines + [""], start=1):
         fields = line.split("\t")
         if not line.strip(BLANK):
@@ -36,9 +43,9 @@ def _read_tsv(path, task, labeled):
             words, tags = [], []
         elif len(fields) != 1 + labeled:
             expected = "word, tag" if labeled else "word (as the first: a file without labels)"
-            raise InputError(
-                f"{path}, line {number}: {len(fields)} tab-separated columns instead of {1 + labeled}: {expected}"
-            )
+            problem = f"{len(fields)} tab-separated columns instead of {1 + labeled}: {expected}"
+            step = tagged_columns(fields)
+            raise InputError(f"{path}, line {number}: {problem}{step and '; ' + step}")
         else:
             words.append(fields[0])
             if labeled:
@@ -47,15 +54,50 @@ def _read_tsv(path, task, labeled):
     return rows
 
 
+def _with_tabs(lines, labels):
+    """CoNLL's lines, which part columns by blanks (MasakhaNER), with tabs; other lines as they are.
+
+    A file is CoNLL when it has no tab and each of its lines two or more columns, or most of them a known tag at their
+    end; a single word may hold a blank, as Vietnamese ones do.
+    """
+    columns = [line.split() for line in lines if line.strip(BLANK)]
+    if any("\t" in line for line in lines) or len(columns) < 2:
+        return lines
+    tagged = sum(len(fields) > 1 and fields[-1] in labels for fields in columns)
+    if 2 * tagged > len(columns) or min(map(len, columns)) > 1:
+        return ["\t".join(line.split()) for line in lines]
+    return lines
+
+
+def _without_language(path, rows, language):
+    """Raw WikiANN writes the language before every word of a file: `en:Rome`."""
+    prefixes = Counter(word.partition(":")[0] if ":" in word else "" for row in rows for word in row["words"])
+    (prefix, number), words = prefixes.most_common(1)[0], prefixes.total()
+    if prefix not in {language, *LANGUAGES} or 2 * number <= words:
+        return rows
+    problem = f"{path}: {number} of {words} words begin with {prefix}:, as raw WikiANN's do"
+    if prefix != language:
+        raise InputError(f"{problem} in the language {prefix}, but this file is {language}'s; put it in its place")
+    if number < words:
+        step = f"remove it from the clean file before any noise: sed 's/^{prefix}://' {path.name}"
+        raise InputError(f"{problem}, the others do not; {step}")
+    return [{**row, "words": [word.removeprefix(f"{prefix}:") for word in row["words"]]} for row in rows]
+
+
 def _read_jsonl(path, task):
     words, tags = task.columns
     rows = []
-    for number, row in read_jsonl(path, task.columns):
+    for number, row in read_jsonl(path, task.columns, task):
+        for column in (words, tags):
+            if not isinstance(row[column], list) or not row[column]:
+                raise InputError(f"{path}, line {number}: {column} {row[column]!r} is no list of texts with an entry")
+        check_texts(path, number, {f"{words}[{index}]": word for index, word in enumerate(row[words])})
         if len(row[words]) != len(row[tags]):
             raise InputError(
                 f"{path}, line {number}: {len(row[words])} {words} but {len(row[tags])} {tags}; one tag per token"
             )
-        rows.append({"words": row[words], "tags": row[tags]})
+        rows.append({"words": row[words], "tags": [own_label(path, number, tag) for tag in row[tags]]})
+    check_alike(path, chain.from_iterable(row["tags"] for row in rows))
     return rows
 
 

@@ -15,7 +15,8 @@ from common.files import InputError
 from hub.repositories import columns_of, label_names, read_list, read_rows
 from tasks import LANGUAGES
 
-# XTREME's rule (its conllu_to_conll.py): a multi-word token has the first of these tags that one of its words has.
+# XTREME's rule (its conllu_to_conll.py) among the words of a multi-word token that are equally near the root: it has
+# the first of these tags that one of them has.
 PRECEDENCE = "VERB NOUN PROPN PRON ADJ NUM ADV INTJ AUX ADP DET PART CCONJ SCONJ X PUNCT".split()
 PRECEDENCE_OF = {
     "es": "VERB AUX PRON ADP DET".split(),
@@ -84,13 +85,29 @@ def words(sources, file, tally):
     names, treebank = file.task.labels, sources[0].suffix == ".conllu"
     for tokens, tags in read_conllu(sources, file.language) if treebank else tagged_rows(sources, file):
         tally["rows"] += 1
-        if tags and tags.count("_") >= max(1, len(tags) - 1):  # XTREME's rule: text that may not be shared
+        if tags:  # google/xtreme's UD-POS has multi-word tokens beside their words, tagged `_`
+            pairs = [(token, tag) for token, tag in zip(tokens, tags, strict=True) if tag != "_" or token == "_"]
+            tokens, tags = [token for token, _ in pairs], [tag for _, tag in pairs]
+        if file.task.name == "udpos":
+            tokens = [without_blanks(token) for token in tokens]
+        if without_text(tokens):
             tally["dropped: without text"] += 1
         elif labeled(tags is not None, tally, file):
             tagged = [(token, label_of(tag, names, file)) for token, tag in zip(tokens, tags) if tag != "_"]
             yield "".join(f"{one_line(token)}\t{tag}\n" for token, tag in tagged) + "\n"
         else:
             yield "".join(f"{one_line(token)}\n" for token in tokens) + "\n"
+
+
+def without_blanks(word):
+    """A word of UD-POS as XTREME writes it: without spaces (19 % of Vietnamese words) and U+200C (Persian)."""
+    return word.replace("\u200c", "").replace(" ", "")
+
+
+def without_text(tokens):
+    """XTREME's rule for text that may not be shared: all words, or all but one, are `_`."""
+    hidden = tokens.count("_")
+    return hidden > 0 and hidden >= len(tokens) - 1
 
 
 def tagged_rows(sources, file):
@@ -104,30 +121,56 @@ def tagged_rows(sources, file):
         yield tokens, [tag if tag == "_" else label_of(tag, names, file) for tag in tags] if tags else None
 
 
+# --- Treebanks: CoNLL-U as XTREME's conllu_to_conll.py fuses it
+
+
 def read_conllu(sources, language):
     """(words, tags) of a treebank's sentences, its multi-word tokens fused; empty nodes (8.1) are no words."""
     order = PRECEDENCE_OF.get(language, PRECEDENCE)
     for source in sources:
-        tokens, tags, fused, end = [], [], [], 0
+        rows = []
         with open(source, encoding="utf-8") as stream:
-            for text in chain(stream, ["\n"]):
+            for number, text in enumerate(chain(stream, ["\n"]), start=1):
                 columns = text.rstrip("\n").split("\t")
                 if not text.strip():
-                    if tokens:
-                        yield tokens, tags
-                    tokens, tags, fused, end = [], [], [], 0
-                elif text.startswith("#") or "." in columns[0]:
-                    continue
-                elif "-" in columns[0]:
-                    end, fused = int(columns[0].split("-")[1]), []
-                    tokens.append(columns[1])
-                elif int(columns[0]) > end:
-                    tokens.append(columns[1])
-                    tags.append(columns[3])
-                else:  # a word inside the multi-word token that ends at `end`
-                    fused.append(columns[3])
-                    if int(columns[0]) == end:
-                        tags.append(next((tag for tag in order if tag in fused), fused[0]))
+                    if rows:
+                        yield fused(rows, order)
+                    rows = []
+                elif not text.startswith("#"):
+                    if len(columns) != 10:
+                        problem = f"{len(columns)} tab-separated columns instead of CoNLL-U's 10"
+                        raise InputError(f"{source}, line {number}: {problem}; take the treebank's own file")
+                    rows.append(columns)
+
+
+def fused(rows, order):
+    """(words, tags) of one sentence's CoNLL-U rows: a multi-word token as it is spelled, with one word's tag.
+
+    That of the word nearest the root; only among words that are equally near does `order` decide.
+    """
+    nodes = {row[0]: row for row in rows if row[0].isdecimal()}
+    tokens, tags, end = [], [], 0
+    for row in rows:
+        first, _, last = row[0].partition("-")
+        if last:  # 8-9: a multi-word token
+            inside = [str(number) for number in range(int(first), int(last) + 1)]
+            depths = [depth(number, nodes) for number in inside]
+            nearest = [nodes[number][3] for number, far in zip(inside, depths) if far == min(depths)]
+            tokens.append(row[1])
+            tags.append(min(nearest, key=lambda tag: order.index(tag) if tag in order else len(order)))
+            end = int(last)
+        elif first.isdecimal() and int(first) > end:
+            tokens.append(row[1])
+            tags.append(row[3])
+    return tokens, tags
+
+
+def depth(number, nodes):
+    """The number of words above a word of a sentence; a circle, which no tree has, is walked once."""
+    above = set()
+    while (number := nodes[number][6] if number in nodes else None) in nodes and number not in above:
+        above.add(number)
+    return len(above)
 
 
 # --- Questions: XQuAD, MLQA, TyDiQA, SQuAD
@@ -152,7 +195,8 @@ def squad(sources, file, tally):
 def question(row, file, tally):
     """One entry of `qas`; None for a training question whose answer is not in its context."""
     tally["rows"] += 1
-    given = [(text, start) for text, start in zip(row["answers"]["text"], row["answers"]["answer_start"]) if text]
+    answers = row["answers"]
+    given = [(text, start) for text, start in zip(answers["text"], answers["answer_start"], strict=True) if text]
     places = [(text, position(row["context"], text, start, tally)) for text, start in given]
     answers = [{"text": text, "answer_start": start} for text, start in places if start is not None]
     if len(answers) < len(given):

@@ -95,5 +95,6 @@ NOTES = {
     "brings them back, so ar es he it pt ta tr and others differ from XTREME's test sets; de el fr ru zh come from "
     "UD 2.7 (izhx/xtreme-r-udpos), because google/xtreme mixes Swiss German, Ancient Greek, Old French, Old Russian "
     "and Classical Chinese into them; to rebuild XTREME's own files, clone the UD repositories at tag r2.5 into "
-    "HUB_ROOT/UniversalDependencies/UD_*: they are preferred, and fused by XTREME's rule",
+    "HUB_ROOT/UniversalDependencies/UD_* (lt pl ro uk wo: r2.7, UniversalDependencies-2.7): they are preferred, and "
+    "converted by XTREME's rules",
 }

@@ -56,8 +56,6 @@ def _read_dev(plan, args, name, record):
             logger.info("%s has no dev set in %s: its score is that of the other languages", name, code)
             continue
         rows[name, code] = limit(head_of(record).read(record, data_dir, "dev", code), args.max_eval_samples)
-        if record.name == "squad" and not all(answers["text"] for answers in rows[name, code]["answers"] or []):
-            raise InputError(f"{path}: some questions have no answer; that is the task squad_v2, name it so")
     return rows
 
 
@@ -99,7 +97,27 @@ def label_names(plan, rows, stored, source):
             raise InputError(
                 f"{task}: all training examples have the label {labels[task][0]!r}; a task needs at least two labels"
             )
+    for (name, code), of_language in rows["dev"].items():
+        task, record = plan.sources[name]
+        if record.kind in LABELED:
+            _check_dev_labels(f"{name} ({code})", labels[task], of_language, record.kind)
     return labels
+
+
+def _check_dev_labels(which, labels, rows, kind):
+    """A label of the dev set that no class stands for: refused, or of single words' tags (rare ones of CCG) told.
+
+    It cannot be predicted, so every example with it counts as an error.
+    """
+    unseen = [name for name in labels_in(rows) if name not in labels]
+    if not unseen:
+        return
+    problem = f"{which}: its dev set has labels that training has not: {', '.join(map(repr, unseen[:6]))}"
+    if kind == "tagging" and len(unseen) < len(labels_in(rows)):
+        words = sum(tag in unseen for tags in rows["tags"] for tag in tags)
+        logger.warning("%s; the %d words with them count as errors", problem, words)
+        return
+    raise InputError(f"{problem}; give both files the same labels, or training more examples")
 
 
 # Mixing: every optimizer step draws one data set.

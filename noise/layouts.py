@@ -46,12 +46,17 @@ LAYOUTS = {
     "mlqa": Layout(
         (rf"mlqa/MLQA_V1/{SPLIT}/\w+-context-(?P<context>{CODE})-question-(?P<lang>{CODE})\.json",), "squad"
     ),
-    "tydiqa": Layout((rf"tydiqa/tydiqa-goldp-v1\.1-\w+/tydiqa\.(?P<lang>{CODE})\.{SPLIT}\.json",), "squad"),
+    "tydiqa": Layout(
+        (rf"tydiqa/tydiqa-goldp-v1\.1-\w+/tydiqa\.(?:goldp\.)?(?P<lang>{CODE})\.{SPLIT}\.json",), "squad"
+    ),
     "squad": Layout((rf"squad/{SPLIT}-v[12]\.[01]\.json", hub_rows("squad")), "squad"),
     "bucc2018": Layout((rf"bucc2018/(?P<lang>{CODE})-en\.{SPLIT}\.(?P<side>{CODE}|gold)",), "sentence", SIDES, id=0),
     "tatoeba": Layout((rf"tatoeba/(?P<lang>{CODE})-en\.(?P<side>{CODE})",), "sentence", SIDES),
-    "xcopa": Layout(
-        (rf"xcopa/{LANG_FILE}jsonl",), "row", {"premise": ("premise",), "choices": ("choice1", "choice2")}, id="idx"
+    "xcopa": Layout(  # the second name is that of XTREME's own download
+        (rf"xcopa/{LANG_FILE}jsonl", rf"xcopa/{SPLIT}\.(?P<lang>{CODE})\.jsonl"),
+        "row",
+        {"premise": ("premise",), "choices": ("choice1", "choice2")},
+        id="idx",
     ),
     "lareqa": Layout((rf"lareqa/xquad-r/(?P<lang>{CODE})\.json",), "squad"),
     "mewslix": Layout((rf"mewslix/wikinews_mentions-{SPLIT}\.jsonl", rf"mewslix/{LANG_FILE}jsonl"), "mention"),

@@ -389,7 +389,7 @@ FILES = {
         TRAIN, ("train-en.tsv, line 1", "'B-MISC'", "B-PER"), line("panx/train-en.tsv", 1, "a\tB-MISC"), "panx"
     ),
     "udpos test labels on some lines": Case(
-        PREDICT, ("test-en.tsv, line 2", "instead of 1"), line("udpos/test-en.tsv", 1, "a"), "udpos"
+        PREDICT, ("test-en.tsv, line 1", "instead of 2"), line("udpos/test-en.tsv", 1, "a"), "udpos"
     ),
     "xcopa truncated": Case(
         TRAIN, ("train-en.jsonl, line 2", "not valid JSON", "truncated"), line(XCOPA, 2, '{"pre'), "xcopa"

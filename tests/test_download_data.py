@@ -201,15 +201,79 @@ def test_udpos_from_treebanks_fuses_multiword_tokens_and_leaves_other_languages_
     assert records(out)["xtreme/udpos/test-de.tsv"]["changes"] == {"dropped: without text": 2}
 
 
-FUSED = [("en", "PRON AUX", "PRON"), ("es", "PRON AUX", "AUX"), ("fr", "NOUN PRON", "PRON"), ("en", "SYM SYM", "SYM")]
+FUSED = [  # words as tag:head, the first is 1; the token 1-n is fused; its tag
+    ("en", "PRON:3 AUX:3", "PRON"),
+    ("es", "PRON:3 AUX:3", "AUX"),
+    ("fr", "NOUN:3 PRON:3", "PRON"),
+    ("en", "SYM:3 SYM:3", "SYM"),
+    ("en", "ADP:2 NOUN:3", "NOUN"),
+    ("es", "PRON:3 ADP:1", "PRON"),
+    ("es", "ADP:3 VERB:1", "ADP"),  # the nearest to the root, though VERB comes first
+]
 
 
 @pytest.mark.parametrize("language, words, tag", FUSED)
-def test_precedence_of_multiword_tokens(tmp_path, language, words, tag):
-    rows = [f"{number}\tx\t_\t{word}" for number, word in enumerate(words.split(), start=1)]
-    text = "\n".join(["1-2\txx\t_\t_", *rows, "3\ty\t_\tADV", ""])  # no blank line at the end
-    (tmp_path / "a.conllu").write_text(text, encoding="utf-8")
+def test_a_multiword_token_has_the_tag_of_its_word_nearest_the_root(tmp_path, language, words, tag):
+    words = [word.split(":") for word in words.split()]
+    rows = [f"{number}\tx\t_\t{pos}\t_\t_\t{head}\t_\t_\t_" for number, (pos, head) in enumerate(words, start=1)]
+    whole, root = "1-2\txx" + 8 * "\t_", "3\ty\t_\tADV\t_\t_\t0\t_\t_\t_"
+    (tmp_path / "a.conllu").write_text(
+        "\n".join([whole, *rows, root, ""]), encoding="utf-8"
+    )  # no blank line at the end
     assert list(read_conllu([tmp_path / "a.conllu"], language)) == [(["xx", "y"], [tag, "ADV"])]
+
+
+def treebank(root, name, *sentences, folder="UniversalDependencies/UD_X"):
+    """Write a treebank's dev and test files; a sentence is a list of (form, tag), its first word the root."""
+    blocks = [
+        "".join(f"{i}\t{form}\t_\t{tag}\t_\t_\t{min(i - 1, 1)}\t_\t_\t_\n" for i, (form, tag) in enumerate(words, 1))
+        for words in sentences
+    ]
+    for split in ("dev", "test"):
+        file = root / f"{folder}/{name}-ud-{split}.conllu"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("\n".join(blocks) + "\n", encoding="utf-8")
+
+
+def test_udpos_is_xtremes_in_its_words_and_its_hidden_sentences(own, tmp_path):
+    root, out = own("google/xtreme"), tmp_path / "out"
+    hidden, short, kept = [("_", "NOUN"), ("_", "VERB")], [("_", "NOUN"), ("a", "X")], [("_", "X")] + 2 * [("b", "X")]
+    treebank(root, "vi_vtb", [("học sinh", "NOUN"), ("mi\u200cravad", "VERB")], hidden, short, kept)
+    assert download(root, out, tasks="udpos", languages="vi") == 0
+    assert lines(out / "xtreme/udpos/test-vi.tsv") == [
+        "họcsinh\tNOUN",
+        "miravad\tVERB",
+        "",
+        "_\tX",
+        "b\tX",
+        "b\tX",
+        "",
+    ]
+    assert records(out)["xtreme/udpos/test-vi.tsv"]["changes"] == {"dropped: without text": 2}
+
+
+def test_treebanks_stand_in_the_order_of_their_file_names(own, tmp_path):
+    root, out = own("google/xtreme"), tmp_path / "out"
+    for name, folder in (("de_pud", "UD_German-PUD"), ("de_partut", "UD_German-ParTUT"), ("de_gsd", "UD_German-GSD")):
+        treebank(root, name, [(name, "X")], folder=f"UniversalDependencies/{folder}")
+    assert download(root, out, tasks="udpos", languages="de") == 0
+    assert lines(out / "xtreme/udpos/test-de.tsv")[::2] == ["de_gsd\tX", "de_partut\tX", "de_pud\tX"]
+
+
+def test_languages_that_xtreme_r_added_come_from_ud_2_7(own, tmp_path):
+    root, out = own("google/xtreme"), tmp_path / "out"
+    treebank(root, "lt_alksnis", [("old", "X")])
+    treebank(root, "lt_alksnis", [("new", "X")], folder="UniversalDependencies-2.7/UD_X")
+    assert download(root, out, tasks="udpos", languages="lt") == 0
+    assert lines(out / "xtreme/udpos/test-lt.tsv") == ["new\tX", ""]
+
+
+def test_columns_of_unequal_length_are_refused_not_cut(own, tmp_path, capsys):
+    root = own("unimelb-nlp/wikiann")
+    (root / "unimelb-nlp/wikiann" / shard("en", "test")).unlink()
+    json_lines(root, "unimelb-nlp/wikiann", "en/test.jsonl", [{"tokens": ["a", "b"], "ner_tags": [0]}])
+    assert download(root, tmp_path / "out", tasks="panx", languages="en") == 2
+    assert "row 1: not in the form of unimelb-nlp/wikiann" in capsys.readouterr().err
 
 
 def test_tydiqa_is_split_by_language_and_trains_on_english_only(data):
