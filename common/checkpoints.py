@@ -28,11 +28,13 @@ ROBERTA_LIKE = ("roberta", "xlm-roberta", "camembert")  # one architecture under
 # Here the hidden state of a layer is the same without the layers above it; others have a norm behind the last layer.
 CUT_AT_A_LAYER = ("bert", *ROBERTA_LIKE)
 POOLER = "pooler."  # only multiple choice reads it; new where a checkpoint has none
-WEIGHTS, INDEX, PICKLE = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 CONVERT = (
-    "import torch; from safetensors.torch import save_file; "
-    "w = torch.load('{path}/pytorch_model.bin', map_location='cpu', weights_only=True); "
-    "save_file({{k: v.clone().contiguous() for k, v in w.items()}}, '{path}/model.safetensors', {{'format': 'pt'}})"
+    "import glob, torch; from safetensors.torch import save_file; files = glob.glob('{folder}/pytorch_model*.bin'); "
+    "shards = [torch.load(file, map_location='cpu', weights_only=True) for file in files]; "
+    "weights = {{k: v.clone().contiguous() for shard in shards for k, v in shard.items()}}; "
+    "save_file(weights, '{folder}/model.safetensors', {{'format': 'pt'}})"
 )
 HEADS_FILE = "heads.safetensors"  # tensors <task>.<name>; metadata {"heads": {task: {"kind", "labels"}}}
 
@@ -220,7 +222,7 @@ def load_model(head, path, config, labels, keep_head=False, seed=42, revision="m
     unless every encoder weight of the model comes from the checkpoint and the checkpoint holds none beside. float32
     explicitly: transformers 5 takes the checkpoint's dtype, and 16-bit weights would pass from phase to phase.
     """
-    auto_class = getattr(transformers, head.MODEL)
+    auto_class = model_class(head, config)
     if config.dtype in (torch.float16, torch.bfloat16):
         logger.warning(
             "%s holds 16-bit weights (%s): an earlier phase lost precision; loading as float32", path, config.dtype
@@ -231,6 +233,17 @@ def load_model(head, path, config, labels, keep_head=False, seed=42, revision="m
     if keep_head:
         return _load_with_head(auto_class, path, config, labels, revision, options)
     return _load_with_fresh_head(auto_class, path, config, labels, seed, revision, options)
+
+
+def model_class(head, config):
+    """transformers' Auto class of a kind of task; InputError where it has none for the encoder's architecture."""
+    auto_class = getattr(transformers, head.MODEL)
+    if type(config) not in auto_class._model_mapping:
+        raise InputError(
+            f"transformers has no {kind_of(head).replace('_', ' ')} model for the model type {config.model_type!r}; "
+            "take another task or another encoder"
+        )
+    return auto_class
 
 
 def kind_of(head):
@@ -280,7 +293,7 @@ def _load_with_head(auto_class, path, config, labels, revision, options):
 def _load_with_stored_head(head, path, config, labels, seed, revision, options, name):
     """A head of phase 2 on its encoder; every weight of the head must be there."""
     stored, tensors = stored_heads(path, revision)
-    kind, auto_class = kind_of(head), getattr(transformers, head.MODEL)
+    kind, auto_class = kind_of(head), model_class(head, config)
     alike = [task for task, about in stored.items() if about["kind"] == kind]
     if name not in alike:
         problem = f"has no {HEADS_FILE}"
@@ -363,10 +376,11 @@ def _check_weight_files(path, revision):
             )
     for name in names:
         file = cached(name)
-        if file is None and cached(PICKLE) is not None:
+        if file is None and (pickle := next(filter(None, map(cached, PICKLES)), None)):
+            folder = Path(pickle).parent
             raise InputError(
-                f"{where}: its weights are only in {PICKLE}, which is not read, as a pickle can run code; convert "
-                f'it: python -c "{CONVERT.format(path=path)}"'
+                f"{where}: its weights are only in {Path(pickle).name}, which is not read, as a pickle can run code; "
+                f'convert it and give {folder}: python -c "{CONVERT.format(folder=folder)}"'
             )
         if file is None:
             raise InputError(f"{where}: has no {name}; copy it again")

@@ -11,7 +11,6 @@ import zlib
 from pathlib import Path
 
 import torch
-import transformers
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, set_seed
 
@@ -104,9 +103,7 @@ class MultiTaskModel(torch.nn.Module):
 
 def fresh_head(head, config, labels, seed):
     """HF's model for a kind of task, without layers below its head: their place is taken by the shared encoder."""
-    auto_class, small = getattr(transformers, head.MODEL), copy.deepcopy(config)
-    if type(config) not in auto_class._model_mapping:
-        raise InputError(f"transformers has no {head.MODEL} for the model type {config.model_type!r}; leave it out")
+    auto_class, small = checkpoints.model_class(head, config), copy.deepcopy(config)
     small.num_hidden_layers = 0
     if not hasattr(head, "prepare"):  # all but masked LM, whose head is as wide as the vocabulary
         small.vocab_size = config.pad_token_id + 1

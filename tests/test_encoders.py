@@ -3,10 +3,12 @@
 The checkpoints are what people download: a masked LM's with random weights, and a tokenizer of its class.
 """
 
+import ast
 import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -26,6 +28,7 @@ from heads import Settings, classification, masked_lm, multiple_choice, question
 from mixture.model import load_multitask
 from tasks import TARGETS
 
+FOLDERS = ("benchmarks", "common", "heads", "mixture", "recipes", "reporting")
 WORDS = "the cat sat on a mat and saw two dogs who did not run away what where".split()
 SETTINGS = Settings(max_seq_length=24, doc_stride=6, n_best_size=5, max_answer_length=8)
 HEADS = {
@@ -406,6 +409,25 @@ def test_code_of_a_checkpoint_is_neither_run_nor_asked_about(bert, tmp_path, mon
         assert "auto_map" not in json.loads((tmp_path / "child/config.json").read_text())
         load_multitask({"mnli": classification}, {"mnli": ("a", "b")}, folder, config, seed=1)
     assert not asked and not (tmp_path / "ran").exists()
+
+
+def test_every_call_that_could_run_a_checkpoints_code_refuses_it():
+    """AutoModel…from_pretrained and from_config ask on the terminal unless they are told not to."""
+    root, calls = Path(run_xtreme.__file__).parent, 0
+    for file in [*root.glob("*.py"), *(file for name in FOLDERS for file in (root / name).glob("*.py"))]:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            name = node.func.attr if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else None
+            if name in ("from_pretrained", "from_config"):
+                given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+                assert given.get("trust_remote_code") == "False", f"{file}, line {node.lineno}"
+                calls += 1
+    assert calls >= 6
+
+
+def test_a_kind_of_task_that_an_architecture_lacks_is_named():
+    assert checkpoints.model_class(classification, transformers.EuroBertConfig())
+    with pytest.raises(InputError, match="no multiple choice model for the model type 'eurobert'"):
+        checkpoints.model_class(multiple_choice, transformers.EuroBertConfig())
 
 
 def test_weights_of_another_build_are_refused_whatever_heads_lie_beside(checkpoint, tmp_path):
