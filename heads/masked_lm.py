@@ -130,7 +130,12 @@ class MaskedLM(torch.nn.Module):
 
     def __init__(self, model, encoder):
         super().__init__()
-        model.tie_weights()  # the output layer is the encoder's embedding matrix, where the architecture has it so
+        for (
+            target,
+            source,
+        ) in model.all_tied_weights_keys.items():  # the output layer is the encoder's embedding matrix
+            module, _, name = target.rpartition(".")
+            setattr(model.get_submodule(module), name, model.get_parameter(source))
         setattr(model, model.base_model_prefix, _Given(encoder.embeddings))
         self.encoder, self.model = encoder, model
 

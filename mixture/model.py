@@ -143,14 +143,9 @@ def load_multitask(heads, labels, path, config, seed, revision="main", attn_impl
     elif "mlm" in heads and info["unexpected_keys"]:
         whole = checkpoints.load_masked_lm(path, config, revision=revision, **options)
         if whole is not None:
-            model.heads["mlm_head"].load_state_dict(head_weights(whole), strict=False)
+            own = {key: value for key, value in whole.state_dict().items() if key not in model.tied["mlm"]}
+            model.heads["mlm_head"].load_state_dict(own, strict=False)  # which has no place for the encoder's
     return _finish(model, seed, path)
-
-
-def head_weights(model):
-    """{name: tensor} of what an HF model has beside its encoder, without weights tied to others."""
-    tied, prefix = model.all_tied_weights_keys, f"{model.base_model_prefix}."
-    return {key: value for key, value in model.state_dict().items() if not key.startswith(prefix) and key not in tied}
 
 
 def _finish(model, seed, source):

@@ -257,6 +257,18 @@ def test_masked_lm_goes_on_with_the_checkpoints_own_head(checkpoint):
     torch.testing.assert_close(ours, theirs[batch["masked"] == 1], rtol=1e-5, atol=1e-6)
 
 
+def test_an_output_layer_of_its_own_does_not_overwrite_the_embeddings(bert, tmp_path):
+    """Where configuration and checkpoint disagree on whether the two are one matrix."""
+    shutil.copytree(bert, tmp_path / "model")
+    weights = load_file(bert / "model.safetensors")
+    embeddings = weights["bert.embeddings.word_embeddings.weight"]
+    weights["cls.predictions.decoder.weight"] = embeddings + 1
+    save_file(weights, tmp_path / "model/model.safetensors", {"format": "pt"})
+    tokenizer, config = opened(tmp_path / "model")
+    model = load_multitask({"mlm": masked_lm}, {"mlm": ()}, tmp_path / "model", config, seed=5)
+    assert torch.equal(model.encoder.embeddings.word_embeddings.weight, embeddings)
+
+
 # --- Inputs and hidden states are those of plain transformers -------------------------------------------------------
 
 
