@@ -95,7 +95,7 @@ def print_table(figures):
 def prepare(folder):
     """The toy tokenizer and a random model of the benchmark's shape; returns words that are one piece each."""
     subprocess.run([sys.executable, str(ROOT / "toy_data.py"), "--output_dir", str(folder / "toy")], check=True)
-    tokenizer = AutoTokenizer.from_pretrained(folder / "toy/model")
+    tokenizer = AutoTokenizer.from_pretrained(folder / "toy/model", trust_remote_code=False)
     config = XLMRobertaConfig(
         vocab_size=len(tokenizer), hidden_size=384, num_hidden_layers=4, num_attention_heads=6, intermediate_size=1536,
         max_position_embeddings=514, type_vocab_size=1, layer_norm_eps=1e-5, bos_token_id=0, pad_token_id=1,
@@ -149,7 +149,7 @@ def measure(folder, name, output):
 
 def train_peer(folder):
     """The plain HF loop: tokenize to max_length, train, predict each language. Prints its figures as JSON."""
-    tokenizer = AutoTokenizer.from_pretrained(folder / "model")
+    tokenizer = AutoTokenizer.from_pretrained(folder / "model", trust_remote_code=False)
 
     def encode(batch):
         return tokenizer(batch["a"], batch["b"], padding="max_length", max_length=128, truncation=True)
@@ -166,7 +166,7 @@ def train_peer(folder):
         disable_tqdm=True, report_to="none",
     )  # fmt: skip
     set_seed(42)
-    model = AutoModelForSequenceClassification.from_pretrained(folder / "model", num_labels=3)
+    model = AutoModelForSequenceClassification.from_pretrained(folder / "model", num_labels=3, trust_remote_code=False)
     trainer = Trainer(model=model, args=arguments, train_dataset=load("train-en"), data_collator=default_data_collator)
     outcome = trainer.train()
     start, accuracies = time.time(), []

@@ -14,11 +14,12 @@ class Collator:
     """Features -> tensors, padded to the longest of the batch, or to `length`.
 
     `input_ids` [examples, tokens] or, for multiple choice, [examples, choices, tokens] with `choice_mask` [examples,
-    choices]; `attention_mask` alike; `labels`, QA's `context` and masked LM's `masked` where the features have them;
+    choices]; `attention_mask` alike, and `token_type_ids` where the encoder takes segments (absent: all in segment 0,
+    as single texts are); `labels`, QA's `context` and masked LM's `masked` where the features have them;
     the name `source` of the data set in a mixture of tasks; `indices`, a list, where features have a `row`.
     """
 
-    columns = ("input_ids", "labels", "context", "masked")
+    columns = ("input_ids", "token_type_ids", "labels", "context", "masked")
 
     def __init__(self, pad_token_id, length=None):
         self.pad_token_id, self.length = pad_token_id, length
@@ -37,19 +38,31 @@ class Collator:
                 tokens[index, position, : len(choice)] = torch.tensor(choice)
                 mask[index, position, : len(choice)] = 1
         batch = {"input_ids": tokens, "attention_mask": mask}
+        if "token_type_ids" in features[0]:
+            batch["token_type_ids"] = self._segments(features, mask)
         if isinstance(inputs[0][0], list):
             real = [[position < len(choices) for position in range(width)] for choices in examples]
             batch["choice_mask"] = torch.tensor(real)
         else:
             batch = {name: value[:, 0] for name, value in batch.items()}
-        for name in self.columns[1:]:
-            if name in features[0]:
+        for name in self.columns:
+            if name not in batch and name in features[0]:
                 batch[name] = self._stack([feature[name] for feature in features], inputs, longest)
         if "row" in features[0]:  # of training data, to name the examples behind a loss that is not finite
             batch["indices"] = [feature["row"] for feature in features]
         if "source" in features[0]:
             batch["source"] = features[0]["source"]
         return batch
+
+    @staticmethod
+    def _segments(features, mask):
+        """`token_type_ids` [examples, choices, tokens], shaped like `mask`; padding is in segment 0."""
+        segments = torch.zeros_like(mask)
+        for index, feature in enumerate(features):
+            types = feature["token_type_ids"]
+            for position, choice in enumerate(types if isinstance(types[0], list) else [types]):
+                segments[index, position, : len(choice)] = torch.tensor(choice)
+        return segments
 
     @staticmethod
     def _stack(values, inputs, longest):

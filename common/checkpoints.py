@@ -1,13 +1,15 @@
 """How a checkpoint becomes a model: an encoder in float32, every weight accounted for, under a fresh or a kept head.
 
 Phases hand over plain Hugging Face folders; phase 2's heads lie beside the encoder, in heads.safetensors (see
-mixture/model.py).
+mixture/model.py). Nothing of a checkpoint is ever executed: no remote code, no pickles, no kernels that it names.
 """
 
 import contextlib
+import inspect
 import json
 import logging
 import os
+from pathlib import Path
 
 import torch
 import transformers
@@ -18,21 +20,32 @@ from transformers.utils import cached_file
 
 from common.files import InputError
 from common.labels import check_same_labels, name_classes
+from common.run_record import read_run
 
 logger = logging.getLogger("xtreme")
 
-# What may lie beside an encoder in a checkpoint.
-HEAD_KEYS = ("classifier.", "qa_outputs.", "lm_head.", "cls.", "heads.")
-# Encoders built of `encoder.layer`, a list.
-BERT_LIKE = ("bert", "roberta", "xlm-roberta", "xlm-roberta-xl")
+ROBERTA_LIKE = ("roberta", "xlm-roberta", "camembert")  # one architecture under three names
+# Here the hidden state of a layer is the same without the layers above it; others have a norm behind the last layer.
+CUT_AT_A_LAYER = ("bert", *ROBERTA_LIKE)
 POOLER = "pooler."  # only multiple choice reads it; new where a checkpoint has none
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+CONVERT = (
+    "import glob, torch; from safetensors.torch import save_file; files = glob.glob('{folder}/pytorch_model*.bin'); "
+    "shards = [torch.load(file, map_location='cpu', weights_only=True) for file in files]; "
+    "weights = {{k: v.clone().contiguous() for shard in shards for k, v in shard.items()}}; "
+    "save_file(weights, '{folder}/model.safetensors', {{'format': 'pt'}})"
+)
 HEADS_FILE = "heads.safetensors"  # tensors <task>.<name>; metadata {"heads": {task: {"kind", "labels"}}}
 
 
 def load_tokenizer(path, revision="main"):
+    _check_finished(path)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
+        tokenizer = AutoTokenizer.from_pretrained(path, revision=revision, trust_remote_code=False)
     except Exception as error:  # transformers raises many kinds; all mean that the folder is not usable
+        if (Path(path) / "config.json").exists():
+            _read_config(path, revision)  # the cause may lie there
         problem = "no such folder, and no such model on the Hub or in its cache"
         if os.path.isdir(path):
             problem = "its tokenizer cannot be loaded"
@@ -44,40 +57,122 @@ def load_tokenizer(path, revision="main"):
         raise InputError(
             f"--model_name_or_path {path}: its tokenizer has no vocabulary; copy tokenizer.json of the same checkpoint"
         )
+    needed = ("cls_token", "sep_token", "pad_token", "unk_token")
+    if missing := [name for name in needed if getattr(tokenizer, name, None) is None]:
+        raise InputError(
+            f"--model_name_or_path {path}: its tokenizer has no {missing[0]}, which encoders read; name it in "
+            "tokenizer_config.json"
+        )
+    if not tokenizer.is_fast:
+        raise InputError(
+            f"--model_name_or_path {path}: {type(tokenizer).__name__} gives no character offsets; use a checkpoint "
+            "with a tokenizer.json"
+        )
     return tokenizer
 
 
-def load_config(path, tokenizer, max_seq_length, revision="main"):
-    """The configuration of an encoder, checked against its tokenizer and the sequence length."""
-    try:
-        config = AutoConfig.from_pretrained(path, revision=revision)
-    except Exception as error:
+def _check_finished(path):
+    """Refuse the folder of a training that was stopped: its last weights are in a checkpoint, if anywhere."""
+    if (read_run(path).get("training") or {}).get("finished") is False:
+        saved = sorted(Path(path).glob("checkpoint-*"), key=lambda folder: (len(folder.name), folder.name))
+        other = f", or give {saved[-1]}" if saved else ""
         raise InputError(
-            f"--model_name_or_path {path}: no usable config.json ({_first_line(error)}); give an encoder's folder "
-            "or Hub id"
-        ) from None
-    if type(config) not in MODEL_FOR_MASKED_LM_MAPPING or config.is_encoder_decoder:
-        raise InputError(
-            f"--model_name_or_path {path}: model type {config.model_type!r} is not an encoder; use XLM-R or its like "
-            "(BERT, RoBERTa, …)"
+            f"--model_name_or_path {path}: its training never finished; give the command in its run.json again, "
+            f"which goes on with it{other}"
         )
+
+
+def load_config(path, tokenizer, max_seq_length, revision="main"):
+    """The configuration of an encoder, checked against its tokenizer and the sequence length.
+
+    The tokenizer is told to give segments (`token_type_ids`) where the encoder was trained with them, and else none.
+    """
+    _check_finished(path)
+    config = _read_config(path, revision)
     if len(tokenizer) > config.vocab_size or tokenizer.pad_token_id != config.pad_token_id:
         theirs = f"{len(tokenizer)} tokens and pad id {tokenizer.pad_token_id}"
         raise InputError(
             f"--model_name_or_path {path}: the tokenizer does not fit the model: {theirs} against "
             f"{config.vocab_size} and {config.pad_token_id}; copy that of the same checkpoint"
         )
-    positions = config.max_position_embeddings - (config.pad_token_id + 1 if "roberta" in config.model_type else 0)
-    if max_seq_length > positions:
+    with _loading(path, AutoModel), torch.device("meta"):
+        encoder = AutoModel.from_config(config, trust_remote_code=False)  # takes no memory and no time
+    positions = _number_of_positions(encoder)
+    if positions and max_seq_length > positions:
         raise InputError(f"--max_seq_length {max_seq_length}: the model has {positions} positions; give at most that")
+    _choose_segments(encoder, tokenizer)
     return config
+
+
+def _read_config(path, revision):
+    """The configuration of a checkpoint; InputError for one that is not an encoder's, or not this checkpoint's."""
+    try:
+        config = AutoConfig.from_pretrained(path, revision=revision, trust_remote_code=False)
+    except Exception as error:
+        problem = f"no usable config.json ({_first_line(error)})"
+        if "trust_remote_code" in str(error):
+            problem = "its config.json asks for Python code of its own (auto_map), which is never run"
+        raise InputError(
+            f"--model_name_or_path {path}: {problem}; give the folder or Hub id of an encoder that transformers knows"
+        ) from None
+    where = f"--model_name_or_path {path}: config.json"
+    if type(config) not in MODEL_FOR_MASKED_LM_MAPPING or config.is_encoder_decoder:
+        raise InputError(
+            f"--model_name_or_path {path}: model type {config.model_type!r} is not an encoder; use XLM-R or its like "
+            "(BERT, RoBERTa, …)"
+        )
+    if getattr(config, "is_decoder", False):
+        raise InputError(
+            f"{where} has is_decoder: true, so words would not see what follows them; set it to false where the "
+            "checkpoint is an encoder's"
+        )
+    if getattr(config, "quantization_config", None) is not None:
+        raise InputError(f"{where} has quantization_config; phases train in float32, give the original checkpoint")
+    if "/" in (config._attn_implementation or ""):
+        raise InputError(
+            f"{where} asks for the attention kernel {config._attn_implementation}, code that is never run; remove it"
+        )
+    for name in config.architectures or ():
+        theirs = getattr(getattr(transformers, str(name), None), "config_class", None)
+        types = {config.model_type, getattr(theirs, "model_type", config.model_type)}
+        if len(types) > 1 and not types <= {*ROBERTA_LIKE}:
+            raise InputError(
+                f"{where} says model_type {config.model_type!r} and architectures {name}, which is another model; "
+                "copy that of the weights"
+            )
+    vars(config).pop("auto_map", None)  # what the checkpoint would have run must not pass to its children
+    return config
+
+
+def _choose_segments(encoder, tokenizer):
+    """Let a tokenizer give segments exactly where it tells two texts apart and the encoder has embeddings for both.
+
+    The tokenizer's class does not say: transformers 5 forgot it for RemBERT, and gives DeBERTa segments to ignore.
+    """
+    names, which = tokenizer.model_input_names, "token_type_ids"
+    takes = which in inspect.signature(encoder.forward).parameters
+    takes = takes and (getattr(encoder.config, "type_vocab_size", None) or 0) > 1
+    makes = any(tokenizer("a", "b", return_token_type_ids=True)[which])
+    excluded = which not in tokenizer.init_kwargs.get("model_input_names", [which])  # by tokenizer_config.json
+    wanted = takes and makes and not excluded
+    if wanted != (which in names):
+        tokenizer.model_input_names = [*names, which] if wanted else [name for name in names if name != which]
+        tokenizer.init_kwargs["model_input_names"] = tokenizer.model_input_names  # a child's tokenizer_config.json
+
+
+def _number_of_positions(encoder):
+    """How many tokens an encoder reads at most; None where it does not say."""
+    positions = getattr(encoder.config, "max_position_embeddings", None)
+    table = getattr(getattr(encoder, "embeddings", None), "position_embeddings", None)
+    offset = getattr(table, "padding_idx", None)  # RoBERTa and its like count from behind the padding's index
+    return positions if positions is None or offset is None else positions - offset - 1
 
 
 def load_encoder(path, config, depth, revision="main", attn_implementation=None):
     """The bare encoder in float32 up to layer `depth`, every weight from the checkpoint; for retrieval."""
     options = {"dtype": torch.float32, "attn_implementation": attn_implementation, "revision": revision}
     encoder, _ = load_whole_encoder(path, config, **options)
-    if config.model_type in BERT_LIKE:
+    if config.model_type in CUT_AT_A_LAYER:
         del encoder.encoder.layer[max(1, depth) :]  # nothing reads the layers above
     return encoder
 
@@ -85,28 +180,38 @@ def load_encoder(path, config, depth, revision="main", attn_implementation=None)
 def load_whole_encoder(path, config, **options):
     """(the bare encoder, transformers' info about its keys), all weights but a pooler from the checkpoint."""
     encoder, info = _from_pretrained(AutoModel, path, config=config, **options)
-    _check_encoder_keys(path, config, info)
+    _check_encoder_keys(path, encoder, info)
     return encoder, info
 
 
 def load_masked_lm(path, config, **options):
-    """The encoder with the masked LM head of its pretraining."""
-    return _from_pretrained(AutoModelForMaskedLM, path, config=config, **options)[0]
+    """The encoder with the masked LM head of its pretraining; None where the checkpoint does not have all of it."""
+    model, info = _from_pretrained(AutoModelForMaskedLM, path, config=config, **options)
+    lacks = [key for key in info["missing_keys"] if not key.startswith(f"{model.base_model_prefix}.")]
+    return None if lacks else model
 
 
-def _check_encoder_keys(path, config, info):
+def _check_encoder_keys(path, encoder, info):
+    """InputError where the checkpoint lacks weights of the bare encoder, or has others where the encoder has its own.
+
+    What lies beside the encoder's modules (their names are the architecture's) belongs to a head.
+    """
+    prefix, modules = f"{encoder.base_model_prefix}.", dict(encoder.named_children())
     missing = [key for key in info["missing_keys"] if not key.startswith(POOLER)]
-    beside = *HEAD_KEYS, POOLER
-    foreign = [
-        key for key in info["unexpected_keys"] if not key.startswith(beside) and not key.endswith("position_ids")
-    ]
+    foreign = [key for key in info["unexpected_keys"] if key.removeprefix(prefix).split(".")[0] in modules]
+    foreign = [key for key in foreign if not key.removeprefix(prefix).startswith(POOLER) and not _is_buffer(key)]
     if missing or foreign:
         problem = f"lacks {missing[0]}" if missing else f"has the unknown weight {foreign[0]}"
         more = len(missing or foreign) - 1
         raise InputError(
-            f"--model_name_or_path {path}: not the weights of a {config.model_type} encoder: it {problem} and "
+            f"--model_name_or_path {path}: not the weights of a {encoder.config.model_type} encoder: it {problem} and "
             f"{more} more"
         )
+
+
+def _is_buffer(key):
+    """Whether a key is one that older transformers saved and today's compute."""
+    return key.endswith(("position_ids", "token_type_ids"))
 
 
 def load_model(head, path, config, labels, keep_head=False, seed=42, revision="main", attn_implementation=None):
@@ -117,7 +222,7 @@ def load_model(head, path, config, labels, keep_head=False, seed=42, revision="m
     unless every encoder weight of the model comes from the checkpoint and the checkpoint holds none beside. float32
     explicitly: transformers 5 takes the checkpoint's dtype, and 16-bit weights would pass from phase to phase.
     """
-    auto_class = getattr(transformers, head.MODEL)
+    auto_class = model_class(head, config)
     if config.dtype in (torch.float16, torch.bfloat16):
         logger.warning(
             "%s holds 16-bit weights (%s): an earlier phase lost precision; loading as float32", path, config.dtype
@@ -130,6 +235,17 @@ def load_model(head, path, config, labels, keep_head=False, seed=42, revision="m
     return _load_with_fresh_head(auto_class, path, config, labels, seed, revision, options)
 
 
+def model_class(head, config):
+    """transformers' Auto class of a kind of task; InputError where it has none for the encoder's architecture."""
+    auto_class = getattr(transformers, head.MODEL)
+    if type(config) not in auto_class._model_mapping:
+        raise InputError(
+            f"transformers has no {kind_of(head).replace('_', ' ')} model for the model type {config.model_type!r}; "
+            "take another task or another encoder"
+        )
+    return auto_class
+
+
 def kind_of(head):
     """The name of a head module: "classification"."""
     return head.__name__.rpartition(".")[2]
@@ -139,9 +255,9 @@ def _load_with_fresh_head(auto_class, path, config, labels, seed, revision, opti
     name_classes(config, labels)
     set_seed(seed)
     with _loading(path, auto_class):
-        model = auto_class.from_config(config, **options)
+        model = auto_class.from_config(config, trust_remote_code=False, **options)
     encoder, info = _from_pretrained(AutoModel, path, revision=revision, **options)
-    _check_encoder_keys(path, config, info)
+    _check_encoder_keys(path, encoder, info)
     state = encoder.state_dict()
     if any(key.startswith(POOLER) for key in info["missing_keys"]):
         # AutoModel drew its own; keep the one drawn from our seed
@@ -160,7 +276,8 @@ def _load_with_fresh_head(auto_class, path, config, labels, seed, revision, opti
 
 def _load_with_head(auto_class, path, config, labels, revision, options):
     model, info = _from_pretrained(auto_class, path, config=config, revision=revision, **options)
-    if wrong := sorted((*info["missing_keys"], *info["unexpected_keys"])):
+    keys = sorted((*info["missing_keys"], *info["unexpected_keys"]))
+    if wrong := [key for key in keys if not _is_buffer(key)]:
         problem = f"has no {auto_class.__name__.removeprefix('AutoModelFor')} head ({wrong[0]} does not fit)"
         stored = stored_heads(path, revision)[0]
         beside = f" or name one of {HEADS_FILE} with --keep_head: {', '.join(stored)}" if stored else ""
@@ -176,7 +293,7 @@ def _load_with_head(auto_class, path, config, labels, revision, options):
 def _load_with_stored_head(head, path, config, labels, seed, revision, options, name):
     """A head of phase 2 on its encoder; every weight of the head must be there."""
     stored, tensors = stored_heads(path, revision)
-    kind, auto_class = kind_of(head), getattr(transformers, head.MODEL)
+    kind, auto_class = kind_of(head), model_class(head, config)
     alike = [task for task, about in stored.items() if about["kind"] == kind]
     if name not in alike:
         problem = f"has no {HEADS_FILE}"
@@ -231,6 +348,7 @@ def stored_heads(path, revision="main"):
 def _from_pretrained(auto_class, path, **options):
     """(model, info about its keys); refuses weights that are not finite."""
     with _loading(path, auto_class):
+        _check_weight_files(path, options.get("revision", "main"))
         model, info = auto_class.from_pretrained(
             path, trust_remote_code=False, use_safetensors=True, output_loading_info=True, **options
         )
@@ -243,6 +361,36 @@ def _from_pretrained(auto_class, path, **options):
     return model, info
 
 
+def _check_weight_files(path, revision):
+    """InputError unless the weights are safetensors inside the checkpoint, with floating-point numbers in them."""
+
+    def cached(name):
+        return cached_file(path, name, revision=revision, _raise_exceptions_for_missing_entries=False)
+
+    where, names = f"--model_name_or_path {path}", [WEIGHTS]
+    if cached(WEIGHTS) is None and (index := cached(INDEX)) is not None:
+        names = sorted(set(json.loads(Path(index).read_text(encoding="utf-8"))["weight_map"].values()))
+        if outside := [name for name in names if Path(name).name != name]:
+            raise InputError(
+                f"{where}: {INDEX} names the file {outside[0]!r}, which is not in its folder; copy it again"
+            )
+    for name in names:
+        file = cached(name)
+        if file is None and (pickle := next(filter(None, map(cached, PICKLES)), None)):
+            folder = Path(pickle).parent
+            raise InputError(
+                f"{where}: its weights are only in {Path(pickle).name}, which is not read, as a pickle can run code; "
+                f'convert it and give {folder}: python -c "{CONVERT.format(folder=folder)}"'
+            )
+        if file is None:
+            raise InputError(f"{where}: has no {name}; copy it again")
+        with safe_open(file, "pt") as tensors:
+            for key in tensors.keys():
+                dtype = tensors.get_slice(key).get_dtype()
+                if dtype not in ("F16", "BF16", "F32", "F64") and not _is_buffer(key):
+                    raise InputError(f"{where}: {key} has the type {dtype}; give the checkpoint before quantization")
+
+
 @contextlib.contextmanager
 def _loading(path, auto_class):
     """Load without transformers' table of keys, which the caller checks and logs, and with its errors as one line."""
@@ -250,6 +398,8 @@ def _loading(path, auto_class):
     transformers.logging.set_verbosity_error()
     try:
         yield
+    except InputError:
+        raise
     except Exception as error:
         problem = "shapes differ from config.json's" if "mismatched_sizes" in str(error) else _first_line(error)
         raise InputError(

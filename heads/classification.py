@@ -73,7 +73,8 @@ def encode(rows, tokenizer, labels, settings):
 
     def encode_batch(batch):
         encoded = tokenizer(batch["text_a"], batch["text_b"], truncation=True, max_length=settings.max_seq_length)
-        features = {"input_ids": encoded["input_ids"], "length": [len(tokens) for tokens in encoded["input_ids"]]}
+        features = {name: encoded[name] for name in ("input_ids", "token_type_ids") if name in encoded}
+        features["length"] = [len(tokens) for tokens in encoded["input_ids"]]
         if batch["label"][0] is not None:
             features["labels"] = [indices[label] for label in batch["label"]]
         return features

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from datasets import Dataset
-from transformers.modeling_outputs import MaskedLMOutput
+from transformers.modeling_outputs import BaseModelOutput
 
 from common.files import InputError
 from common.labels import IGNORED
@@ -64,6 +64,8 @@ def encode(rows, tokenizer, labels, settings):
     shorter, so that no text is lost.
     """
     room = settings.max_seq_length - 1
+    if tokenizer.mask_token_id is None:
+        raise InputError("mlm: the tokenizer has no mask token; name it in tokenizer_config.json, or leave mlm out")
 
     def encode_batch(batch):
         features = {"input_ids": [], "length": [], "language": []}
@@ -115,29 +117,42 @@ def masked_once(features, tokenizer):
     return features.map(fixed, with_indices=True, desc="mask")
 
 
+class _Given(torch.nn.Module):
+    """Stands where an HF model has its encoder: the hidden states are given as `inputs_embeds`."""
+
+    def __init__(self, embeddings):
+        super().__init__()
+        self.embeddings = embeddings  # some heads multiply by them
+
+    def forward(self, *args, inputs_embeds, **options):
+        return BaseModelOutput(last_hidden_state=inputs_embeds)
+
+
 class MaskedLM(torch.nn.Module):
     """HF's masked LM whose output layer sees the masked positions alone.
 
-    That is 15 % of its work and memory, with 250,000 classes most of a step's.
+    That is 15 % of its work and memory, with 250,000 classes most of a step's. `model` is HF's, on `encoder`.
     """
 
-    base_model_prefix = "encoder"
-
-    def __init__(self, encoder, lm_head):
+    def __init__(self, model, encoder):
         super().__init__()
-        self.encoder, self.lm_head = encoder, lm_head
-        lm_head.decoder.weight = encoder.embeddings.word_embeddings.weight
+        for (
+            target,
+            source,
+        ) in model.all_tied_weights_keys.items():  # the output layer is the encoder's embedding matrix
+            module, _, name = target.rpartition(".")
+            setattr(model.get_submodule(module), name, model.get_parameter(source))
+        setattr(model, model.base_model_prefix, _Given(encoder.embeddings))
+        self.encoder, self.model = encoder, model
 
     def forward(self, masked, **batch):
         states = self.encoder(**batch).last_hidden_state  # [blocks, tokens, width]
-        return MaskedLMOutput(logits=self.lm_head(states[masked == 1]))
+        return self.model(inputs_embeds=states[masked == 1])  # logits [masked tokens, vocabulary]
 
 
 def prepare(model, encoder):
     """The module that is called for HF's `model` on a shared encoder."""
-    if not hasattr(model, "lm_head"):
-        raise InputError(f"mlm: {type(model).__name__} has no lm_head; use XLM-R or RoBERTa, or leave mlm out")
-    return MaskedLM(encoder, model.lm_head)
+    return MaskedLM(model, encoder)
 
 
 def forward(model, batch):

@@ -111,9 +111,13 @@ def encode(rows, tokenizer, labels, settings):
     def encode_batch(batch):
         pairs = [(prompt, choice) for prompt, choices in zip(batch["prompt"], batch["choices"]) for choice in choices]
         prompts, texts = map(list, zip(*pairs))
-        flat = iter(tokenizer(prompts, texts, truncation=True, max_length=settings.max_seq_length)["input_ids"])
-        inputs = [[next(flat) for _ in choices] for choices in batch["choices"]]
-        features = {"input_ids": inputs, "length": [max(map(len, choices)) for choices in inputs]}
+        encoded = tokenizer(prompts, texts, truncation=True, max_length=settings.max_seq_length)
+        features = {}
+        for name in ("input_ids", "token_type_ids"):
+            if name in encoded:
+                flat = iter(encoded[name])
+                features[name] = [[next(flat) for _ in choices] for choices in batch["choices"]]
+        features["length"] = [max(map(len, choices)) for choices in features["input_ids"]]
         if batch["label"][0] is not None:
             features["labels"] = batch["label"]
         return features

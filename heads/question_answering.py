@@ -118,6 +118,7 @@ def encode(rows, tokenizer, labels, settings):
     `context` = [begin, end) token positions of the context; `offsets` = their characters; `example` = row index.
     """
     before, between, after = _special_tokens(tokenizer)
+    segments = _segments(tokenizer)
 
     def encode_batch(batch, indices):
         features = {name: [] for name in ("input_ids", "context", "offsets", "example", "length", "labels")}
@@ -138,6 +139,11 @@ def encode(rows, tokenizer, labels, settings):
                     features[name].append(value)
         if batch["answers"][0] is None:
             del features["labels"]
+        if segments:
+            features["token_type_ids"] = [
+                [segments[0]] * begin + [segments[1]] * (length - begin)
+                for (begin, _), length in zip(features["context"], features["length"])
+            ]
         return features
 
     return rows.map(encode_batch, batched=True, with_indices=True, remove_columns=rows.column_names, desc="encode")
@@ -150,6 +156,12 @@ def _special_tokens(tokenizer):
     first, last = [i for i, side in enumerate(sides) if side == 0], [i for i, side in enumerate(sides) if side == 1]
     ids = pair["input_ids"]
     return ids[: first[0]], ids[first[-1] + 1 : last[0]], ids[last[-1] + 1 :]
+
+
+def _segments(tokenizer):
+    """The segments of the question, with the special tokens around it, and of the context; None without segments."""
+    types = tokenizer("a", "b").get("token_type_ids")
+    return types and (types[0], types[-1])
 
 
 def _window_starts(length, room, step):

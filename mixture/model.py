@@ -11,7 +11,6 @@ import zlib
 from pathlib import Path
 
 import torch
-import transformers
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, set_seed
 
@@ -35,13 +34,14 @@ class MultiTaskModel(torch.nn.Module):
         super().__init__()
         self.encoder, self.config, self.labels = encoder, encoder.config, labels
         self.kinds = {task: checkpoints.kind_of(head) for task, head in heads.items()}
-        self.models, self.heads, needs_pooler = {}, torch.nn.ModuleDict(), False
+        self.models, self.heads, self.tied, needs_pooler = {}, torch.nn.ModuleDict(), {}, False
         for task, head in heads.items():
             model = fresh_head(head, encoder.config, labels[task], zlib.crc32(f"{seed} {task}".encode()))
             needs_pooler |= getattr(model.base_model, "pooler", None) is not None
             setattr(model, model.base_model_prefix, encoder)
             own = {name: module for name, module in model.named_children() if name != model.base_model_prefix}
             self.heads[f"{task}_head"] = torch.nn.ModuleDict(own)
+            self.tied[task] = set(model.all_tied_weights_keys)
             self.models[task] = head.prepare(model, encoder) if hasattr(head, "prepare") else model
         if not needs_pooler and not trained_pooler:
             encoder.pooler = None
@@ -71,12 +71,13 @@ class MultiTaskModel(torch.nn.Module):
             save_file(tensors, temporary, {"heads": json.dumps(about)})
 
     def _head_tensors(self, state):
-        """(<task>.<name>, tensor) of every head; the decoder of masked LM is the encoder's embedding matrix."""
+        """(<task>.<name>, tensor) of every head, without those that are another's: masked LM's embedding matrix."""
         for task in self.kinds:
             prefix = f"heads.{task}_head."
             for key, value in state.items():
-                if key.startswith(prefix) and ".decoder." not in key:
-                    yield f"{task}.{key.removeprefix(prefix)}", value
+                name = key.removeprefix(prefix)
+                if key.startswith(prefix) and name not in self.tied[task]:
+                    yield f"{task}.{name}", value
 
     def load(self, folder):
         """Take the weights of a folder that `save` wrote."""
@@ -102,14 +103,22 @@ class MultiTaskModel(torch.nn.Module):
 
 def fresh_head(head, config, labels, seed):
     """HF's model for a kind of task, without layers below its head: their place is taken by the shared encoder."""
-    config = copy.deepcopy(config)
-    config.num_hidden_layers = 0
+    auto_class, small = checkpoints.model_class(head, config), copy.deepcopy(config)
+    small.num_hidden_layers = 0
     if not hasattr(head, "prepare"):  # all but masked LM, whose head is as wide as the vocabulary
-        config.vocab_size = config.pad_token_id + 1
-    name_classes(config, labels)
+        small.vocab_size = config.pad_token_id + 1
+    name_classes(small, labels)
+    try:
+        return _drawn(auto_class, small, seed)
+    except ZeroDivisionError:  # ModernBERT's weights are drawn by the number of layers
+        small.num_hidden_layers = config.num_hidden_layers
+        return _drawn(auto_class, small, seed)
+
+
+def _drawn(auto_class, config, seed):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return getattr(transformers, head.MODEL).from_config(config, dtype=torch.float32)
+        return auto_class.from_config(config, dtype=torch.float32, trust_remote_code=False)
 
 
 def load_multitask(heads, labels, path, config, seed, revision="main", attn_implementation=None, trained=False):
@@ -121,7 +130,7 @@ def load_multitask(heads, labels, path, config, seed, revision="main", attn_impl
     set_seed(seed)
     options = {"attn_implementation": attn_implementation, "dtype": torch.float32}
     if path is None:
-        encoder = AutoModel.from_config(config, **options)
+        encoder = AutoModel.from_config(config, trust_remote_code=False, **options)
         return _finish(MultiTaskModel(encoder, heads, labels, seed, trained_pooler=False), seed, "random weights")
     encoder, info = checkpoints.load_whole_encoder(path, config, revision=revision, **options)
     trained_pooler = not any(key.startswith(POOLER) for key in info["missing_keys"])
@@ -131,9 +140,11 @@ def load_multitask(heads, labels, path, config, seed, revision="main", attn_impl
         model.load_heads(path, stored, tensors, heads)
     elif "mlm" in heads and "mlm" in stored:
         model.load_heads(path, stored, tensors, ["mlm"])
-    elif "mlm" in heads and any(key.startswith("lm_head.") for key in info["unexpected_keys"]):
+    elif "mlm" in heads and info["unexpected_keys"]:
         whole = checkpoints.load_masked_lm(path, config, revision=revision, **options)
-        model.heads["mlm_head"].lm_head.load_state_dict(whole.lm_head.state_dict())
+        if whole is not None:
+            own = {key: value for key, value in whole.state_dict().items() if key not in model.tied["mlm"]}
+            model.heads["mlm_head"].load_state_dict(own, strict=False)  # which has no place for the encoder's
     return _finish(model, seed, path)
 
 

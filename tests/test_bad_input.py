@@ -189,6 +189,11 @@ def model_file(name, change):
     return spoil
 
 
+def never_finished(world):
+    world.own_model()
+    (world.model / "run.json").write_text('{"training": {"finished": false}}')
+
+
 def weights(change):
     def changed(old):
         from safetensors.torch import load, save
@@ -528,12 +533,23 @@ FOLDERS = {
         TRAIN, ("--model_name_or_path {model}", "config.json"), model_file("config.json", lambda old: None)
     ),
     "broken config": Case(
-        TRAIN, ("--model_name_or_path {model}", "config"), model_file("config.json", lambda old: b"{")
+        TRAIN, ("--model_name_or_path {model}: no usable config.json",), model_file("config.json", lambda old: b"{")
     ),
     "impossible config": Case(
         TRAIN, ("--model_name_or_path {model}", "attention heads (5)"), config(num_attention_heads=5)
     ),
     "config of another size": Case(TRAIN, ("--model_name_or_path {model}", "shapes differ"), config(hidden_size=64)),
+    "config with code of its own": Case(
+        TRAIN,
+        ("--model_name_or_path {model}", "auto_map", "never run"),
+        config(model_type="own", auto_map={"AutoConfig": "own.Own"}),
+    ),
+    "config of a decoder": Case(TRAIN, ("{model}: config.json", "is_decoder"), config(is_decoder=True)),
+    "training that never finished": Case(
+        f"{TRAIN} --keep_head",
+        ("{model}: its training never finished", "run.json"),
+        never_finished,
+    ),
     "no weights": Case(
         TRAIN, ("--model_name_or_path {model}", "model.safetensors"), model_file("model.safetensors", lambda old: None)
     ),
