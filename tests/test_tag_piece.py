@@ -274,6 +274,22 @@ def test_phase_two_refuses_another_rerun_and_useless_flags(mixed, toy, tmp_path,
     assert "only tagging has tags to read" in refusal(run_intermediate.main, flags, capsys)
 
 
+def test_the_log_names_the_files_that_are_worth_it(mixed, trained, toy, tmp_path, caplog):
+    caplog.set_level("INFO", "xtreme")
+    says = 'words begin with a bare "▁"'
+    (tmp_path / "udpos").mkdir()
+    (tmp_path / "udpos/test-zh.tsv").write_text("坡\tNOUN\n" * 3, encoding="utf-8")
+    shutil.copy(toy / "xtreme/udpos/test-en.tsv", tmp_path / "udpos")
+    for name, count in (("first", 1), ("letter", 0)):
+        flags = ["--do_predict", "--conditions", f"odd={tmp_path}"]
+        run_xtreme.main(target(toy, tmp_path / name, *flags, model=trained / name))
+        lines = [line for line in caplog.messages if says in line]
+        assert [line.partition("%")[0] for line in lines] == ["zh odd: 100 "] * count
+        caplog.clear()
+    run_intermediate.main(mixture(toy, mixed, tmp_path / "dev", mixed / "run", "--do_eval"))
+    assert any(line.startswith("mine dev: ") and says in line for line in caplog.messages)
+
+
 def test_differences_name_inner_settings():
     old, new = {"settings": {"ccg": {"doc_stride": 8}}, "seed": 1}, {"settings": {"ccg": {"doc_stride": 9}}, "seed": 1}
     assert differences(old, new) == ["settings.ccg.doc_stride 8 there, 9 here"]
