@@ -26,9 +26,8 @@ HEAD_KEYS = ("classifier.", "qa_outputs.", "lm_head.", "cls.", "heads.")
 # Encoders built of `encoder.layer`, a list.
 BERT_LIKE = ("bert", "roberta", "xlm-roberta", "xlm-roberta-xl")
 POOLER = "pooler."  # only multiple choice reads it; new where a checkpoint has none
-HEADS_FILE = (
-    "heads.safetensors"  # tensors <task>.<name>; metadata {"heads": {task: {"kind", "labels"[, "tag_piece"]}}}
-)
+# Tensors <task>.<name>; metadata {"heads": {task: {"kind", "labels"}}}, of tagging heads also "tag_piece".
+HEADS_FILE = "heads.safetensors"
 
 
 def load_tokenizer(path, revision="main"):
