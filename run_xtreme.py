@@ -12,12 +12,21 @@ Reads --data_dir in google/xtreme's own layout, and a checkpoint folder or Hub i
 docs/training.md. Copy with it: common/ ds_configs/ heads/ metrics.py tasks.py.
 """
 
-import dataclasses
 import logging
 import os
 import sys
 
-from common.arguments import check_least, check_stages, lengths, parse, parse_conditions, run_parser, truthy
+from common.arguments import (
+    check_least,
+    check_stages,
+    check_tag_piece,
+    lengths,
+    parse,
+    parse_conditions,
+    run_parser,
+    tag_piece,
+    truthy,
+)
 from common.files import InputError, sha256
 from common.recovery import Failure, guarded, resume_point, stop_requested, stopped
 from common.results import save_metrics, table
@@ -116,6 +125,7 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
     source = str(this.folder) if this.trained else args.model_name_or_path
     tokenizer = checkpoints.load_tokenizer(source, args.model_revision)
     config = checkpoints.load_config(source, tokenizer, settings.max_seq_length, args.model_revision)
+    checkpoints.record_tag_piece(config, settings.tag_piece)
     options = {"revision": args.model_revision, "attn_implementation": args.attn_implementation}
     layers, labels = [], ()
     if task.kind == "retrieval":
@@ -164,6 +174,7 @@ def check_arguments(args, given):
         raise InputError(f"--task {args.task}: cannot be run yet: {task.not_runnable}")
     stages = check_stages(args, given, ("do_train", "do_eval", "do_predict"), args.task)
     check_least(args, max_predict_samples=1)
+    check_tag_piece(args, [task])
     if not os.path.isdir(args.data_dir):
         raise InputError(f"--data_dir {args.data_dir}: no such folder; download XTREME first or correct the path")
     if task.kind == "retrieval":
@@ -251,8 +262,14 @@ def resolve_arguments(parser, task, args, trainer_argv, given):
         )
     training_arguments.check_smoothing(training_args, [task])
     length, stride, origins = lengths(args, task)
-    settings = Settings(length, stride, args.n_best_size, args.max_answer_length)
-    return training_args, settings, [*training_arguments.trainer_origins(training_args, flags, given), *origins]
+    kept = None
+    if task.kind == "tagging" and (args.keep_head or not training_args.do_train):
+        name = args.keep_head if isinstance(args.keep_head, str) else None
+        kept = checkpoints.kept_tag_piece(args.model_name_or_path, name, args.model_revision)
+    piece, piece_origin = tag_piece(args, task, kept)
+    settings = Settings(length, stride, args.n_best_size, args.max_answer_length, tag_piece=piece)
+    origins = [*training_arguments.trainer_origins(training_args, flags, given), *origins, *piece_origin]
+    return training_args, settings, origins
 
 
 # --- Data -----------------------------------------------------------------------------------------------------------
@@ -296,7 +313,7 @@ def train(task, model, predictor, training_args, rows, this):
     The folder gets the selected model, its tokenizer and metrics in the form that HF's Trainer writes.
     """
     evaluate_dev = predictor.evaluator(task, model, rows["dev"]) if "dev" in rows else None
-    features = numbered(predictor.encode(rows["train"])) if "train" in rows else None
+    features = numbered(predictor.encode(rows["train"], "en train")) if "train" in rows else None
     trainer = EncoderTrainer(
         model=model,
         args=training_args,
@@ -340,7 +357,7 @@ def numbered(features):
 
 def predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint, this):
     """Every language under every condition; a cell that was finished from the same inputs is skipped."""
-    settings = dataclasses.asdict(predictor.settings), launching.precision(predictor.args), layers
+    settings = predictor.settings.as_inputs(), launching.precision(predictor.args), layers
     thresholds = {}  # of bucc2018: language -> one per layer, the same under every condition
     for condition, language, folder in [
         (name, code, folder) for name, (folder, codes) in cells.items() for code in codes
@@ -359,10 +376,10 @@ def predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint,
                 thresholds[language] = tune(model, predictor, rows["dev", language], layers)
             scores, counts, n, predictions = retrieve(task, model, predictor, test, layers, thresholds.get(language))
         else:
-            features = predictor.encode(test)
+            title = f"{language} {condition}"
+            features = predictor.encode(test, title)
             if "labels" in features.column_names:
                 features = features.remove_columns("labels")  # no loss is wanted
-            title = f"{language} {condition}"
             scores, counts, predictions, _ = predictor.score(task, model, test, features, language, title)
             n = len(test)
         if this.is_main:

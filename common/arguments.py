@@ -9,7 +9,8 @@ import re
 import textwrap
 
 from common.files import InputError
-from common.text import show, similar
+from common.labels import FIRST, TAG_PIECES
+from common.text import nearest, show, similar
 from common.trainer_flags import TRAINER_FLAGS
 
 # Flags that transformers 5 no longer has -> what to write instead.
@@ -91,6 +92,11 @@ def run_parser(script, description):
     )
     add("--n_best_size", type=int, default=20, help="question answering: start and end candidates per window")
     add("--max_answer_length", type=int, default=30, help="question answering: longest answer in sub-tokens")
+    add(
+        "--tag_piece",
+        help="tagging: read a word's tag at its first piece (first: XTREME's protocol, the default) or at its first "
+        'that is not a bare "▁" (first_letter); a kept head brings its own',
+    )
     add("--max_train_samples", type=int, help="use the first N training examples of a task")
     add("--max_eval_samples", type=int, help="use the first N dev examples of a task")
     add("--attn_implementation", help="sdpa (default), eager, flash_attention_2, ...")
@@ -127,6 +133,38 @@ def lengths(args, task, of=""):
     if task.kind == "question_answering":
         origins.append((f"doc_stride{of}", stride, "given" if args.doc_stride else recipe))
     return length, stride, origins
+
+
+def check_tag_piece(args, tasks):
+    """InputError for a --tag_piece that is none, or that no task has a use for."""
+    if args.tag_piece not in (None, *TAG_PIECES):
+        raise InputError(
+            f"--tag_piece {args.tag_piece}: unknown{nearest(args.tag_piece, TAG_PIECES)}; choose from "
+            f"{', '.join(TAG_PIECES)}"
+        )
+    if args.tag_piece and not any(task.kind == "tagging" for task in tasks):
+        raise InputError(f"--tag_piece {args.tag_piece}: only tagging has tags to read; leave it out for this task")
+
+
+def tag_piece(args, task, kept, of=""):
+    """(tag_piece for a task, [(name, value, where it comes from)]); `kept` is that of the head it goes on with, or
+    None for a fresh one. Raises InputError where the head is asked for another than it was trained with.
+    """
+    if task.kind != "tagging":
+        return FIRST, []
+    if kept and kept not in TAG_PIECES:
+        raise InputError(
+            f"--model_name_or_path {args.model_name_or_path}: its head{of} has the tag_piece {kept!r}, which is not "
+            f"one of {', '.join(TAG_PIECES)}; train a new head"
+        )
+    if kept and args.tag_piece not in (None, kept):
+        raise InputError(
+            f"--tag_piece {args.tag_piece}: the head{of} in {args.model_name_or_path} was trained with {kept}; leave "
+            "the flag out, or train a new head"
+        )
+    origin = "the kept head's" if kept else "given" if args.tag_piece else "XTREME's protocol"
+    value = kept or args.tag_piece or FIRST
+    return value, [(f"tag_piece{of}", value, origin)]
 
 
 def parse(parser, argv):

@@ -14,12 +14,12 @@ from pathlib import Path
 import torch
 import transformers
 from safetensors import SafetensorError, safe_open
-from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoTokenizer, set_seed
+from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoTokenizer, PretrainedConfig, set_seed
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING
 from transformers.utils import cached_file
 
 from common.files import InputError
-from common.labels import check_same_labels, name_classes
+from common.labels import FIRST, check_same_labels, name_classes
 from common.run_record import read_run
 
 logger = logging.getLogger("xtreme")
@@ -36,7 +36,8 @@ CONVERT = (
     "weights = {{k: v.clone().contiguous() for shard in shards for k, v in shard.items()}}; "
     "save_file(weights, '{folder}/model.safetensors', {{'format': 'pt'}})"
 )
-HEADS_FILE = "heads.safetensors"  # tensors <task>.<name>; metadata {"heads": {task: {"kind", "labels"}}}
+# Tensors <task>.<name>; metadata {"heads": {task: {"kind", "labels"}}}, of tagging heads also "tag_piece".
+HEADS_FILE = "heads.safetensors"
 
 
 def load_tokenizer(path, revision="main"):
@@ -319,6 +320,23 @@ def _load_with_stored_head(head, path, config, labels, seed, revision, options, 
     return model, names if labels else labels
 
 
+def kept_tag_piece(path, name=None, revision="main"):
+    """Where a checkpoint's own tagging head, or phase 2's head `name`, reads tags: one of common.labels.TAG_PIECES."""
+    if name:
+        return stored_heads(path, revision)[0].get(name, {}).get("tag_piece", FIRST)
+    try:
+        return PretrainedConfig.get_config_dict(path, revision=revision)[0].get("tag_piece", FIRST)
+    except Exception:  # transformers raises many kinds; `load_config` will say what is wrong
+        return FIRST
+
+
+def record_tag_piece(config, value):
+    """Write a tagging head's tag_piece into its model's configuration, which other heads and the default leave out."""
+    vars(config).pop("tag_piece", None)
+    if value != FIRST:
+        config.tag_piece = value
+
+
 def weights_of(task, tensors):
     """{name: tensor} of one head of heads.safetensors."""
     return {key.removeprefix(f"{task}."): value for key, value in tensors.items() if key.startswith(f"{task}.")}
@@ -329,7 +347,7 @@ def shapes_of(weights):
 
 
 def stored_heads(path, revision="main"):
-    """heads.safetensors of a checkpoint: ({task: {"kind", "labels"}}, {"<task>.<name>": tensor}).
+    """heads.safetensors of a checkpoint: ({task: what its metadata says}, {"<task>.<name>": tensor}).
 
     Both are empty where there is none. Raises InputError for a file that cannot be read.
     """

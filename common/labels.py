@@ -11,6 +11,9 @@ from common.files import InputError
 IGNORED = -100  # the label that no loss counts, in PyTorch and transformers
 ALIASES = {"contradictory": "contradiction"}  # XNLI's machine-translated training files have it; XTREME maps it
 LABELED = ("classification", "tagging")  # kinds of tasks whose labels have names
+# Where a word's tag is read: at its first piece (XTREME's protocol), or at the first that is not a bare "▁".
+TAG_PIECES = ("first", "first_letter")
+FIRST = TAG_PIECES[0]
 
 
 def check_label(path, number, label, labels):

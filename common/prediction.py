@@ -1,5 +1,6 @@
 """How a model is run on data: length-sorted batches sharded over processes, and predictions turned into scores."""
 
+import logging
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,8 @@ import metrics
 from common.batching import Collator
 from common.launching import autocasts, distributed
 from common.loss import cross_entropy
+
+logger = logging.getLogger("xtreme")
 
 
 def length_batches(lengths, batch_size):
@@ -101,8 +104,12 @@ class Predictor:
         self.options = {"batch_size": args.per_device_eval_batch_size, "device": args.device, "bf16": autocasts(args)}
         self.options["disable_tqdm"] = args.disable_tqdm
 
-    def encode(self, rows):
-        return self.head.encode(rows, self.tokenizer, self.labels, self.settings)
+    def encode(self, rows, title):
+        """Features of `rows`; the log says by their `title` what the head advises for such data."""
+        features = self.head.encode(rows, self.tokenizer, self.labels, self.settings)
+        if hasattr(self.head, "advice") and (advice := self.head.advice(features, self.tokenizer, self.settings)):
+            logger.info("%s: %s", title, advice)
+        return features
 
     def run(self, function, features, desc=None):
         """`run_batches` with this run's batch size, device and precision."""
@@ -132,7 +139,7 @@ class Predictor:
 
     def evaluator(self, task, model, rows):
         """A function () -> ({metric: fraction, "loss"}, number of rows) on English dev, for EncoderTrainer."""
-        features = self.encode(rows)
+        features = self.encode(rows, "en dev")
 
         def evaluate_dev():
             scored = self.score(task, model, rows, features, "en", desc="dev")

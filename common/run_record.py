@@ -89,12 +89,22 @@ def check_same_model(folder, record, source, content):
 
 
 def differences(old, new):
-    """Human-readable differences of two flat dicts: ["learning_rate 1e-05 there, 3e-05 here"]."""
+    """Human-readable differences of two dicts: ["learning_rate 1e-05 there, 3e-05 here"], one each of inner dicts."""
+    old, new = flat(old), flat(new)
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-    return [f"{name} {_short(old.get(name))} there, {_short(new.get(name))} here" for name in names]
+    return [f"{name} {_short(old, name)} there, {_short(new, name)} here" for name in names]
 
 
-def _short(value):
+def flat(values, path=""):
+    """{"settings": {"ccg": {"doc_stride": 8}}} -> {"settings.ccg.doc_stride": 8}"""
+    result = {}
+    for name, value in values.items():
+        result.update(flat(value, f"{path}{name}.") if isinstance(value, dict) and value else {path + name: value})
+    return result
+
+
+def _short(values, name):
+    value = values.get(name, "not given")  # a setting that is left out at its default
     return f"{value[:8]}…" if isinstance(value, str) and len(value) == 64 else value
 
 

@@ -24,6 +24,7 @@ from importlib import import_module
 from pathlib import Path
 
 from common.files import InputError
+from common.labels import FIRST
 from heads.other_forms import check_bytes, check_table, check_text, row_of_another_form, table_in_jsonl
 
 # What XTREME's own preprocessing calls files: (in tasks.py, there)
@@ -39,10 +40,17 @@ class Settings:
     n_best_size: int
     max_answer_length: int
     null_score_diff_threshold: float = math.inf  # SQuAD 2.0 only: XTREME's questions all have answers
+    tag_piece: str = FIRST  # tagging only: one of common.labels.TAG_PIECES
 
     def as_given(self):
         """What the command line decides: training selects checkpoints with these."""
-        return {name: value for name, value in vars(self).items() if name != "null_score_diff_threshold"}
+        return {name: value for name, value in self.as_inputs().items() if name != "null_score_diff_threshold"}
+
+    def as_inputs(self):
+        """All that predictions depend on. Folders from before there was `tag_piece` lack it: at its default it is left
+        out, and they stay what they are.
+        """
+        return {name: value for name, value in vars(self).items() if (name, value) != ("tag_piece", FIRST)}
 
 
 def head_of(task):

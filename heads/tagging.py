@@ -6,13 +6,15 @@ from itertools import chain
 from datasets import Dataset
 
 from common.files import InputError, write_text
-from common.labels import IGNORED, LabelIndices, check_alike, check_label, names_of, own_label
+from common.labels import FIRST, IGNORED, LabelIndices, check_alike, check_label, names_of, own_label
 from heads import check_texts, path_of, read_jsonl, read_table
 from heads.other_forms import tagged_columns
 from tasks import LANGUAGES
 
 MODEL = "AutoModelForTokenClassification"
 BLANK = " \t"  # what a line between sentences may hold; other white space can be a word
+BARE = ("▁", "Ġ")  # the piece that only marks where a word begins: SentencePiece's, byte-level BPE's
+MANY = 1 / 3  # share of words that begin with a bare piece, above which the log says so
 
 
 def read(task, data_dir, split, language):
@@ -104,11 +106,13 @@ def _read_jsonl(path, task):
 def encode(rows, tokenizer, labels, settings):
     """One feature per window of whole words; windows do not overlap and nothing is truncated (XTREME's rule).
 
-    The first sub-token carries the word's label, the others are IGNORED. A word that tokenizes to nothing (a lone
+    One sub-token carries the word's label, the others are IGNORED: the word's first or, with the tag_piece
+    first_letter, its first that is not a bare "▁" (where there is one). A word that tokenizes to nothing (a lone
     zero-width character) or to more than a window becomes `<unk>`, as in XTREME and jiant. `first` = position of each
-    word's first sub-token; `example` = row index.
+    word's labeled sub-token; `example` = row index.
     """
     label_indices = LabelIndices(labels)
+    skipped = set() if settings.tag_piece == FIRST else bare_pieces(tokenizer)
     room = settings.max_seq_length - tokenizer.num_special_tokens_to_add()
 
     def encode_batch(batch, indices):
@@ -118,7 +122,7 @@ def encode(rows, tokenizer, labels, settings):
             for begin, end in _windows(words, room):
                 window, first = [tokenizer.cls_token_id], []
                 for word in words[begin:end]:
-                    first.append(len(window))
+                    first.append(len(window) + next((at for at, piece in enumerate(word) if piece not in skipped), 0))
                     window += word
                 window.append(tokenizer.sep_token_id)
                 target = [IGNORED] * len(window)
@@ -131,6 +135,29 @@ def encode(rows, tokenizer, labels, settings):
         return features
 
     return rows.map(encode_batch, batched=True, with_indices=True, remove_columns=rows.column_names, desc="encode")
+
+
+def bare_pieces(tokenizer):
+    """The ids of the pieces that hold no character of a word."""
+    return set(tokenizer.convert_tokens_to_ids(list(BARE))) - {tokenizer.unk_token_id, None}
+
+
+def advice(features, tokenizer, settings):
+    """What to say of a file whose words' tags are read at pieces that say nothing of the words; "" of other files.
+
+    XLM-R's tokenizer begins 93 % of the Japanese and 86 % of the Chinese words of UD-POS with a bare "▁".
+    """
+    if settings.tag_piece != FIRST:
+        return ""
+    bare, words, affected = bare_pieces(tokenizer), 0, 0
+    for window, first in zip(features["input_ids"], features["first"]):
+        words, affected = words + len(first), affected + sum(window[position] in bare for position in first)
+    if affected <= MANY * words:
+        return ""
+    return (
+        f'{100 * affected / words:.0f} % of the words begin with a bare "▁", and their tags are read there (XTREME\'s '
+        "protocol); train with --tag_piece first_letter to read them at the first piece of the word itself"
+    )
 
 
 def _word_pieces(tokenizer, sentences, room):
@@ -165,7 +192,7 @@ def reduce(logits, batch, settings):
 
 
 def decode(rows, features, reduced, labels, settings):
-    """One tag per word: the label at each word's first sub-token, windows joined in order."""
+    """One tag per word: the label at each word's labeled sub-token, windows joined in order."""
     predictions = [[] for _ in range(len(rows))]
     for example, first, window in zip(features["example"], features["first"], reduced["label"]):
         predictions[example] += names_of(window[first], labels)

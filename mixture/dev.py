@@ -27,7 +27,7 @@ class DevCell:
         self.name, self.task, self.language, self.predictor = name, task, language, predictor
         self.model, self.rows = model, rows
         self.title = name if language in ("en", "all") else f"{name}_{language}"
-        self.features = predictor.encode(rows)
+        self.features = predictor.encode(rows, f"{self.title} dev")
         if hasattr(predictor.head, "masked_once"):
             self.features = predictor.head.masked_once(self.features, predictor.tokenizer)
         self.majority = None
@@ -106,7 +106,7 @@ def score_cells(job, cells, results, checkpoint, seed, parent):
     shared_inputs = checkpoint, job.args.tokenizer_name, job.args.max_eval_samples, precision(args)
     for cell in cells:
         task, language = dataclasses.replace(cell.task, name=cell.name), cell.language
-        settings = dataclasses.asdict(cell.predictor.settings)
+        settings = cell.predictor.settings.as_inputs()
         inputs = sha256(*shared_inputs, settings, *(path for path in files if path.exists()))
         if results.finished(task, language, "dev", inputs):
             logger.info("%s: finished before, skipped", cell.title)

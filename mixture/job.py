@@ -39,6 +39,7 @@ class Job:
         """A MultiTaskModel on the encoder of `source`; with `trained` its heads come from there too."""
         heads = {task: head_of(record) for task, record in self.plan.tasks.items()}
         options = {"revision": self.args.model_revision, "attn_implementation": self.args.attn_implementation}
+        options["tag_pieces"] = {name: predictor.settings.tag_piece for name, predictor in self.predictors.items()}
         return load_multitask(heads, self.labels, source, self.config, seed, trained=trained, **options)
 
     def cells(self, model, first=None):
@@ -129,7 +130,7 @@ def make_job(plan, args, training_args, settings, labels, tokenizer, config, row
         name: Predictor(head_of(record), labels[task], settings[name], training_args, tokenizer)
         for name, (task, record) in plan.sources.items()
     }
-    features = {name: predictors[name].encode(of_source) for name, of_source in rows["train"].items()}
+    features = {name: predictors[name].encode(of_source, f"{name} train") for name, of_source in rows["train"].items()}
     return Job(plan, args, training_args, config, labels, predictors, features, rows["dev"])
 
 

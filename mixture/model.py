@@ -17,7 +17,7 @@ from transformers import AutoModel, set_seed
 from common import checkpoints
 from common.checkpoints import HEADS_FILE, POOLER, shapes_of, weights_of
 from common.files import InputError, replacing
-from common.labels import name_classes
+from common.labels import FIRST, name_classes
 
 logger = logging.getLogger("xtreme")
 
@@ -25,14 +25,15 @@ logger = logging.getLogger("xtreme")
 class MultiTaskModel(torch.nn.Module):
     """`model(task, **batch)` is the forward pass of HF's model class for the task's kind, on the shared encoder.
 
-    `heads` {task: head module}, `labels` {task: label names}. Registered modules are the encoder and the heads' own
-    layers; the models that bring both together are kept in `models`, so no weight is counted, saved or wrapped twice.
-    A pooler that is not `trained_pooler` and that no head reads goes: nothing would train it.
+    `heads` {task: head module}, `labels` {task: label names}, `tag_pieces` {task: where its tags are read}.
+    Registered modules are the encoder and the heads' own layers; the models that bring both together are kept in
+    `models`, so no weight is counted, saved or wrapped twice. A pooler that is not `trained_pooler` and that no head
+    reads goes: nothing would train it.
     """
 
-    def __init__(self, encoder, heads, labels, seed, trained_pooler):
+    def __init__(self, encoder, heads, labels, seed, trained_pooler, tag_pieces):
         super().__init__()
-        self.encoder, self.config, self.labels = encoder, encoder.config, labels
+        self.encoder, self.config, self.labels, self.tag_pieces = encoder, encoder.config, labels, tag_pieces
         self.kinds = {task: checkpoints.kind_of(head) for task, head in heads.items()}
         self.models, self.heads, self.tied, needs_pooler = {}, torch.nn.ModuleDict(), {}, False
         for task, head in heads.items():
@@ -66,6 +67,9 @@ class MultiTaskModel(torch.nn.Module):
         encoder = {key.removeprefix("encoder."): value for key, value in state.items() if key.startswith("encoder.")}
         self.encoder.save_pretrained(folder, state_dict=encoder)
         about = {task: {"kind": kind, "labels": list(self.labels[task])} for task, kind in self.kinds.items()}
+        for task in about:
+            if self.tag_pieces.get(task, FIRST) != FIRST:
+                about[task]["tag_piece"] = self.tag_pieces[task]
         tensors = {key: value.contiguous() for key, value in self._head_tensors(state)}
         with replacing(Path(folder) / HEADS_FILE) as temporary:
             save_file(tensors, temporary, {"heads": json.dumps(about)})
@@ -121,20 +125,24 @@ def _drawn(auto_class, config, seed):
         return auto_class.from_config(config, dtype=torch.float32, trust_remote_code=False)
 
 
-def load_multitask(heads, labels, path, config, seed, revision="main", attn_implementation=None, trained=False):
+def load_multitask(
+    heads, labels, path, config, seed, revision="main", attn_implementation=None, trained=False, tag_pieces=None
+):
     """A MultiTaskModel on the encoder of `path`, or on random weights where `path` is None.
 
     Heads are fresh (drawn from `seed` and the task's name); with `trained` all come from heads.safetensors. Masked LM
     goes on with the checkpoint's own head where it has one, as XLM-R does.
     """
     set_seed(seed)
+    tag_pieces = tag_pieces or {}
+    checkpoints.record_tag_piece(config, FIRST)  # the encoder's own says nothing of the heads beside it
     options = {"attn_implementation": attn_implementation, "dtype": torch.float32}
     if path is None:
         encoder = AutoModel.from_config(config, trust_remote_code=False, **options)
-        return _finish(MultiTaskModel(encoder, heads, labels, seed, trained_pooler=False), seed, "random weights")
+        return _finish(MultiTaskModel(encoder, heads, labels, seed, False, tag_pieces), seed, "random weights")
     encoder, info = checkpoints.load_whole_encoder(path, config, revision=revision, **options)
     trained_pooler = not any(key.startswith(POOLER) for key in info["missing_keys"])
-    model = MultiTaskModel(encoder, heads, labels, seed, trained_pooler)
+    model = MultiTaskModel(encoder, heads, labels, seed, trained_pooler, tag_pieces)
     stored, tensors = checkpoints.stored_heads(path, revision)
     if trained:
         model.load_heads(path, stored, tensors, heads)

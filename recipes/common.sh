@@ -8,6 +8,7 @@
 #   DATA_DIR, INTERMEDIATE_DIR      test sets and intermediate tasks (toy size: given ones replace the invented world)
 #   LANGUAGES         some languages of the test sets, which all targets have (default: all that are on disk)
 #   PHASE1_FLAGS, PHASE2_FLAGS, PHASE3_FLAGS, PERTURB_FLAGS      instead of the study's own flags of that step
+#   TAG_PIECE         where targets' tags are read (default: first_letter; first is XTREME's protocol, docs/training.md)
 #   JOBS              toy size: runs at a time, each on one core (default: the number of cores, at most 8)
 #   GPUS, GPU_MEMORY, DEEPSPEED     full size: instead of what nvidia-smi says (number, MiB), what follows from it
 #   TOKENS_PER_SECOND one GPU's speed in training, for the estimate
@@ -114,9 +115,11 @@ phase3() {   # phase3 SETTING TARGET SEED: trained in English from the setting's
     case $target in
     tatoeba | bucc2018)   # trains nothing: one run says all
         [ "$seed" != "${SEEDS%% *}" ] || train "$name" "${test[@]}" ${LANGUAGES:+--languages ${FOREIGN}}
+        return
         ;;
-    *) train "$name" "${test[@]}" ${LANGUAGES:+--languages $LANGUAGES} --do_train --do_eval $PHASE3_FLAGS ;;
+    udpos | panx) test+=(--tag_piece "${TAG_PIECE:-first_letter}") ;;   # a bare "▁" says nothing of its word
     esac
+    train "$name" "${test[@]}" ${LANGUAGES:+--languages $LANGUAGES} --do_train --do_eval $PHASE3_FLAGS
 }
 
 report() {

@@ -20,7 +20,15 @@ from mixture import plan
 from tasks import TARGETS
 
 ROOT = Path(__file__).resolve().parents[1]
-PATTERNS = ("*.md", "docs/*.md", "noise/*.md", "recipes/*.md", "ds_configs/*.md", "benchmarks/*.md")
+PATTERNS = (
+    "*.md",
+    "docs/*.md",
+    "docs/results/*.md",
+    "noise/*.md",
+    "recipes/*.md",
+    "ds_configs/*.md",
+    "benchmarks/*.md",
+)
 DOCUMENTS = {str(path.relative_to(ROOT)): path for pattern in PATTERNS for path in sorted(ROOT.glob(pattern))}
 TEXTS = {name: path.read_text(encoding="utf-8") for name, path in DOCUMENTS.items()}
 COMMANDS = [

@@ -82,6 +82,7 @@ def test_dry_run_lists_commands_that_the_scripts_accept_and_touches_nothing(chec
             args, _, given = arguments.parse(run_xtreme.build_parser(), argv)
             assert args.task in TARGETS and {"do_train", "do_predict"} & set(given) and args.model_name_or_path
             assert [token.partition("=")[0] for token in args.conditions][0] == "clean"
+            assert args.tag_piece == ("first_letter" if TARGETS[args.task].kind == "tagging" else None)
             assert args.model_name_or_path in {*outputs, "xlm-roberta-large"}  # trained before
         elif script == "run_intermediate.py":
             args, _, given = arguments.parse(run_intermediate.build_parser(), argv)
