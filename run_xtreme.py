@@ -38,7 +38,7 @@ TABLE_METRICS = {
     "bucc2018": ("f1", "precision", "recall"),
 }
 CARD = """Zero-shot cross-lingual transfer: fine-tuned on English {}, evaluated in every language below (scores in
-percent). Test files without gold labels are predicted and marked "no labels"."""
+percent, and that of a constant guess). Test files without gold labels are predicted and marked "no labels"."""
 
 
 def load_libraries():
@@ -326,7 +326,23 @@ def train(task, model, predictor, training_args, rows, this):
             trainer.log_metrics("eval", scores)
             if this.is_main:
                 save_metrics(this.folder, "eval", scores)
+            warn_of_a_guess(task, predictor, rows["dev"], scores)
     logger.info("saved to %s", this.folder)
+
+
+def warn_of_a_guess(task, predictor, dev, scores):
+    """Warn where English dev `scores` (fractions, as HF names them) are not above those of a constant guess."""
+    guess = predictor.constant_guess(task, dev, "en") or {}
+    for name, level in guess.items():
+        if name in (task.metric, "accuracy") and 100 * scores[f"eval_{name}"] <= level + 1e-9:
+            logger.warning(
+                "%s: %s on English dev is %.1f, and a constant guess has %.1f: it has learned nothing; try another "
+                "--seed or --learning_rate in a new --output_dir",
+                task.name,
+                name,
+                100 * scores[f"eval_{name}"],
+                level,
+            )
 
 
 def numbered(features):
@@ -358,18 +374,19 @@ def predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint,
             if ("dev", language) in rows and language not in thresholds:
                 thresholds[language] = tune(model, predictor, rows["dev", language], layers)
             scores, counts, n, predictions = retrieve(task, model, predictor, test, layers, thresholds.get(language))
+            guess = None
         else:
             features = predictor.encode(test)
             if "labels" in features.column_names:
                 features = features.remove_columns("labels")  # no loss is wanted
             title = f"{language} {condition}"
             scores, counts, predictions, _ = predictor.score(task, model, test, features, language, title)
-            n = len(test)
+            n, guess = len(test), predictor.constant_guess(task, test, language)
         if this.is_main:
             path = this.results.prediction_path(task, language, condition)
             predictor.head.write_predictions(path, test, predictions)
             about = {**this.provenance, "data": sha256(*tested)}
-            this.results.add(task, language, condition, scores, counts, n, inputs, **about)
+            this.results.add(task, language, condition, scores, counts, n, inputs, guess, **about)
 
 
 def retrieval_layers(head, task, asked, config):

@@ -14,6 +14,7 @@ from transformers.integrations import get_available_reporting_integrations
 
 from common.arguments import STRAY, truthy
 from common.files import InputError
+from common.launching import threads
 from common.run_record import is_secret, plain
 
 logger = logging.getLogger("xtreme")
@@ -84,16 +85,29 @@ def task_defaults(task, given, world_size):
 def batch_flags(effective, given, world_size, origin):
     """per_device_train_batch_size and gradient_accumulation_steps that give the recipe's effective batch on this many
     processes.
+
+    One that is given stands, and the origin says which batch comes of it; InputError where none is given and the
+    processes cannot share the batch evenly.
     """
-    per_device, accumulation = given.get("per_device_train_batch_size"), given.get("gradient_accumulation_steps")
-    if per_device and accumulation:
+    names = "per_device_train_batch_size", "gradient_accumulation_steps"
+    if all(given.get(name) for name in names):
         return []
-    share = max(1, effective // world_size)
-    if per_device:
-        steps = share // int(per_device) if per_device.isdigit() and int(per_device) else 1
-        return [("gradient_accumulation_steps", max(1, steps), f"{origin}: effective batch {effective}")]
-    size = max(1, share // (int(accumulation) if accumulation and accumulation.isdigit() and int(accumulation) else 1))
-    return [("per_device_train_batch_size", size, f"{origin}: effective batch {effective}")]
+    known = next((name for name in names if given.get(name)), None)
+    if known is None and effective % world_size:
+        share = [number for number in range(1, effective + 1) if effective % number == 0]
+        raise InputError(
+            f"{world_size} processes cannot share the recipe's effective batch of {effective} ({origin}); start "
+            f"{', '.join(map(str, share[:-1]))} or {share[-1]} of them, or give --{names[0]}, with which it is another"
+        )
+    factor = int(given[known]) if known and given[known].isdecimal() and int(given[known]) else 1
+    derived = max(1, effective // world_size // factor)
+    batch = derived * factor * world_size
+    kept = f"effective batch {effective}"
+    if batch != effective:
+        kept = (
+            f"effective batch {batch}, not the recipe's {effective}, by --{known} {factor} on {world_size} processes"
+        )
+    return [(names[known == names[0]], derived, f"{origin}: {kept}")]
 
 
 def trainer_arguments(parser, trainer_argv, flags):
@@ -189,3 +203,5 @@ def log_settings(training_args, origins):
             world,
             steps,
         )
+    if training_args.device.type == "cpu":
+        logger.info("%-30s %-16s %s", "threads", *threads())
