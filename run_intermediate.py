@@ -44,8 +44,9 @@ max_train_samples max_eval_samples collapse_guard
 
 def load_libraries():
     """torch and transformers take seconds to import: only now that flags and files are known to be right."""
-    global checkpoints, data, dev, job, launching, prediction, session, training_arguments
+    global checkpoints, data, dev, job, launching, prediction, rehearse, session, training_arguments
     from common import checkpoints, launching, prediction, session, training_arguments
+    from common.trainer import rehearse
     from mixture import data, dev, job
 
 
@@ -143,6 +144,8 @@ def run(parser, plan, args, trainer_argv, given, argv):
     origins += label_origins(plan, labels, stored)
     origins.append(("tokenizer", args.tokenizer_name or start, "given" if args.tokenizer_name else "the model's"))
     mixture = work.mix(origins) if this.trains else None
+    if this.trains:
+        rehearse(model, training_args, next(iter(work.features.values())))
 
     # From here on the folder is ours.
     this.open("run_intermediate.py", argv, args, origins, parent_hash)

@@ -43,10 +43,10 @@ percent, and that of a constant guess). Test files without gold labels are predi
 
 def load_libraries():
     """torch and transformers take seconds to import: only now that flags and files are known to be right."""
-    global Collapse, EncoderTrainer, checkpoints, launching, metrics, prediction, session, training_arguments
+    global Collapse, EncoderTrainer, rehearse, checkpoints, launching, metrics, prediction, session, training_arguments
     import metrics
     from common import checkpoints, launching, prediction, session, training_arguments
-    from common.trainer import Collapse, EncoderTrainer
+    from common.trainer import Collapse, EncoderTrainer, rehearse
 
 
 def build_parser():
@@ -127,6 +127,11 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
             head, source, config, task.labels, keep_head, training_args.seed, **options
         )
     predictor = prediction.Predictor(head, labels, settings, training_args, tokenizer, args.pad_to_max_length)
+    features = None
+    if identity is not None and not this.trained:
+        features = numbered(predictor.encode(rows["train"]))
+        training_arguments.check_batches(training_args, len(features))
+        rehearse(model, training_args, features)
 
     # From here on the folder is ours.
     conditions = {name: {"folder": str(folder), **noise_record(task, folder)} for name, (folder, _) in cells.items()}
@@ -134,9 +139,8 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
     checkpoint = parent_hash
     if this.trained:
         logger.info("%s: training is finished, going on with it", this.folder)
-        rows.pop("train")
-    if "train" in rows or training_args.do_eval:
-        train(task, model, predictor, training_args, rows, this)
+    if features is not None or training_args.do_eval:
+        train(task, model, predictor, training_args, features, rows.get("dev"), this)
     if identity is not None:
         checkpoint = this.finish_training()
 
@@ -290,18 +294,17 @@ def read_rows(task, head, args, training_args, cells):
 # --- Training -------------------------------------------------------------------------------------------------------
 
 
-def train(task, model, predictor, training_args, rows, this):
-    """Fine-tune on English where `rows` has "train", score English dev where it has "dev".
+def train(task, model, predictor, training_args, features, dev, this):
+    """Fine-tune on English `features`, score the rows `dev` of English; either may be None.
 
     The folder gets the selected model, its tokenizer and metrics in the form that HF's Trainer writes.
     """
-    evaluate_dev = predictor.evaluator(task, model, rows["dev"]) if "dev" in rows else None
-    features = numbered(predictor.encode(rows["train"])) if "train" in rows else None
+    evaluate_dev = predictor.evaluator(task, model, dev) if dev is not None else None
     trainer = EncoderTrainer(
         model=model,
         args=training_args,
         train_dataset=features,
-        eval_dataset=rows.get("dev"),
+        eval_dataset=dev,
         data_collator=predictor.collator,
         processing_class=predictor.tokenizer,
         head=predictor.head,
@@ -326,7 +329,7 @@ def train(task, model, predictor, training_args, rows, this):
             trainer.log_metrics("eval", scores)
             if this.is_main:
                 save_metrics(this.folder, "eval", scores)
-            warn_of_a_guess(task, predictor, rows["dev"], scores)
+            warn_of_a_guess(task, predictor, dev, scores)
     logger.info("saved to %s", this.folder)
 
 

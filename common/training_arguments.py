@@ -123,7 +123,7 @@ def trainer_arguments(parser, trainer_argv, flags):
         training_args, stray = hf_parser.parse_args_into_dataclasses(
             [*trainer_argv, *extra, *fixed], True, look_for_args_file=False
         )
-    except (ValueError, ImportError, OSError, RuntimeError) as error:
+    except Exception as error:  # of many kinds; InputError's are ours
         raise InputError(
             f"TrainingArguments: {' '.join(str(error).split())[:300] or type(error).__name__}; see --help"
         ) from None
@@ -140,6 +140,17 @@ def check_values(training_args):
         if value is not None and not least <= value <= most:  # NaN is neither
             raise InputError(
                 f"--{name} {value}: must be from {least:.10g} to {most:.10g}; leave it out for the default"
+            )
+    if training_args.max_steps != -1 and training_args.max_steps < 1:
+        raise InputError(
+            f"--max_steps {training_args.max_steps}: would train all epochs; give at least 1, or leave it out for "
+            "--num_train_epochs"
+        )
+    for name in ("fsdp", "parallelism_config"):
+        if getattr(training_args, name):
+            raise InputError(
+                f"--{name}: not supported, checkpoints and predictions here need whole weights; to share them out "
+                "use --deepspeed ds_configs/zero3.json"
             )
     missing = sorted(set(training_args.report_to) - set(get_available_reporting_integrations()))
     if missing:
@@ -167,6 +178,15 @@ def check_values(training_args):
         raise InputError("--eval_on_start: there is nothing to evaluate without --do_eval; add it")
     if training_args.save_strategy == "best" and not training_args.metric_for_best_model:
         raise InputError("--save_strategy best: best by what? Add --do_eval or --metric_for_best_model")
+
+
+def check_batches(training_args, examples):
+    """Refuse --dataloader_drop_last where it drops all of these training examples."""
+    batch = training_args.train_batch_size * training_args.world_size
+    if training_args.dataloader_drop_last and examples < batch:
+        raise InputError(
+            f"--dataloader_drop_last: the {examples} training examples do not fill one batch of {batch}; leave it out"
+        )
 
 
 def check_smoothing(training_args, tasks):
