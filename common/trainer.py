@@ -63,8 +63,11 @@ PARTS = {
 def rehearse(model, args, features):
     """Build once what HF's Trainer builds when training starts; InputError naming the flags that it cannot use.
 
-    It would only refuse them when the folder is taken. `features` is a Dataset, of which one row is looked at.
+    It would only refuse them when the folder is taken. `features` is a Dataset, of which one row is looked at. Not
+    under DeepSpeed, which allows one accelerator in a process.
     """
+    if args.deepspeed:
+        return
     with tempfile.TemporaryDirectory() as folder:
         args = copy.copy(args)
         args.output_dir, args.push_to_hub = folder, False

@@ -141,6 +141,17 @@ def check_values(training_args):
             raise InputError(
                 f"--{name} {value}: must be from {least:.10g} to {most:.10g}; leave it out for the default"
             )
+    check_trainer(training_args)
+    missing = sorted(set(training_args.report_to) - set(get_available_reporting_integrations()))
+    if missing:
+        raise InputError(
+            f"--report_to {missing[0]}: no such package is installed; install it or write --report_to none"
+        )
+    check_resume(training_args)
+
+
+def check_trainer(training_args):
+    """Refuse what HF's Trainer would take for something else, or cannot do here."""
     if training_args.max_steps != -1 and training_args.max_steps < 1:
         raise InputError(
             f"--max_steps {training_args.max_steps}: would train all epochs; give at least 1, or leave it out for "
@@ -152,11 +163,16 @@ def check_values(training_args):
                 f"--{name}: not supported, checkpoints and predictions here need whole weights; to share them out "
                 "use --deepspeed ds_configs/zero3.json"
             )
-    missing = sorted(set(training_args.report_to) - set(get_available_reporting_integrations()))
-    if missing:
-        raise InputError(
-            f"--report_to {missing[0]}: no such package is installed; install it or write --report_to none"
-        )
+    if training_args.deepspeed and training_args.bf16_full_eval:
+        raise InputError("--bf16_full_eval with --deepspeed: would turn the trained weights 16-bit; leave it out")
+    if training_args.eval_on_start and not training_args.do_eval:
+        raise InputError("--eval_on_start: there is nothing to evaluate without --do_eval; add it")
+    if training_args.save_strategy == "best" and not training_args.metric_for_best_model:
+        raise InputError("--save_strategy best: best by what? Add --do_eval or --metric_for_best_model")
+
+
+def check_resume(training_args):
+    """Refuse a checkpoint to resume from that is none, or of another folder."""
     checkpoint = training_args.resume_from_checkpoint
     if checkpoint and str(checkpoint).lower() not in ("true", "last"):
         if not os.path.isdir(checkpoint):
@@ -172,12 +188,6 @@ def check_values(training_args):
                 f"--resume_from_checkpoint {checkpoint}: not a checkpoint of --output_dir {folder}; name one of its "
                 "own"
             )
-    if training_args.deepspeed and training_args.bf16_full_eval:
-        raise InputError("--bf16_full_eval with --deepspeed: would turn the trained weights 16-bit; leave it out")
-    if training_args.eval_on_start and not training_args.do_eval:
-        raise InputError("--eval_on_start: there is nothing to evaluate without --do_eval; add it")
-    if training_args.save_strategy == "best" and not training_args.metric_for_best_model:
-        raise InputError("--save_strategy best: best by what? Add --do_eval or --metric_for_best_model")
 
 
 def check_batches(training_args, examples):
