@@ -310,11 +310,14 @@ def train(task, model, predictor, training_args, features, dev, this):
         head=predictor.head,
         evaluate_dev=evaluate_dev,
     )
+    advice = training_arguments.rate_advice(model.base_model, training_args.learning_rate)
     if features is None:
         model.to(training_args.device)  # under DeepSpeed the Trainer leaves that to the training
     else:
         with this.timed("train"):
             checkpoint = launching.on_main(lambda: resume_point(this.folder, training_args.resume_from_checkpoint))
+            if advice:
+                logger.warning("learning rate: try %s", advice)
             try:
                 outcome = trainer.train(resume_from_checkpoint=checkpoint)
             except Collapse as collapse:
@@ -329,22 +332,24 @@ def train(task, model, predictor, training_args, features, dev, this):
             trainer.log_metrics("eval", scores)
             if this.is_main:
                 save_metrics(this.folder, "eval", scores)
-            warn_of_a_guess(task, predictor, dev, scores)
+            warn_of_a_guess(task, predictor, dev, scores, advice)
     logger.info("saved to %s", this.folder)
 
 
-def warn_of_a_guess(task, predictor, dev, scores):
-    """Warn where English dev `scores` (fractions, as HF names them) are not above those of a constant guess."""
+def warn_of_a_guess(task, predictor, dev, scores, advice=""):
+    """Warn where English dev `scores` (fractions, as HF names them) are not above those of a constant guess; `advice`
+    is what to try, if more is known than another seed.
+    """
     guess = predictor.constant_guess(task, dev, "en") or {}
     for name, level in guess.items():
         if name in (task.metric, "accuracy") and 100 * scores[f"eval_{name}"] <= level + 1e-9:
             logger.warning(
-                "%s: %s on English dev is %.1f, and a constant guess has %.1f: it has learned nothing; try another "
-                "--seed or --learning_rate in a new --output_dir",
+                "%s: %s on English dev is %.1f, and a constant guess has %.1f: it has learned nothing; %s",
                 task.name,
                 name,
                 100 * scores[f"eval_{name}"],
                 level,
+                f"try {advice or 'another --seed or --learning_rate'} in a new --output_dir",
             )
 
 

@@ -39,6 +39,10 @@ RANGES = {
 }
 
 
+# Below this number of weights beside the embeddings, the recipes' rates for XLM-R Large may teach nothing; try these.
+SMALL_ENCODER, SMALL_RATES = 100e6, (2e-5, 1e-4)
+
+
 def set_up_logging():
     """Our messages on the first process, no progress bars of `datasets`."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
@@ -62,7 +66,9 @@ def task_defaults(task, given, world_size):
     if not train:
         return flags
     recipe = f"task default, {defaults.source}"
-    for name in ("learning_rate", "num_train_epochs", "warmup_steps", "weight_decay"):
+    size = "" if "random weights" in defaults.source else "; made for XLM-R Large"
+    default("learning_rate", defaults.learning_rate, recipe + size)
+    for name in ("num_train_epochs", "warmup_steps", "weight_decay"):
         default(name, getattr(defaults, name), recipe)
     default("train_sampling_strategy", "group_by_length", "default: batches of like lengths")
     flags += batch_flags(defaults.train_batch_size, given, world_size, recipe)
@@ -215,6 +221,19 @@ def trainer_origins(training_args, flags, given):
     shown = [name for name in given if hasattr(training_args, name) and not is_secret(name)]
     origins = [(name, origin) for name, _, origin in flags] + [(name, "given") for name in shown]
     return [(name, plain(getattr(training_args, name)), origin) for name, origin in origins]
+
+
+def rate_advice(encoder, rate):
+    """Learning rates to try where an encoder is far smaller than the one that the recipes were made for, as text; ""
+    where it is not, or `rate` lies among them already.
+    """
+    weights = encoder.num_parameters(exclude_embeddings=True)
+    if weights >= SMALL_ENCODER or not 0 < rate < SMALL_RATES[0]:
+        return ""
+    return (
+        f"--learning_rate from {SMALL_RATES[0]:g} to {SMALL_RATES[1]:g} ({rate:g} is for XLM-R Large with 303 million "
+        f"weights beside its embeddings, this encoder has {weights / 1e6:.1f} million)"
+    )
 
 
 def log_settings(training_args, origins):

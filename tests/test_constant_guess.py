@@ -1,15 +1,19 @@
 """The level to beat: what a constant guess scores stands in results.jsonl, in tables and in warnings."""
 
+import json
 import logging
 import types
 
 import pytest
 from datasets import Dataset
 
+import run_intermediate
 import run_xtreme
+from common import training_arguments
 from common.prediction import Predictor
 from common.results import Results, table
 from heads import head_of
+from mixture import job
 from tasks import TARGETS
 
 
@@ -67,3 +71,33 @@ def test_english_dev_at_the_level_of_a_guess_is_a_warning(caplog):
         assert not caplog.messages
         run_xtreme.warn_of_a_guess(TARGETS["pawsx"], predictor("pawsx"), dev, {"eval_accuracy": 0.5})
     assert "English dev is 50.0, and a constant guess has 50.0" in caplog.text
+
+
+def encoder(weights):
+    return types.SimpleNamespace(num_parameters=lambda exclude_embeddings: weights)
+
+
+def test_small_encoders_are_told_which_learning_rates_to_try():
+    advice = training_arguments.rate_advice(encoder(21.3e6), 1e-5)
+    assert "--learning_rate from 2e-05 to 0.0001" in advice and "XLM-R Large" in advice and "21.3 million" in advice
+    assert training_arguments.rate_advice(encoder(303e6), 1e-5) == ""
+    assert training_arguments.rate_advice(encoder(21.3e6), 1e-4) == ""
+    args = types.SimpleNamespace(learning_rate=1e-5)
+    at_chance = {"seed": 4, "reason": "dev scores are not above those of a constant guess", "advice": advice}
+    assert f"try --seed 5 or {advice} in a new" in job.collapse_message([at_chance], args)
+    assert "--learning_rate 5e-06" in job.collapse_message([{**at_chance, "reason": "the loss is not finite"}], args)
+    assert "--learning_rate 5e-06" in job.collapse_message([{"seed": 4, "reason": "at chance"}], args)
+
+
+def test_defaults_say_for_which_size_they_were_made_and_phase_2_counts_its_flops(toy, tmp_path, caplog):
+    line = f"--data_dir {toy}/intermediate --model_name_or_path {toy}/model --output_dir {tmp_path}/out --tasks mnli"
+    more = "--do_train --max_steps 2 --max_train_samples 8 --max_seq_length 16 --disable_tqdm true --save_strategy no"
+    with caplog.at_level(logging.INFO, "xtreme"):
+        run_intermediate.main(f"{line} {more}".split())
+    assert "made for XLM-R Large" in caplog.text and "learning rate: try --learning_rate from 2e-05" in caplog.text
+    assert json.loads((tmp_path / "out/trainer_state.json").read_text())["total_flos"] > 1e6
+    out, line = tmp_path / "kept", f"--task xnli --data_dir {toy}/xtreme --model_name_or_path {tmp_path}/out"
+    caplog.clear()
+    with caplog.at_level(logging.INFO, "xtreme"):
+        run_xtreme.main(f"{line} --output_dir {out} --keep_head mnli --do_predict --languages en".split())
+    assert "head mnli from heads.safetensors" in caplog.text and "new:" not in caplog.text
