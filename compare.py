@@ -52,6 +52,8 @@ def main(argv=None):
         show(side_by_side(args.runs, args.condition))
     except InputError as error:
         parser.error(error)
+    except KeyboardInterrupt:
+        parser.exit(130, f"{parser.prog}: interrupted; run the same command again\n")
 
 
 if __name__ == "__main__":

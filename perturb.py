@@ -266,6 +266,13 @@ class Parser(argparse.ArgumentParser):
     def print_help(self, file=None):
         show(self.format_help().rstrip())
 
+    def parse_known_args(self, args=None, namespace=None):
+        args = list(sys.argv[1:] if args is None else args)
+        for token in args:
+            if any("\ud800" <= character <= "\udfff" for character in token):  # bytes that Python could not decode
+                self.error(f"{ascii(token)}: not UTF-8 in this environment; set LC_ALL=C.UTF-8, or rename the file")
+        return super().parse_known_args(args, namespace)
+
 
 def build_parser():
     parser = Parser(

@@ -55,6 +55,10 @@ def run(args, command):
     """The story: runs, studies, measurements, tables, figures, pages."""
     if args.resamples < 100:
         raise InputError(f"--resamples {args.resamples}: fewer than 100 give no interval; the default is 1000")
+    if args.resamples > 1_000_000:
+        raise InputError(f"--resamples {args.resamples}: more than 1000000 take days and tell no more; give fewer")
+    if not 0 <= args.seed < 2**63:
+        raise InputError(f"--seed {args.seed}: must be from 0 to {2**63 - 1}; leave it out for the default")
     check_output_dir(args.output_dir, "files.json")
 
     # pyarrow, scipy and matplotlib take seconds, which --help and a wrong flag need not wait for.

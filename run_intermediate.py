@@ -25,7 +25,7 @@ from common.results import save_metrics
 from common.run_record import checkpoint_hash
 from common.text import nearest, show
 from heads import Settings
-from mixture.plan import EXTRA_KINDS, check_files, make_plan, source_files
+from mixture.plan import EXTRA_KINDS, check_files, check_metric, make_plan, source_files
 from tasks import INTERMEDIATE
 
 logger = logging.getLogger("xtreme")
@@ -44,8 +44,9 @@ max_train_samples max_eval_samples collapse_guard
 
 def load_libraries():
     """torch and transformers take seconds to import: only now that flags and files are known to be right."""
-    global checkpoints, data, dev, job, launching, prediction, session, training_arguments
+    global checkpoints, data, dev, job, launching, prediction, rehearse, session, training_arguments
     from common import checkpoints, launching, prediction, session, training_arguments
+    from common.trainer import rehearse
     from mixture import data, dev, job
 
 
@@ -144,6 +145,8 @@ def run(parser, plan, args, trainer_argv, given, argv):
     origins += label_origins(plan, labels, stored)
     origins.append(("tokenizer", args.tokenizer_name or start, "given" if args.tokenizer_name else "the model's"))
     mixture = work.mix(origins) if this.trains else None
+    if this.trains:
+        rehearse(model, training_args, next(iter(work.features.values())))
 
     # From here on the folder is ours.
     this.open("run_intermediate.py", argv, args, origins, parent_hash)
@@ -202,9 +205,9 @@ def check_arguments(args, given):
         value = getattr(args, name)
         if value not in choices:
             raise InputError(f"--{name} {value}: unknown{nearest(value, choices)}; choose from {', '.join(choices)}")
-    if not 0 < args.temperature < float("inf"):
+    if not 0.05 <= args.temperature <= 1e6:
         raise InputError(
-            f"--temperature {args.temperature}: must be above 0; 1 is proportional, large ones come near uniform"
+            f"--temperature {args.temperature}: must be from 0.05 to 1e6; 1 is proportional, large ones near uniform"
         )
     if not 0 <= args.mlm_alpha <= 1:
         raise InputError(
@@ -220,14 +223,13 @@ def resolve_arguments(parser, plan, args, trainer_argv, given):
     ]
     if len(plan.tasks) > 1 and "ddp_find_unused_parameters" not in given:
         flags.append(("ddp_find_unused_parameters", "true", "a step trains one task's head, the others wait"))
+    if "perplexity" in given.get("metric_for_best_model", "") and "greater_is_better" not in given:
+        flags.append(("greater_is_better", "false", "the lowest perplexity is the best"))
     training_args = training_arguments.trainer_arguments(parser, trainer_argv, flags)
     strategy = training_args.train_sampling_strategy
     if strategy not in ("random", "group_by_length"):
         raise InputError(f"--train_sampling_strategy {strategy}: choose random or group_by_length, which mixing knows")
-    metric = (training_args.metric_for_best_model or "mean").removeprefix("eval_")
-    if metric != "mean" and not any(metric.startswith(f"{name}_") for name in plan.sources):
-        known = ", ".join(["eval_mean", *(f"eval_{name}_score" for name in plan.sources)])
-        raise InputError(f"--metric_for_best_model {metric}: give one of {known}, or another metric of these")
+    check_metric(training_args.metric_for_best_model, plan)
     training_arguments.check_smoothing(training_args, plan.tasks.values())
     origins, settings = training_arguments.trainer_origins(training_args, flags, given), {}
     for name, (_, record) in plan.sources.items():

@@ -47,15 +47,15 @@ TABLE_METRICS = {
     "bucc2018": ("f1", "precision", "recall"),
 }
 CARD = """Zero-shot cross-lingual transfer: fine-tuned on English {}, evaluated in every language below (scores in
-percent). Test files without gold labels are predicted and marked "no labels"."""
+percent, and that of a constant guess). Test files without gold labels are predicted and marked "no labels"."""
 
 
 def load_libraries():
     """torch and transformers take seconds to import: only now that flags and files are known to be right."""
-    global Collapse, EncoderTrainer, checkpoints, launching, metrics, prediction, session, training_arguments
+    global Collapse, EncoderTrainer, rehearse, checkpoints, launching, metrics, prediction, session, training_arguments
     import metrics
     from common import checkpoints, launching, prediction, session, training_arguments
-    from common.trainer import Collapse, EncoderTrainer
+    from common.trainer import Collapse, EncoderTrainer, rehearse
 
 
 def build_parser():
@@ -137,6 +137,11 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
             head, source, config, task.labels, keep_head, training_args.seed, **options
         )
     predictor = prediction.Predictor(head, labels, settings, training_args, tokenizer, args.pad_to_max_length)
+    features = None
+    if identity is not None and not this.trained:
+        features = numbered(predictor.encode(rows["train"], "en train"))
+        training_arguments.check_batches(training_args, len(features))
+        rehearse(model, training_args, features)
 
     # From here on the folder is ours.
     conditions = {name: {"folder": str(folder), **noise_record(task, folder)} for name, (folder, _) in cells.items()}
@@ -144,9 +149,8 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
     checkpoint = parent_hash
     if this.trained:
         logger.info("%s: training is finished, going on with it", this.folder)
-        rows.pop("train")
-    if "train" in rows or training_args.do_eval:
-        train(task, model, predictor, training_args, rows, this)
+    if features is not None or training_args.do_eval:
+        train(task, model, predictor, training_args, features, rows.get("dev"), this)
     if identity is not None:
         checkpoint = this.finish_training()
 
@@ -307,28 +311,30 @@ def read_rows(task, head, args, training_args, cells):
 # --- Training -------------------------------------------------------------------------------------------------------
 
 
-def train(task, model, predictor, training_args, rows, this):
-    """Fine-tune on English where `rows` has "train", score English dev where it has "dev".
+def train(task, model, predictor, training_args, features, dev, this):
+    """Fine-tune on English `features`, score the rows `dev` of English; either may be None.
 
     The folder gets the selected model, its tokenizer and metrics in the form that HF's Trainer writes.
     """
-    evaluate_dev = predictor.evaluator(task, model, rows["dev"]) if "dev" in rows else None
-    features = numbered(predictor.encode(rows["train"], "en train")) if "train" in rows else None
+    evaluate_dev = predictor.evaluator(task, model, dev) if dev is not None else None
     trainer = EncoderTrainer(
         model=model,
         args=training_args,
         train_dataset=features,
-        eval_dataset=rows.get("dev"),
+        eval_dataset=dev,
         data_collator=predictor.collator,
         processing_class=predictor.tokenizer,
         head=predictor.head,
         evaluate_dev=evaluate_dev,
     )
+    advice = training_arguments.rate_advice(model.base_model, training_args.learning_rate)
     if features is None:
         model.to(training_args.device)  # under DeepSpeed the Trainer leaves that to the training
     else:
         with this.timed("train"):
             checkpoint = launching.on_main(lambda: resume_point(this.folder, training_args.resume_from_checkpoint))
+            if advice:
+                logger.warning("learning rate: try %s", advice)
             try:
                 outcome = trainer.train(resume_from_checkpoint=checkpoint)
             except Collapse as collapse:
@@ -343,7 +349,25 @@ def train(task, model, predictor, training_args, rows, this):
             trainer.log_metrics("eval", scores)
             if this.is_main:
                 save_metrics(this.folder, "eval", scores)
+            warn_of_a_guess(task, predictor, dev, scores, advice)
     logger.info("saved to %s", this.folder)
+
+
+def warn_of_a_guess(task, predictor, dev, scores, advice=""):
+    """Warn where English dev `scores` (fractions, as HF names them) are not above those of a constant guess; `advice`
+    is what to try, if more is known than another seed.
+    """
+    guess = predictor.constant_guess(task, dev, "en") or {}
+    for name, level in guess.items():
+        if name in (task.metric, "accuracy") and 100 * scores[f"eval_{name}"] <= level + 1e-9:
+            logger.warning(
+                "%s: %s on English dev is %.1f, and a constant guess has %.1f: it has learned nothing; %s",
+                task.name,
+                name,
+                100 * scores[f"eval_{name}"],
+                level,
+                f"try {advice or 'another --seed or --learning_rate'} in a new --output_dir",
+            )
 
 
 def numbered(features):
@@ -375,18 +399,19 @@ def predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint,
             if ("dev", language) in rows and language not in thresholds:
                 thresholds[language] = tune(model, predictor, rows["dev", language], layers)
             scores, counts, n, predictions = retrieve(task, model, predictor, test, layers, thresholds.get(language))
+            guess = None
         else:
             title = f"{language} {condition}"
             features = predictor.encode(test, title)
             if "labels" in features.column_names:
                 features = features.remove_columns("labels")  # no loss is wanted
             scores, counts, predictions, _ = predictor.score(task, model, test, features, language, title)
-            n = len(test)
+            n, guess = len(test), predictor.constant_guess(task, test, language)
         if this.is_main:
             path = this.results.prediction_path(task, language, condition)
             predictor.head.write_predictions(path, test, predictions)
             about = {**this.provenance, "data": sha256(*tested)}
-            this.results.add(task, language, condition, scores, counts, n, inputs, **about)
+            this.results.add(task, language, condition, scores, counts, n, inputs, guess, **about)
 
 
 def retrieval_layers(head, task, asked, config):

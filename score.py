@@ -15,6 +15,7 @@ Copy with it: common/ heads/ metrics.py tasks.py.
 
 import io
 import json
+import os
 import textwrap
 from functools import partial
 from pathlib import Path
@@ -281,12 +282,14 @@ def main(argv=None):
     args = parser.parse_args(argv)
     for flag in ("predictions", "data_dir", "labels"):
         folder = getattr(args, flag)
-        if folder is not None and not folder.is_dir():
+        if folder is not None and not os.path.isdir(folder):
             parser.error(f"--{flag} {folder}: no such folder; check the path")
     try:
         summary = evaluate_folder(args.predictions, args.labels, args.benchmark, args.data_dir)
     except InputError as error:
         parser.error(error)
+    except KeyboardInterrupt:
+        parser.exit(130, f"{parser.prog}: interrupted; run the same command again\n")
     show(table(summary, args.benchmark))
     if args.output_file:
         try:

@@ -235,6 +235,8 @@ def main(argv=None):
         generate(output, args.seed)
     except InputError as error:
         parser.error(error)
+    except KeyboardInterrupt:
+        parser.exit(130, f"{parser.prog}: interrupted; run the same command again\n")
     except OSError as error:
         problem = f"--output_dir {output}: cannot be written ({error.strerror}); choose another folder"
         parser.exit(1, f"{parser.prog}: error: {problem}\n")

@@ -6,6 +6,7 @@ Importing transformers and torch takes seconds; flags are checked and `--help` i
 import argparse
 import os
 import re
+import sys
 import textwrap
 
 from common.files import InputError
@@ -66,6 +67,17 @@ class Parser(argparse.ArgumentParser):
 
     def print_help(self, file=None):
         show(self.format_help())
+
+    def parse_known_args(self, args=None, namespace=None):
+        args = list(sys.argv[1:] if args is None else args)
+        self.check_encoding(args)
+        return super().parse_known_args(args, namespace)
+
+    def check_encoding(self, argv):
+        """Exit with one line for bytes that Python could not decode: a folder with an umlaut under LC_ALL=C."""
+        for token in argv:
+            if any("\ud800" <= character <= "\udfff" for character in token):
+                self.error(f"{ascii(token)}: not UTF-8 in this environment; set LC_ALL=C.UTF-8, or rename the file")
 
     def error(self, message):
         """One line; argparse's own messages name no next step."""
@@ -175,6 +187,7 @@ def parse(parser, argv):
     own_flags = {
         option[2:] for action in parser._actions for option in action.option_strings if option.startswith("--")
     }
+    parser.check_encoding(argv)
     for token in argv:
         if re.match(r"--?[A-Za-z]", token):
             check_flag(parser, token, own_flags)

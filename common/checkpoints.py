@@ -252,7 +252,8 @@ def kind_of(head):
     return head.__name__.rpartition(".")[2]
 
 
-def _load_with_fresh_head(auto_class, path, config, labels, seed, revision, options):
+def _load_with_fresh_head(auto_class, path, config, labels, seed, revision, options, kept=""):
+    """A model whose head is drawn from `seed`, or will be that of `kept`, which only the log is told."""
     name_classes(config, labels)
     set_seed(seed)
     with _loading(path, auto_class):
@@ -271,7 +272,8 @@ def _load_with_fresh_head(auto_class, path, config, labels, seed, revision, opti
     new = {key.split(".")[0] for key in model.state_dict() if not key.startswith(model.base_model_prefix + ".")}
     new |= {"pooler"} if loaded.missing_keys else set()
     new, dropped = ", ".join(sorted(new)), ", ".join(dropped) or "nothing"
-    logger.info("encoder: %d tensors from %s; new: %s; left behind: %s", len(state), path, new, dropped)
+    new = f"head {kept} from {HEADS_FILE}" if kept else f"new: {new}"
+    logger.info("encoder: %d tensors from %s; %s; left behind: %s", len(state), path, new, dropped)
     return model, labels
 
 
@@ -305,7 +307,7 @@ def _load_with_stored_head(head, path, config, labels, seed, revision, options, 
         )
     names = tuple(stored[name]["labels"])
     check_same_labels(path, f"its head {name}", names, labels)
-    model, _ = _load_with_fresh_head(auto_class, path, config, names, seed, revision, options)
+    model, _ = _load_with_fresh_head(auto_class, path, config, names, seed, revision, options, kept=name)
     weights = weights_of(name, tensors)
     own = {
         key: value for key, value in model.state_dict().items() if not key.startswith(f"{model.base_model_prefix}.")
@@ -316,7 +318,6 @@ def _load_with_stored_head(head, path, config, labels, seed, revision, options, 
             "phase again"
         )
     model.load_state_dict(weights, strict=False)
-    logger.info("head %s from %s", name, HEADS_FILE)
     return model, names if labels else labels
 
 

@@ -3,8 +3,11 @@
 `python`, torchrun, accelerate launch, deepspeed and srun all lead here, to the same training.
 """
 
+import logging
 import os
 import sys
+import time
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -14,6 +17,8 @@ from accelerate.utils import broadcast_object_list, gather_object
 from common.arguments import truthy
 from common.files import InputError
 from common.zero import BuildLock, deepspeed_flags
+
+logger = logging.getLogger("xtreme")
 
 # --- Device and precision -------------------------------------------------------------------------------------------
 
@@ -30,12 +35,12 @@ def launch_flags(given):
             f"{gpus} GPUs but one process: start it with torchrun --nproc_per_node {gpus} {script} …, or show it one "
             "GPU with CUDA_VISIBLE_DEVICES=0"
         )
-    deepspeed = deepspeed_flags(given, not gpus, cpu_is_fast_at_bf16())
+    deepspeed = deepspeed_flags(given, not gpus, cpu_has_bf16())
     return [*precision_flags({**given, **{name: value for name, value, _ in deepspeed}}), *deepspeed]
 
 
-def cpu_is_fast_at_bf16():
-    """Whether this CPU has bfloat16 matrix instructions; without them bf16 is far slower than float32."""
+def cpu_has_bf16():
+    """Whether this CPU has bfloat16 instructions; without them it emulates, far slower than float32."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -44,12 +49,30 @@ def cpu_is_fast_at_bf16():
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
+@lru_cache(maxsize=1)
+def bf16_speed():
+    """How many times as fast as float32 this CPU multiplies bfloat16 matrices, measured once in some milliseconds.
+
+    Its flags do not tell: some with avx512_bf16 alone are slower at it.
+    """
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        x, weights = torch.ones(256, 512, dtype=dtype), torch.ones(512, 512, dtype=dtype)
+        taken = []
+        for _ in range(6):  # the first one warms up; the best one was not disturbed
+            start = time.perf_counter()
+            x @ weights
+            taken.append(time.perf_counter() - start)
+        seconds[dtype] = min(taken)
+    return seconds[torch.float32] / seconds[torch.bfloat16]
+
+
 def precision_flags(given):
     """Flags for device and precision that were not given, with their origin; refuses what the device cannot do."""
     cuda = torch.cuda.is_available() and not truthy(given.get("use_cpu"))
     if not cuda:  # or deepspeed, which accelerate imports, warns that it found no GPU
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
-    capable = torch.cuda.is_bf16_supported(including_emulation=False) if cuda else cpu_is_fast_at_bf16()
+    capable = torch.cuda.is_bf16_supported(including_emulation=False) if cuda else cpu_has_bf16()
     for name in ("fp16", "fp16_full_eval", "bf16", "bf16_full_eval"):
         if truthy(given.get(name)) and name.startswith("fp16") and not cuda:
             raise InputError(
@@ -59,14 +82,35 @@ def precision_flags(given):
         if truthy(given.get(name)) and name.startswith("bf16") and not capable:
             device, other = ("GPU", "--fp16") if cuda else ("CPU", "float32")
             raise InputError(f"--{name}: this {device} has no bfloat16 instructions; use {other}")
+    if not cuda and truthy(given.get("bf16")) and bf16_speed() < 1:
+        logger.warning("--bf16: %s; leave it out to be faster", bf16_hint().lstrip("; "))
     flags = [] if cuda or "use_cpu" in given else [("use_cpu", "true", "no GPU found")]
     if "bf16" not in given and "fp16" not in given:
         if cuda and capable:
             flags.append(("bf16", "true", "device default: this GPU is fast at it; weights stay float32"))
         else:
-            hint = "; --bf16 is faster on this CPU" if capable else ""
+            hint = bf16_hint() if capable else ""
             flags.append(("bf16", "false", f"device default: float32{hint}"))
     return flags
+
+
+def bf16_hint():
+    """What the log says of --bf16 on a CPU that has its instructions."""
+    speed = bf16_speed()
+    worth = "; --bf16 is faster on this CPU" if speed >= 1.2 else "; --bf16 would not be faster on this CPU"
+    return f"{worth} (measured: {speed:.1f} times float32)"
+
+
+def threads():
+    """(number of threads that a CPU computes with, how it came about), for the log."""
+    name = "OMP_NUM_THREADS"
+    given = os.environ.get(name)
+    return torch.get_num_threads(), f"{name}={given}" if given else f"{name} is not set: one per core"
+
+
+def search_device():
+    """The device that embeddings are compared on: the run's, so --use_cpu holds there too."""
+    return PartialState().device
 
 
 def autocasts(args):

@@ -137,6 +137,17 @@ class Predictor:
         names = rows.select_columns([name for name in ("id", "paragraph") if name in rows.column_names])
         return [{**row, **count} for row, count in zip(names, counts)]
 
+    def constant_guess(self, task, rows, language):
+        """{metric: percent} of the best guess that looks at nothing; None without labels or where there is no such
+        guess.
+        """
+        if not hasattr(self.head, "constants") or self.head.references(rows) is None:
+            return None
+        name, counts = scorer(task), [self.count(task, rows, guess, language) for guess in self.head.constants(rows)]
+        return max(
+            (metrics.aggregate(name, one) for one in counts), key=lambda scores: metrics.main_score(name, scores)
+        )
+
     def evaluator(self, task, model, rows):
         """A function () -> ({metric: fraction, "loss"}, number of rows) on English dev, for EncoderTrainer."""
         features = self.encode(rows, "en dev")

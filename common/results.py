@@ -39,10 +39,10 @@ def save_metrics(folder, split, metrics):
 class Results:
     """results.jsonl and the files behind its cells.
 
-    `entries` are its lines, {task, language, condition, metric, value (percent), n, seed, model, parent, data, inputs,
-    predictions}; a cell without gold labels has one with metric and value None. `data` is the hash of the test files,
-    `inputs` that of all that the cell was computed from, `predictions` that of its prediction file: a cell counts as
-    finished while the last two hold. Raises InputError naming a broken line.
+    `entries` are its lines, {task, language, condition, metric, value (percent), n, constant_guess (percent), seed,
+    model, parent, data, inputs, predictions}; a cell without gold labels has one with metric and value None. `data` is
+    the hash of the test files, `inputs` that of all that the cell was computed from, `predictions` that of its
+    prediction file: a cell counts as finished while the last two hold. Raises InputError naming a broken line.
     """
 
     def __init__(self, output_dir):
@@ -89,10 +89,11 @@ class Results:
             return False
         return cell[0]["metric"] is None or self.score_path(task, language, condition).exists()
 
-    def add(self, task, language, condition, scores, counts, n, inputs, **about):
+    def add(self, task, language, condition, scores, counts, n, inputs, guess=None, **about):
         """Record one cell whose prediction file, if it has one, is already written.
 
-        `scores` {metric: percent} and `counts`, additive per example, are None for a file without labels.
+        `scores` {metric: percent} and `counts`, additive per example, are None for a file without labels; `guess`
+        {metric: percent} is what a constant guess scores on it, None where that is not known.
         """
         if counts is not None:
             lines = "".join(json.dumps(count) + "\n" for count in counts)
@@ -102,7 +103,8 @@ class Results:
         cell = {"task": task.name, "language": language, "condition": condition}
         self.entries = [entry for entry in self.entries if place(entry) != tuple(cell.values())]
         for metric, value in (scores or {None: None}).items():
-            self.entries.append({**cell, "metric": metric, "value": value, "n": n, **about, **hashes})
+            level = {"constant_guess": (guess or {}).get(metric)}
+            self.entries.append({**cell, "metric": metric, "value": value, "n": n, **level, **about, **hashes})
         # The file does not depend on the order in which cells came in.
         self.entries.sort(key=lambda entry: (entry["task"], entry["condition"], entry["language"]))
         write_text(self.path, "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in self.entries))
@@ -117,33 +119,63 @@ def table(results, task, languages, conditions, metrics):
     """The per-language table as text: a line per language, a column per condition, averages below.
 
     `metrics` are joined by " / ". A language without labels says so and never enters an average. Where an operation of
-    perturb.py leaves out some languages, averages are over those that all conditions have, and say how many.
+    perturb.py leaves out some languages, averages are over those that all conditions have, and say how many. Below
+    stand the languages that score no more than a constant guess.
     """
-    lines, values = [["language", "examples", *conditions]], {}
+    guesses, values, lines = {}, {condition: {} for condition in conditions}, []
     for language in languages:
         cells = {condition: results.cell(task, language, condition) for condition in conditions}
-        n = next((cell[0]["n"] for cell in cells.values() if cell), "")
-        line = [language, str(n)]
+        line = [language, str(next((cell[0]["n"] for cell in cells.values() if cell), ""))]
         for condition, cell in cells.items():
             scores = {entry["metric"]: entry["value"] for entry in cell}
-            if not cell:
-                line.append("-")
-            elif None in scores:
-                line.append("no labels")
-            else:
-                values.setdefault(condition, {})[language] = [scores[metric] for metric in metrics]
-                line.append(" / ".join(f"{scores[metric]:.1f}" for metric in metrics))
+            if cell and None not in scores:
+                values[condition][language] = [scores[metric] for metric in metrics]
+                levels = {entry["metric"]: entry.get("constant_guess") for entry in cell}
+                guesses.setdefault(language, [levels[metric] for metric in metrics])
+            shown = values[condition].get(language)
+            line.append(_joined(shown) if shown else "no labels" if cell else "-")
         lines.append(line)
-    scored = {code for by_language in values.values() for code in by_language}
-    shared = [code for code in languages if all(code in by_language for by_language in values.values())]
-    of = f" of {len(shared)} shared" if len(shared) < len(scored) else ""
-    averages = {f"average{of}": shared, "average without en": [code for code in shared if code != "en"]}
+    guesses = {code: guess for code, guess in guesses.items() if None not in guess}
+    columns = {**({"constant guess": guesses} if guesses else {}), **values}
+    if guesses:
+        lines = [[*line[:2], _joined(guesses.get(line[0], ())) or "-", *line[2:]] for line in lines]
+    lines = [["language", "examples", *columns], *lines, *_averages(languages, values, columns)]
+    text = [f"{task.name}: {' / '.join(metrics)}, percent", *aligned(lines)]
+    return "\n".join([*text, *_not_above(guesses, values, metrics)])
+
+
+def _averages(languages, values, columns):
+    """Lines of means, over the languages that all conditions have; `values` {condition: {language: scores}}."""
+    given = [by_language for by_language in values.values() if by_language]
+    scored = set().union(*given)
+    shared = [code for code in languages if code in scored and all(code in by_language for by_language in given)]
+    averages = {"average": shared, "average without en": [code for code in shared if code != "en"]}
     for name, codes in list(averages.items())[: 1 + ("en" in languages)]:
-        columns = [[values[condition][code] for code in codes if condition in values] for condition in conditions]
-        lines.append([name, "", *map(_means, columns)])
-    return "\n".join([f"{task.name}: {' / '.join(metrics)}, percent", *aligned(lines)])
+        of = f" of {len(codes)} shared" if len(shared) < len(scored) else ""
+        means = [
+            _means([by_language[code] for code in codes if code in by_language]) for by_language in columns.values()
+        ]
+        yield [f"{name}{of}", "", *means]
+
+
+def _not_above(guesses, values, metrics):
+    """A line for every condition under which some languages score no more than a constant guess."""
+    decisive = [index for index, metric in enumerate(metrics) if metric in ("f1", "accuracy")]
+    for condition, by_language in values.items():
+        weak = [
+            code
+            for code, scores in by_language.items()
+            if code in guesses and any(scores[index] <= guesses[code][index] + 1e-9 for index in decisive)
+        ]
+        if weak:
+            yield f"{condition}: not above a constant guess: {', '.join(weak)}"
+
+
+def _joined(scores):
+    """[71.0, 55.2] -> "71.0 / 55.2"."""
+    return " / ".join(f"{value:.1f}" for value in scores)
 
 
 def _means(scores):
     """`scores` [languages, metrics] -> "71.0 / 55.2"."""
-    return " / ".join(f"{sum(column) / len(scores):.1f}" for column in zip(*scores)) or "-"
+    return _joined(sum(column) / len(scores) for column in zip(*scores)) or "-"

@@ -54,6 +54,8 @@ def check_folder(folder, task, training):
         raise InputError(
             f"{folder}/run.json: broken (no task, command or started_at); remove it or choose a new --output_dir"
         )
+    if training and nothing_trained(folder, previous):
+        return previous
     if previous["task"] != task:
         raise InputError(
             f"--output_dir {folder}: holds a run of {previous['task']}, this is {task}; name a new folder"
@@ -61,6 +63,13 @@ def check_folder(folder, task, training):
     if training:
         check_same_training(folder, previous.get("training"), training)
     return previous
+
+
+def nothing_trained(folder, record):
+    """Whether a training was begun here of which nothing is left: another one may take its place."""
+    begun = isinstance(record.get("training"), dict) and not record["training"].get("finished")
+    kept = any(path.name.startswith("checkpoint-") for path in Path(folder).iterdir())
+    return begun and not kept and not record.get("collapses")
 
 
 def check_same_training(folder, before, training):

@@ -3,18 +3,24 @@
 Everything else about training is HF's Trainer, unchanged; phase 2's mixture has a subclass in mixture/trainer.py.
 """
 
+import copy
 import logging
+import tempfile
 import time
 from pathlib import Path
 
 import torch
+from transformers import Trainer, TrainingArguments
+from transformers.trainer_pt_utils import AcceleratorConfig
 from transformers.trainer_utils import rotate_checkpoints, speed_metrics
 
 from common import recovery
 from common.batching import LengthGroupedSampler
+from common.files import InputError
 from common.launching import barrier, distributed, on_main
 from common.loss import cross_entropy
 from common.results import save_metrics
+from common.run_record import plain
 from common.trainer_base import TrainerBase
 
 logger = logging.getLogger("xtreme")
@@ -37,6 +43,59 @@ def effective_batch_size(args):
 def data_seed(args):
     """The seed of the order of examples: --data_seed, or --seed where it is not given."""
     return args.seed if args.data_seed is None else args.data_seed
+
+
+DEFAULTS = TrainingArguments.__dataclass_fields__
+# What HF's Trainer builds when training starts, and the flags that can be wrong there.
+PARTS = {
+    "its accelerator": ("accelerator_config", "torch_compile_backend", "torch_compile_mode", "torch_compile"),
+    "its batches": (
+        "dataloader_persistent_workers",
+        "dataloader_prefetch_factor",
+        "dataloader_multiprocessing_context",
+        "dataloader_num_workers",
+    ),
+    "its optimizer": ("optim", "optim_args", "optim_target_modules"),
+    "its schedule": ("lr_scheduler_kwargs", "lr_scheduler_type"),
+}
+
+
+def rehearse(model, args, features):
+    """Build once what HF's Trainer builds when training starts; InputError naming the flags that it cannot use.
+
+    It would only refuse them when the folder is taken. `features` is a Dataset, of which one row is looked at. Not
+    under DeepSpeed, which allows one accelerator in a process.
+    """
+    if args.deepspeed:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        args = copy.copy(args)
+        args.output_dir, args.push_to_hub = folder, False
+        args.train_sampling_strategy, args.eval_strategy = "random", "no"
+        args.accelerator_config = copy.deepcopy(args.accelerator_config)
+        part = "its accelerator"
+        try:
+            if args.torch_compile_backend:
+                torch._dynamo.lookup_backend(args.torch_compile_backend)
+            trainer = Trainer(model, args, train_dataset=features.select([0]), data_collator=list)
+            part = "its batches"
+            trainer.get_train_dataloader()
+            part = "its optimizer"
+            trainer.create_optimizer()
+            part = "its schedule"
+            trainer.create_scheduler(num_training_steps=10)
+        except Exception as error:  # of many kinds; all mean that training cannot start
+            values = {name: plain(getattr(args, name)) for name in PARTS[part]}
+            defaults = {
+                **{name: plain(DEFAULTS[name].default) for name in values},
+                "accelerator_config": AcceleratorConfig(),
+            }
+            given = [f"--{name} {value}" for name, value in values.items() if value != defaults[name]]
+            flags = " ".join(given) or "TrainingArguments"
+            problem = f"{' '.join(str(error).split())[:300] or type(error).__name__}"
+            raise InputError(
+                f"{flags}: the Trainer cannot build {part} ({problem}); correct it or leave it out"
+            ) from None
 
 
 class EncoderTrainer(TrainerBase):

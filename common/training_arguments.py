@@ -14,6 +14,7 @@ from transformers.integrations import get_available_reporting_integrations
 
 from common.arguments import STRAY, truthy
 from common.files import InputError
+from common.launching import threads
 from common.run_record import is_secret, plain
 
 logger = logging.getLogger("xtreme")
@@ -36,6 +37,10 @@ RANGES = {
     "data_seed": (0, 2**32 - 1),
     "dataloader_num_workers": (0, 1e4),
 }
+
+
+# Below this number of weights beside the embeddings, the recipes' rates for XLM-R Large may teach nothing; try these.
+SMALL_ENCODER, SMALL_RATES = 100e6, (2e-5, 1e-4)
 
 
 def set_up_logging():
@@ -61,7 +66,9 @@ def task_defaults(task, given, world_size):
     if not train:
         return flags
     recipe = f"task default, {defaults.source}"
-    for name in ("learning_rate", "num_train_epochs", "warmup_steps", "weight_decay"):
+    size = "" if "random weights" in defaults.source else "; made for XLM-R Large"
+    default("learning_rate", defaults.learning_rate, recipe + size)
+    for name in ("num_train_epochs", "warmup_steps", "weight_decay"):
         default(name, getattr(defaults, name), recipe)
     default("train_sampling_strategy", "group_by_length", "default: batches of like lengths")
     flags += batch_flags(defaults.train_batch_size, given, world_size, recipe)
@@ -84,16 +91,29 @@ def task_defaults(task, given, world_size):
 def batch_flags(effective, given, world_size, origin):
     """per_device_train_batch_size and gradient_accumulation_steps that give the recipe's effective batch on this many
     processes.
+
+    One that is given stands, and the origin says which batch comes of it; InputError where none is given and the
+    processes cannot share the batch evenly.
     """
-    per_device, accumulation = given.get("per_device_train_batch_size"), given.get("gradient_accumulation_steps")
-    if per_device and accumulation:
+    names = "per_device_train_batch_size", "gradient_accumulation_steps"
+    if all(given.get(name) for name in names):
         return []
-    share = max(1, effective // world_size)
-    if per_device:
-        steps = share // int(per_device) if per_device.isdigit() and int(per_device) else 1
-        return [("gradient_accumulation_steps", max(1, steps), f"{origin}: effective batch {effective}")]
-    size = max(1, share // (int(accumulation) if accumulation and accumulation.isdigit() and int(accumulation) else 1))
-    return [("per_device_train_batch_size", size, f"{origin}: effective batch {effective}")]
+    known = next((name for name in names if given.get(name)), None)
+    if known is None and effective % world_size:
+        share = [number for number in range(1, effective + 1) if effective % number == 0]
+        raise InputError(
+            f"{world_size} processes cannot share the recipe's effective batch of {effective} ({origin}); start "
+            f"{', '.join(map(str, share[:-1]))} or {share[-1]} of them, or give --{names[0]}, with which it is another"
+        )
+    factor = int(given[known]) if known and given[known].isdecimal() and int(given[known]) else 1
+    derived = max(1, effective // world_size // factor)
+    batch = derived * factor * world_size
+    kept = f"effective batch {effective}"
+    if batch != effective:
+        kept = (
+            f"effective batch {batch}, not the recipe's {effective}, by --{known} {factor} on {world_size} processes"
+        )
+    return [(names[known == names[0]], derived, f"{origin}: {kept}")]
 
 
 def trainer_arguments(parser, trainer_argv, flags):
@@ -109,7 +129,7 @@ def trainer_arguments(parser, trainer_argv, flags):
         training_args, stray = hf_parser.parse_args_into_dataclasses(
             [*trainer_argv, *extra, *fixed], True, look_for_args_file=False
         )
-    except (ValueError, ImportError, OSError, RuntimeError) as error:
+    except Exception as error:  # of many kinds; InputError's are ours
         raise InputError(
             f"TrainingArguments: {' '.join(str(error).split())[:300] or type(error).__name__}; see --help"
         ) from None
@@ -127,11 +147,38 @@ def check_values(training_args):
             raise InputError(
                 f"--{name} {value}: must be from {least:.10g} to {most:.10g}; leave it out for the default"
             )
+    check_trainer(training_args)
     missing = sorted(set(training_args.report_to) - set(get_available_reporting_integrations()))
     if missing:
         raise InputError(
             f"--report_to {missing[0]}: no such package is installed; install it or write --report_to none"
         )
+    check_resume(training_args)
+
+
+def check_trainer(training_args):
+    """Refuse what HF's Trainer would take for something else, or cannot do here."""
+    if training_args.max_steps != -1 and training_args.max_steps < 1:
+        raise InputError(
+            f"--max_steps {training_args.max_steps}: would train all epochs; give at least 1, or leave it out for "
+            "--num_train_epochs"
+        )
+    for name in ("fsdp", "parallelism_config"):
+        if getattr(training_args, name):
+            raise InputError(
+                f"--{name}: not supported, checkpoints and predictions here need whole weights; to share them out "
+                "use --deepspeed ds_configs/zero3.json"
+            )
+    if training_args.deepspeed and training_args.bf16_full_eval:
+        raise InputError("--bf16_full_eval with --deepspeed: would turn the trained weights 16-bit; leave it out")
+    if training_args.eval_on_start and not training_args.do_eval:
+        raise InputError("--eval_on_start: there is nothing to evaluate without --do_eval; add it")
+    if training_args.save_strategy == "best" and not training_args.metric_for_best_model:
+        raise InputError("--save_strategy best: best by what? Add --do_eval or --metric_for_best_model")
+
+
+def check_resume(training_args):
+    """Refuse a checkpoint to resume from that is none, or of another folder."""
     checkpoint = training_args.resume_from_checkpoint
     if checkpoint and str(checkpoint).lower() not in ("true", "last"):
         if not os.path.isdir(checkpoint):
@@ -147,12 +194,15 @@ def check_values(training_args):
                 f"--resume_from_checkpoint {checkpoint}: not a checkpoint of --output_dir {folder}; name one of its "
                 "own"
             )
-    if training_args.deepspeed and training_args.bf16_full_eval:
-        raise InputError("--bf16_full_eval with --deepspeed: would turn the trained weights 16-bit; leave it out")
-    if training_args.eval_on_start and not training_args.do_eval:
-        raise InputError("--eval_on_start: there is nothing to evaluate without --do_eval; add it")
-    if training_args.save_strategy == "best" and not training_args.metric_for_best_model:
-        raise InputError("--save_strategy best: best by what? Add --do_eval or --metric_for_best_model")
+
+
+def check_batches(training_args, examples):
+    """Refuse --dataloader_drop_last where it drops all of these training examples."""
+    batch = training_args.train_batch_size * training_args.world_size
+    if training_args.dataloader_drop_last and examples < batch:
+        raise InputError(
+            f"--dataloader_drop_last: the {examples} training examples do not fill one batch of {batch}; leave it out"
+        )
 
 
 def check_smoothing(training_args, tasks):
@@ -173,6 +223,19 @@ def trainer_origins(training_args, flags, given):
     return [(name, plain(getattr(training_args, name)), origin) for name, origin in origins]
 
 
+def rate_advice(encoder, rate):
+    """Learning rates to try where an encoder is far smaller than the one that the recipes were made for, as text; ""
+    where it is not, or `rate` lies among them already.
+    """
+    weights = encoder.num_parameters(exclude_embeddings=True)
+    if weights >= SMALL_ENCODER or not 0 < rate < SMALL_RATES[0]:
+        return ""
+    return (
+        f"--learning_rate from {SMALL_RATES[0]:g} to {SMALL_RATES[1]:g} ({rate:g} is for XLM-R Large with 303 million "
+        f"weights beside its embeddings, this encoder has {weights / 1e6:.1f} million)"
+    )
+
+
 def log_settings(training_args, origins):
     for name, value, origin in origins:
         logger.info("%-30s %-16s %s", name, value, origin)
@@ -189,3 +252,5 @@ def log_settings(training_args, origins):
             world,
             steps,
         )
+    if training_args.device.type == "cpu":
+        logger.info("%-30s %-16s %s", "threads", *threads())

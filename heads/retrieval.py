@@ -11,6 +11,7 @@ import torch
 from datasets import Dataset
 
 import metrics
+from common import launching
 from common.files import InputError, write_text
 from heads import check_unique, path_of, read_lines, read_table
 
@@ -127,7 +128,7 @@ def neighbors(x, y, k, block=BLOCK):
     x: [n, width], y: [m, width]. Returns (similarities, indices) of x in y, each [n, k], and of y in x, each [m, k],
     best first; fewer than k where a side has fewer rows. Memory: one block x block matrix plus n*k + m*k.
     """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = launching.search_device()
     x, y = torch.from_numpy(x).to(device), torch.from_numpy(y).to(device)
     forward, backward = _Best(len(x), min(k, len(y)), device), _Best(len(y), min(k, len(x)), device)
     for row in range(0, len(x), block):

@@ -30,10 +30,8 @@ class DevCell:
         self.features = predictor.encode(rows, f"{self.title} dev")
         if hasattr(predictor.head, "masked_once"):
             self.features = predictor.head.masked_once(self.features, predictor.tokenizer)
-        self.majority = None
-        if hasattr(predictor.head, "constants"):
-            guesses = [predictor.count(task, rows, guess, language) for guess in predictor.head.constants(rows)]
-            self.majority = max(self.main(metrics.aggregate(scorer(task), counts)) for counts in guesses)
+        self.guess = predictor.constant_guess(task, rows, language)
+        self.majority = None if self.guess is None else self.main(self.guess)
 
     def evaluate(self):
         """A Scored whose scores include the loss; masked LM has perplexities for scores."""
@@ -119,7 +117,8 @@ def score_cells(job, cells, results, checkpoint, seed, parent):
                 if scored.predictions:
                     path = results.prediction_path(task, language, "dev")
                     cell.predictor.head.write_predictions(path, cell.rows, scored.predictions)
-                results.add(task, language, "dev", scored.scores, scored.counts, len(cell.rows), inputs, **shared)
+                number, guess = len(cell.rows), cell.guess
+                results.add(task, language, "dev", scored.scores, scored.counts, number, inputs, guess, **shared)
         scores[cell] = {result["metric"]: result["value"] for result in results.cell(task, language, "dev")}
     return scores
 

@@ -13,6 +13,7 @@ from common import launching
 from common.prediction import Predictor
 from common.recovery import Failure, resume_point
 from common.trainer import Collapse, data_seed, effective_batch_size
+from common.training_arguments import rate_advice
 from heads import head_of, limit
 from mixture import data, dev
 from mixture.model import load_multitask
@@ -150,10 +151,13 @@ def train(job, model, source, weights, collapses, record):
     """Train, from the next seed again where training collapses and --restart_on_collapse allows it.
 
     `weights` {data set: share of the steps}; `collapses` are those of this folder so far, each {"seed", "step",
-    "reason"}; `record(collapses)` is called on the first process after each further one. Returns the selected model,
-    which is saved, and all collapses. Raises Failure where no further seed is allowed.
+    "reason", "advice"}; `record(collapses)` is called on the first process after each further one. Returns the
+    selected model, which is saved, and all collapses. Raises Failure where no further seed is allowed.
     """
     args, folder, first_seed = job.training_args, Path(job.training_args.output_dir), job.training_args.seed
+    advice = rate_advice(model.encoder, args.learning_rate)
+    if advice:
+        logger.warning("learning rate: try %s", advice)
     while True:
         args.seed = first_seed + len(collapses)
         model = model or job.model(source, args.seed)
@@ -165,7 +169,7 @@ def train(job, model, source, weights, collapses, record):
         except Collapse as collapse:
             reason, step = str(collapse), trainer.state.global_step
         logger.warning("seed %d collapsed: %s", args.seed, reason)
-        collapses = [*collapses, {"seed": args.seed, "step": step, "reason": reason}]
+        collapses = [*collapses, {"seed": args.seed, "step": step, "reason": reason, "advice": advice}]
         launching.barrier()
         launching.on_main(lambda: forget_attempt(folder))
         # after that, as the next attempt would go on from its checkpoints: a kill between the two only repeats it
@@ -187,8 +191,12 @@ def forget_attempt(folder):
 def collapse_message(collapses, training_args):
     """One line: what happened, and which seed and learning rate to try."""
     rate, tried, last = training_args.learning_rate, ", ".join(str(one["seed"]) for one in collapses), collapses[-1]
+    # a small encoder that has learned nothing needs a higher rate, all else a lower one
+    other_rate = f"--learning_rate {rate / 2:g}"
+    if last.get("advice") and "not finite" not in last["reason"]:
+        other_rate = last["advice"]
     return (
         f"training collapsed ({last['reason']}) with seed {tried} and learning rate {rate:g}; try --seed "
-        f"{last['seed'] + 1} or --learning_rate {rate / 2:g} in a new --output_dir, or add --restart_on_collapse "
+        f"{last['seed'] + 1} or {other_rate} in a new --output_dir, or add --restart_on_collapse "
         f"{len(collapses)}, or --collapse_guard off in a new --output_dir to go on regardless"
     )

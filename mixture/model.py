@@ -50,6 +50,10 @@ class MultiTaskModel(torch.nn.Module):
     def forward(self, task, **batch):
         return self.models[task](**batch)
 
+    def num_parameters(self, **options):
+        """Of the encoder: HF's Trainer reckons `total_flos` by it."""
+        return self.encoder.num_parameters(**options)
+
     # What Trainer's --neftune_noise_alpha and --activation_checkpointing ask of a model.
 
     def get_input_embeddings(self):

@@ -14,6 +14,7 @@ from common.arguments import truthy
 from common.files import InputError
 from common.text import nearest
 from heads import path_of
+from metrics import family
 from tasks import INTERMEDIATE, LANGUAGES, MASKED_LM, NINE, Defaults, Task
 
 logger = logging.getLogger("xtreme")
@@ -94,10 +95,27 @@ def extra_task(token):
             f"--extra_task {token}: unknown kind{nearest(kind, EXTRA_KINDS)}; choose from {', '.join(EXTRA_KINDS)}"
         )
     columns, like, metric = EXTRA_KINDS[kind]
-    folder = os.path.abspath(folder)  # absolute: not below --data_dir
+    # absolute: not below --data_dir; a template, in which braces are doubled
+    folder = os.path.abspath(folder).replace("{", "{{").replace("}", "}}")
     files = {"train": f"{folder}/train.jsonl", "dev": f"{folder}/validation.jsonl"}
     defaults = dataclasses.replace(INTERMEDIATE[like].defaults, source=f"as {like}")
     return name, Task(name, kind, files, columns, {"train": ("en",)}, metric, defaults=defaults, scored_as=like)
+
+
+def check_metric(metric, plan):
+    """Refuse a --metric_for_best_model that no evaluation of this plan has."""
+    name = (metric or "mean").removeprefix("eval_")
+    known = {"mean"}
+    for source, (_, record) in plan.sources.items():
+        masked = record.kind == "masked_lm"
+        own = ["perplexity"] if masked else family(record.scored_as or record.name).main
+        titles = [source, *(f"{source}_{code}" for code in plan.languages if code != "en" and not masked)]
+        known |= {f"{title}_{one}" for title in titles for one in ("score", "loss", *own)}
+    if name not in known and not name.startswith("mlm_perplexity_"):
+        shown = ", ".join(["eval_mean", *(f"eval_{source}_score" for source in plan.sources)])
+        raise InputError(
+            f"--metric_for_best_model {metric}: give one of {shown}{nearest(name, known)}, or another metric of these"
+        )
 
 
 def given_weights(tokens, tasks):

@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from noise.files import concatenate, write_text
+from noise.files import NoiseError, concatenate, write_text
 from noise.noised_file import SAMPLES
 from noise.noiser import VERSION
 
@@ -59,12 +59,23 @@ def earlier_manifest(output):
 
 def read_records(output):
     """{path: record} of all noised files that are there, and of those that an operation could not change."""
-    records = {path: json.loads(path.read_bytes()) for path in sorted((output / ".perturb").rglob("*.json"))}
+    records = {path: read_record(path) for path in sorted((output / ".perturb").rglob("*.json"))}
     return {
         path: record
         for path, record in records.items()
         if "not_applicable" in record or Path(output, record["condition"], record["path"]).exists()
     }
+
+
+def read_record(path):
+    """The record of a noised file; NoiseError where it was cut off or is none."""
+    try:
+        record = json.loads(path.read_bytes())
+        if {"condition", "path"} <= record.keys() or "not_applicable" in record:
+            return record
+    except (AttributeError, ValueError):
+        pass
+    raise NoiseError(f"{path}: broken; remove it and run the command that noised this file again")
 
 
 def summary(record):

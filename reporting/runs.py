@@ -26,6 +26,14 @@ from tasks import TARGETS
 OWN = ("--seed", "--output_dir", "--model_name_or_path", "--data_seed", "--disable_tqdm")
 REMEDY = "remove the file and run the command of run.json again"
 PREDICT = "run its command with --do_predict, or leave the folder out"
+REDO = "correct or remove it and run the run's command again"
+# run.json, as far as reports read it: name -> its type; null and absent are the same.
+PARENT_TYPES = {"path": str, "checkpoint": str, "command": str, "task": str, "seed": int, "parent": dict}
+CONDITION_TYPES = {"folder": str, "op": str, "level": (int, float), "realised": dict, "not_applicable": dict}
+TYPES = {
+    **{name: str for name in ("task", "command", "started_at", "finished_at", "checkpoint", "model_name_or_path")},
+    **{"seed": int, "later": list, **dict.fromkeys(("training", "parent", "conditions", "arguments"), dict)},
+}
 CONSTANT, ENOUGH = 0.99, 20  # share of one prediction, of at least so many, from which a run counts as collapsed
 
 
@@ -67,6 +75,7 @@ def load_runs(patterns, baseline):
         name, folders = expand(flag, text)
         for folder in folders:
             record, path = read_run(folder), folder.resolve()
+            check_types(folder, record)
             if record.get("task") in TARGETS:
                 run = runs.setdefault(path, Run(folder, record, name))
                 run.setting = run.setting or name
@@ -89,6 +98,26 @@ def load_runs(patterns, baseline):
     for run in runs.values():
         run.collapsed = collapse(run)
     return list(runs.values()), settings, list(notes.values())
+
+
+def check_types(folder, record):
+    """InputError where run.json, or what it says of an ancestor or a condition, has values of a wrong type."""
+    parts, parent = [("", record, TYPES)], record.get("parent")
+    while isinstance(parent, dict):
+        parts.append(("parent's ", parent, PARENT_TYPES))
+        parent = parent.get("parent")
+    if isinstance(record.get("conditions"), dict):
+        parts += [(f"condition {name}'s ", one, CONDITION_TYPES) for name, one in record["conditions"].items()]
+    for owner, part, types in parts:
+        if not isinstance(part, dict):
+            raise InputError(f"{folder}/run.json: {owner}record is {_shown(part)}, not an object; {REDO}")
+        for name, kinds in types.items():
+            if part.get(name) is not None and (type(part[name]) is bool or not isinstance(part[name], kinds)):
+                raise InputError(f"{folder}/run.json: {owner}{name} is {_shown(part[name])}, of a wrong type; {REDO}")
+
+
+def _shown(value):
+    return json.dumps(value, ensure_ascii=False)[:60]
 
 
 def expand(flag, text):

@@ -80,7 +80,15 @@ CASES = {
     "a negative weight": (f"--tasks mnli qqp --mixing_weights mnli=-1 qqp=2 {TRAIN}", ("mnli=-1", "TASK=SHARE")),
     "temperature zero": (
         f"--tasks mnli qqp --mixing temperature --temperature 0 {TRAIN}",
-        ("--temperature 0", "above 0"),
+        ("--temperature 0", "from 0.05"),
+    ),
+    "temperature near zero": (
+        f"--tasks mnli qqp --mixing temperature --temperature 0.001 {TRAIN}",
+        ("--temperature 0.001", "from 0.05"),
+    ),
+    "a metric that the task does not have": (
+        f"--tasks mnli --metric_for_best_model eval_mnli_acc {TRAIN}",
+        ("--metric_for_best_model eval_mnli_acc", "eval_mean, eval_mnli_score", "did you mean 'mnli_accuracy'"),
     ),
     "a cap of zero": (f"--tasks mnli --examples_cap 0 {TRAIN}", ("--examples_cap 0", "at least 1")),
     "data folder missing": (f"--tasks mnli --data_dir {{tmp}}/none {TRAIN}", ("{tmp}/none", "no such folder")),

@@ -133,7 +133,7 @@ def launch(monkeypatch):
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "ACCELERATE_USE_DEEPSPEED"):
         monkeypatch.setenv(name, "")  # so that what launch_flags sets is undone
         monkeypatch.delenv(name)
-    monkeypatch.setattr(launching, "cpu_is_fast_at_bf16", lambda: True)
+    monkeypatch.setattr(launching, "cpu_has_bf16", lambda: True)
     return lambda **given: {name: value for name, value, _ in launching.launch_flags({"do_train": "true", **given})}
 
 

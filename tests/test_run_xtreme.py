@@ -328,7 +328,7 @@ def test_averages_compare_the_same_languages(tmp_path):
     assert [line.split() for line in lines[3:]] == [
         ["zh", "1", "50.0", "-"],
         ["average", "of", "1", "shared", "90.0", "80.0"],
-        ["average", "without", "en", "-", "-"],
+        ["average", "without", "en", "of", "0", "shared", "-", "-"],
     ]
 
 

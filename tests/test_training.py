@@ -11,7 +11,7 @@ from conftest import torchrun
 from transformers import AutoModel
 
 import run_xtreme
-from common import batching, checkpoints, launching, prediction
+from common import batching, checkpoints, launching, prediction, training_arguments
 from common.files import InputError
 from common.trainer import EncoderTrainer
 from common.trainer_base import TrainerBase
@@ -163,7 +163,7 @@ def test_prediction_batches_hold_every_row_once_with_little_padding():
 
 
 def test_precision_is_refused_or_chosen_by_device(monkeypatch):
-    monkeypatch.setattr(launching, "cpu_is_fast_at_bf16", lambda: False)
+    monkeypatch.setattr(launching, "cpu_has_bf16", lambda: False)
     with pytest.raises(InputError, match="bf16"):
         launching.precision_flags({"bf16": "true"})
     with pytest.raises(InputError, match="fp16"):
@@ -172,7 +172,7 @@ def test_precision_is_refused_or_chosen_by_device(monkeypatch):
 
 
 def test_bf16_keeps_weights_and_files_float32(toy, tmp_path):
-    if not launching.cpu_is_fast_at_bf16():
+    if not launching.cpu_has_bf16():
         pytest.skip("this CPU has no bfloat16 instructions")
     from safetensors.torch import load_file
 
@@ -211,3 +211,51 @@ def test_private_methods_of_the_trainer_are_those_we_override(name):
 def test_private_methods_are_overridden_in_one_place(trainer):
     private = {name for name in vars(trainer) if name.startswith("_") and not name.startswith("__")}
     assert private & set(dir(transformers.Trainer)) == (set(PRIVATE_METHODS) if trainer is TrainerBase else set())
+
+
+# What a run says of its machine and of its processes.
+
+
+def test_the_effective_batch_is_kept_or_the_processes_are_refused():
+    def batch(effective, processes, **given):
+        ((name, value, origin),) = training_arguments.batch_flags(effective, given, processes, "task default")
+        return name, value, origin.partition(": ")[2]
+
+    assert batch(32, 8) == ("per_device_train_batch_size", 4, "effective batch 32")
+    assert batch(4, 4) == ("per_device_train_batch_size", 1, "effective batch 4")
+    for effective, processes, fitting in ((4, 8, "1, 2 or 4"), (24, 16, "8, 12 or 24")):
+        with pytest.raises(InputError, match=f"{processes} processes cannot share .* {effective} .*{fitting} of them"):
+            batch(effective, processes)
+    name, value, origin = batch(4, 8, per_device_train_batch_size="1")
+    assert (name, value) == ("gradient_accumulation_steps", 1) and origin.startswith("effective batch 8, not")
+    assert batch(32, 1, per_device_train_batch_size="5")[2].startswith("effective batch 30, not the recipe's 32")
+    assert batch(32, 2, gradient_accumulation_steps="4") == ("per_device_train_batch_size", 4, "effective batch 32")
+
+
+def test_bf16_is_called_faster_only_where_it_was_measured_to_be(monkeypatch):
+    monkeypatch.setattr(launching, "cpu_has_bf16", lambda: True)
+    for speed, says in ((0.6, "would not be faster"), (2.1, "is faster")):
+        monkeypatch.setattr(launching, "bf16_speed", lambda speed=speed: speed)
+        ((origin),) = [origin for name, _, origin in launching.precision_flags({}) if name == "bf16"]
+        assert says in origin and f"measured: {speed} times float32" in origin
+
+
+def test_the_speed_of_bf16_is_measured_once():
+    first = launching.bf16_speed()
+    assert 0.001 < first < 1000 and launching.bf16_speed() == first
+    assert launching.bf16_speed.cache_info().misses == 1
+
+
+def test_the_log_names_threads_and_their_variable():
+    assert launching.threads() == (torch.get_num_threads(), "OMP_NUM_THREADS=1")
+
+
+def test_search_runs_on_the_device_of_the_run(monkeypatch):
+    """With --use_cpu that is the CPU, also where a GPU is there."""
+    from heads import retrieval
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(launching, "search_device", lambda: torch.device("cpu"))
+    vectors = np.eye(3, dtype=np.float32)
+    (_, indices), _ = retrieval.neighbors(vectors, vectors, 1)
+    assert indices[:, 0].tolist() == [0, 1, 2]
