@@ -148,7 +148,7 @@ def lock(folder):
     file.write(f"{os.getpid()} on {os.uname().nodename}\n")
     file.flush()
     _locks.append(file)
-    for leftover in [*folder.rglob(".*.tmp"), *folder.rglob(".tmp??????")]:  # ours, and safetensors'
+    for leftover in [*folder.rglob(".*.[0-9]*.tmp"), *folder.rglob(".tmp??????")]:  # ours, and safetensors'
         leftover.unlink(missing_ok=True)
 
 
@@ -156,6 +156,24 @@ def release():
     """Let go of all folders that this process holds."""
     while _locks:
         _locks.pop().close()
+
+
+os.register_at_fork(after_in_child=release)  # or a worker would hold a folder whose run was killed
+
+
+@contextlib.contextmanager
+def locked(folder):
+    """Hold a folder while the block runs; one that is made for it and that an InputError leaves empty goes again."""
+    folder, made = Path(folder), not Path(folder).exists()
+    lock(folder)
+    try:
+        yield
+    except InputError:
+        if made and [path.name for path in folder.iterdir()] == [".lock"]:
+            shutil.rmtree(folder)
+        raise
+    finally:
+        release()
 
 
 def take_folder(folder, previous):

@@ -149,6 +149,9 @@ def check_values(training_args):
             )
     if training_args.deepspeed and training_args.bf16_full_eval:
         raise InputError("--bf16_full_eval with --deepspeed: would turn the trained weights 16-bit; leave it out")
+    for name in ("save_only_model", "ignore_data_skip"):
+        if getattr(training_args, name):
+            raise InputError(f"--{name} true: a stopped run could not go on to the same bytes; leave it out")
     if training_args.eval_on_start and not training_args.do_eval:
         raise InputError("--eval_on_start: there is nothing to evaluate without --do_eval; add it")
     if training_args.save_strategy == "best" and not training_args.metric_for_best_model:

@@ -82,6 +82,11 @@ class NoisedFile(NamedTuple):
     def record(self, suffix):
         return Path(self.output_dir, ".perturb", self.condition, self.path + suffix)
 
+    def scratch(self):
+        """The folder of this file's pieces, which no other process has."""
+        name = text_hash(f"{self.condition}/{self.path}")[:16]
+        return Path(self.output_dir, ".perturb", "tmp", f"{name}.{os.getpid()}")
+
 
 def text_hash(text):
     return hashlib.sha256(text.encode()).hexdigest()
@@ -251,8 +256,7 @@ def noise_file(file, run=map, pieces=1):
 
     It depends on the file alone, not on order, shards or processes. Raises NoiseError for a broken or empty file.
     """
-    name = f"{text_hash(f'{file.condition}/{file.path}')[:16]}.{os.getpid()}"  # no other process's
-    folder = Path(file.output_dir, ".perturb", "tmp", name)
+    folder = file.scratch()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
 
