@@ -5,6 +5,7 @@ HF leaves many of these checks until work has begun.
 
 import logging
 import os
+import re
 from pathlib import Path
 
 import datasets
@@ -14,6 +15,8 @@ from transformers.integrations import get_available_reporting_integrations
 
 from common.arguments import STRAY, truthy
 from common.files import InputError
+from common.launching import port_in_use
+from common.recovery import LOST
 from common.run_record import is_secret, plain
 
 logger = logging.getLogger("xtreme")
@@ -110,8 +113,11 @@ def trainer_arguments(parser, trainer_argv, flags):
             [*trainer_argv, *extra, *fixed], True, look_for_args_file=False
         )
     except (ValueError, ImportError, OSError, RuntimeError) as error:
+        if re.search(LOST, f"{type(error).__name__}: {error}") and not port_in_use(error):
+            raise  # GPUs' processes meet here, and one did not come
         raise InputError(
-            f"TrainingArguments: {' '.join(str(error).split())[:300] or type(error).__name__}; see --help"
+            port_in_use(error)
+            or f"TrainingArguments: {' '.join(str(error).split())[:300] or type(error).__name__}; see --help"
         ) from None
     if stray:
         raise InputError(STRAY.format(stray[0]))
