@@ -80,6 +80,7 @@ def test_work_that_hangs_in_another_process_can_be_stopped():
     port = free_port()
     process = alone(["-c", STUCK, str(port)], port)
     assert process.stdout.readline() == "waits\n"
+    time.sleep(1)  # in C++ by now
     process.send_signal(signal.SIGUSR1)
     (line,) = errors(process.communicate(timeout=20)[1])
     assert process.returncode == 1 and "process 0: stopped by SIGUSR1 while it waited for another process" in line
@@ -124,9 +125,9 @@ def test_every_processs_input_error_is_printed_once_and_all_end(toy, tmp_path, n
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(tmp_path / "script.py")]
     command = [sys.executable, *launcher, *flags(toy, tmp_path / "run")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=ROOT)
-    told = [
-        line for line in errors(done.stderr) if "before the work began" not in line
-    ]  # of the process that was right
+    # the process that was right may say that it was stopped, or that the other one is gone
+    right = "before the work began", "process 0: waited for another process in vain"
+    told = [line for line in errors(done.stderr) if not any(words in line for words in right)]
     assert done.returncode != 0 and not (tmp_path / "run").exists()
     assert sorted(told) == sorted(f"run_xtreme.py: error: {line.format(rank=1)}" for line in lines), done.stderr
     last = max(float(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("wrong"))
