@@ -19,6 +19,7 @@ from pathlib import Path
 
 from common.arguments import Parser
 from common.files import InputError, check_output_dir, replacing, write_json
+from common.recovery import locked
 from common.text import nearest, show
 from hub.layout import convert
 from hub.repositories import DownloadError, commit_of, find_files, open_repository, patterns_of
@@ -232,9 +233,18 @@ def read_manifest(path):
         return {}
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        return {name: dict(record) for name, record in manifest["files"].items()}
+        records = {name: dict(record) for name, record in manifest["files"].items()} if ours(manifest) else None
     except (AttributeError, OSError, KeyError, TypeError, ValueError):
         raise InputError(f"{path}: broken; remove it, finished files are then written again") from None
+    if records is None:
+        other = "its manifest.json was not written by download_data.py"
+        raise InputError(f"--output_dir {path.parent}: {other}; name another folder")
+    return records
+
+
+def ours(manifest):
+    """Whether a manifest is one of save_manifest's; perturb.py's has other keys. Lists are broken ones of ours."""
+    return not isinstance(manifest, dict) or {"notes", "by_hand", "files"} <= manifest.keys()
 
 
 def save_manifest(path, records, by_hand):
@@ -334,7 +344,9 @@ def main(argv=None):
         if not files:
             languages = " ".join(args.languages)
             raise InputError(f"--languages {languages}: none of these tasks has them; tasks.py lists those of each")
-        written, records = download(files, by_hand, args)
+        read_manifest(Path(args.output_dir, "manifest.json"))  # another tool's is refused before the folder is touched
+        with locked(args.output_dir):
+            written, records = download(files, by_hand, args)
     except InputError as error:
         parser.error(error)
     except DownloadError as error:

@@ -10,18 +10,22 @@ is written. To reuse it copy perturb.py and noise/; the only package needed is `
 """
 
 import argparse
+import contextlib
 import multiprocessing
 import os
 import shutil
 import signal
 import sys
+import threading
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from functools import cache
 from pathlib import Path
 
 try:
-    from noise.files import NoiseError, check_output_dir, nearest, replacing, sha256, show
+    from noise.files import NoiseError, check_output_dir, lock, nearest, replacing, sha256, show
     from noise.layouts import DEFAULT_ROLES, LAYOUTS, QA_MODES, ROLES, match, one_tag_per_token
-    from noise.manifest import unreached, write_manifest
+    from noise.manifest import earlier_manifest, unreached, write_manifest
     from noise.noised_file import NoisedFile, finished, noise_file, survival
     from noise.operations import OPERATIONS, not_applicable
     from noise.scripts import script_of
@@ -221,10 +225,35 @@ def noise_files(files, processes):
     enough = sum(sizes[file.source] for file in files) / (4 * processes)
     large = [file for file in files if sizes[file.source] > enough and not file.path.endswith(".json")]
     small = [file for file in files if file not in large]
-    with multiprocessing.Pool(processes, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+    with workers(processes) as pool:
         for file in large:
             yield noise_file(file, pool.map, processes)
-        yield from pool.imap_unordered(noise_file, small)
+        for work in as_completed([pool.submit(noise_file, file) for file in small]):
+            yield work.result()
+
+
+@contextlib.contextmanager
+def workers(processes):
+    """An executor of processes that end with this one, and at once when the block fails.
+
+    Unlike multiprocessing.Pool it notices a worker that was killed: BrokenProcessPool.
+    """
+    pool = ProcessPoolExecutor(processes, initializer=end_with_parent)
+    try:
+        yield pool
+    except BaseException:
+        for child in multiprocessing.active_children():
+            child.kill()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def end_with_parent():
+    """In a worker: Ctrl-C is the parent's to handle, and a parent that was killed leaves no worker behind."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
 def copy_files(args, copies):
@@ -239,6 +268,18 @@ def copy_files(args, copies):
                 shutil.copyfile(content, temporary)
         copied.append({"condition": condition, "path": path, "sha256": digest})
     return copied
+
+
+def write(args, files, copies, refused):
+    """The work of a run, in a folder that it holds: noised files, copies, manifest; returns the manifest."""
+    todo = [file for file in files if finished(file) is None]
+    show(
+        f"{len(files)} files to noise, {len(files) - len(todo)} of them finished before, {len(copies)} to copy, "
+        f"{len(refused)} not applicable"
+    )
+    for done, record in enumerate(noise_files(todo, args.num_proc), start=1):
+        show_progress(done, len(todo), record)
+    return write_manifest(args, copy_files(args, copies), refused)
 
 
 def show_progress(done, total, record):
@@ -352,6 +393,7 @@ def check(args):
     if data.resolve() in (output.resolve(), *output.resolve().parents):
         raise NoiseError(f"--output_dir {output}: lies inside --data_dir {data}; name a folder beside it")
     check_output_dir(output, ours=(".perturb", "manifest.json"))
+    earlier_manifest(output)
     for flag in TABLES:
         path = getattr(args, flag)
         if path and "{lang}" not in path and not os.path.isfile(path):
@@ -385,20 +427,19 @@ def main(argv=None):
                 f"nothing to do: {first['op']} {first['reason']} ({first['task']}, {first['language']}); choose "
                 "other --ops, --tasks or --languages"
             )
-        Path(args.output_dir, ".perturb").mkdir(parents=True, exist_ok=True)
-        todo = [file for file in files if finished(file) is None]
-        show(
-            f"{len(files)} files to noise, {len(files) - len(todo)} of them finished before, {len(copies)} to copy, "
-            f"{len(refused)} not applicable"
-        )
-        for done, record in enumerate(noise_files(todo, args.num_proc), start=1):
-            show_progress(done, len(todo), record)
-        manifest = write_manifest(args, copy_files(args, copies), refused)
+        with lock(Path(args.output_dir)):
+            manifest = write(args, files, copies, refused)
     except NoiseError as error:
         parser.error(error)
     except KeyboardInterrupt:
         parser.exit(
             130, "perturb.py: stopped; every file that is there is whole, run the same command again to continue\n"
+        )
+    except BrokenProcessPool:
+        parser.exit(
+            1,
+            "perturb.py: error: a worker process was killed, out of memory perhaps; files that are there are whole, "
+            "run the same command again to continue, with fewer --num_proc\n",
         )
     except OSError as error:
         parser.exit(

@@ -10,8 +10,6 @@ score of every run. Needs no model and no GPU. Terms and intervals: docs/report.
 Copy with it: common/ metrics.py reporting/ tasks.py.
 """
 
-import csv
-import io
 import os
 import shlex
 import sys
@@ -19,6 +17,7 @@ from pathlib import Path
 
 from common.arguments import Parser
 from common.files import InputError, check_output_dir, write_text
+from common.recovery import locked
 from common.run_record import mask_secrets
 from common.text import show
 
@@ -62,21 +61,29 @@ def run(args, command):
     check_output_dir(args.output_dir, "files.json")
 
     # pyarrow, scipy and matplotlib take seconds, which --help and a wrong flag need not wait for.
-    from reporting.figures import figures
-    from reporting.groups import headline_groups
     from reporting.measure import measure_all, open_study
-    from reporting.parts import Report
     from reporting.runs import load_runs
-    from reporting.tables import GLOSSARY, figure_scores, gaps_tables, scores_table, sources, task_tables
-    from reporting.write import write_report
 
     # Runs that can be compared, by task: what all of a task's runs have is its study.
     runs, baselines, notes = load_runs(args.runs, args.baseline)
     by_task = {task: [run for run in runs if run.task == task] for task in sorted({run.task for run in runs})}
     studies = [open_study(task, baselines[task], members) for task, members in by_task.items()]
 
-    # The counts per example are read and resampled: nearly all of the time goes here.
-    measure_all(studies, args.resamples, args.seed)
+    with locked(args.output_dir):
+        # The counts per example are read and resampled: nearly all of the time goes here.
+        measure_all(studies, args.resamples, args.seed)
+        write(args, command, runs, studies, by_task)
+    done = f"{len(runs)} runs, {len(studies)} tasks: {Path(args.output_dir) / 'index.html'}"
+    show("\n".join([*(f"note: {note}" for note in notes), done]))
+
+
+def write(args, command, runs, studies, by_task):
+    """Tables, figures, pages of the measured studies; by_task {task: its runs}."""
+    from reporting.figures import figures
+    from reporting.groups import headline_groups
+    from reporting.parts import Report
+    from reporting.tables import GLOSSARY, figure_scores, gaps_tables, scores_table, sources, task_tables
+    from reporting.write import comma_separated, write_report
 
     # Tables and figures of each task, tables of the whole report under "".
     tables = {study.task: task_tables(study, by_task[study.task]) for study in studies}
@@ -89,13 +96,11 @@ def run(args, command):
 
     # The files: page, markdown, tables, figures, and every score of every run for other tools.
     made_by = [source for study in studies for source in sources(study, by_task[study.task]).values()]
-    folder, text = Path(args.output_dir), io.StringIO()
+    folder = Path(args.output_dir)
     words = summary(args, runs, studies)
     write_report(Report(args.title, command, words, tables, drawn, made_by, GLOSSARY), folder)
-    csv.writer(text, lineterminator="\n").writerows(scores_table([(study, by_task[study.task]) for study in studies]))
-    write_text(folder / "scores.csv", text.getvalue())
-    done = f"{len(runs)} runs, {len(studies)} tasks: {folder / 'index.html'}"
-    show("\n".join([*(f"note: {note}" for note in notes), done]))
+    lines = scores_table([(study, by_task[study.task]) for study in studies])
+    write_text(folder / "scores.csv", comma_separated(lines, "\n"))
 
 
 def summary(args, runs, studies):

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import time
+from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 
@@ -36,6 +37,8 @@ def launch_flags(given):
             "GPU with CUDA_VISIBLE_DEVICES=0"
         )
     deepspeed = deepspeed_flags(given, not gpus, cpu_has_bf16())
+    if not gpus and not deepspeed:
+        meet(given)
     return [*precision_flags({**given, **{name: value for name, value, _ in deepspeed}}), *deepspeed]
 
 
@@ -124,6 +127,39 @@ def precision(args):
 
 
 # --- Processes: accelerate's PartialState, and what it lacks --------------------------------------------------------
+
+
+def meet(given):
+    """Bring up the process group of CPUs within --ddp_timeout; transformers would wait half an hour there.
+
+    InputError for a port that another run has; torch's own error for a process that does not come.
+    """
+    address, limit = (
+        [os.environ.get(name) for name in ("MASTER_ADDR", "MASTER_PORT")],
+        given.get("ddp_timeout", "1800"),
+    )
+    ready = all(address) and limit.isdecimal() and int(limit)
+    if world_size() == 1 or torch.distributed.is_initialized() or not ready:
+        return
+    try:
+        torch.distributed.init_process_group(given.get("ddp_backend", "gloo"), timeout=timedelta(seconds=int(limit)))
+    except ValueError:  # a --ddp_backend that is none: TrainingArguments says so
+        return
+    except RuntimeError as error:
+        if problem := port_in_use(error):
+            raise InputError(problem) from None
+        raise
+
+
+def port_in_use(error):
+    """What an error says of a port that somebody else has, None where it is another error."""
+    if "EADDRINUSE" not in str(error):
+        return None
+    port = os.environ.get("MASTER_PORT")
+    return (
+        f"port {port} of {os.environ.get('MASTER_ADDR')} is in use, by another run perhaps; give the launcher another "
+        "one (--master_port, or MASTER_PORT in the environment)"
+    )
 
 
 def join_processes(args):

@@ -13,6 +13,8 @@ import re
 import shutil
 import signal
 import sys
+import threading
+import time
 import zlib
 from pathlib import Path
 
@@ -25,7 +27,8 @@ MARKER = "complete.json"
 AGAIN = "run the same command again to go on"
 # another process is gone or stuck
 LOST = r"(?i)timed? ?out|connection (closed|reset)|monitoredBarrier|DistBackendError|DistNetworkError"
-_signals, _locks = [], []  # received; held
+PATIENCE = 25  # seconds; torchrun and Slurm kill after 30
+_signals, _locks, _begun = [], [], []  # received; held; not empty once there is work that can be lost
 
 
 class Failure(RuntimeError):
@@ -43,6 +46,7 @@ def guarded(parser, kept):
     SIGTERM and SIGUSR1 (Slurm's pre-emption) only ask the run to stop: see `stop_requested`.
     """
     _signals.clear()
+    _begun.clear()
     before = {
         number: signal.signal(number, lambda number, frame: _signals.append(number))
         for number in (signal.SIGTERM, signal.SIGUSR1)
@@ -50,9 +54,12 @@ def guarded(parser, kept):
     rank, several = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)) > 1
     named = f"{parser.prog}: error: " + (f"process {rank}: " if several else "")
     try:
-        yield
-    except InputError as error:  # of all processes alike: one says it
-        leave(parser, 2, "" if rank else f"{parser.prog}: error: {error}")
+        with listening(parser.prog, kept) if several else contextlib.nullcontext():
+            yield
+    except InputError as error:
+        if several:
+            leave_alike(parser.prog, rank, str(error))
+        leave(parser, 2, f"{parser.prog}: error: {error}")
     except Stopped as stopped:
         from common.launching import finish_distributed  # torch is there by now
 
@@ -75,17 +82,76 @@ def guarded(parser, kept):
             signal.signal(number, handler)
 
 
+@contextlib.contextmanager
+def listening(prog, kept):
+    """Let a process of several end when it is asked to stop, even while C++ waits for other processes.
+
+    Python runs no handler then. Before work has begun there is nothing to keep; after that, PATIENCE decides.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    threading.Thread(target=listen, args=(reading, prog, kept), daemon=True).start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(writing)
+
+
+def listen(reading, prog, kept):
+    """The thread of `listening`: reads the numbers of the signals that arrive."""
+    while numbers := os.read(reading, 64):
+        asked = [signal.Signals(number).name for number in numbers if number in (signal.SIGTERM, signal.SIGUSR1)]
+        limit = time.monotonic() + PATIENCE
+        while asked and _begun and not _signals and time.monotonic() < limit:
+            time.sleep(0.1)
+        if asked and not _begun:
+            first = int(os.environ.get("RANK", 0)) == 0  # one line is enough
+            end(0, f"{prog}: stopped by {asked[0]} before the work began; {AGAIN}" if first else "")
+        if asked and not _signals:
+            stuck = f"process {os.environ.get('RANK', 0)}: stopped by {asked[0]} while it waited for another process"
+            end(1, f"{prog}: error: {stuck}; {kept}, {AGAIN}")
+    os.close(reading)
+
+
+def begin():
+    """From here on there is work that a signal must not lose."""
+    _begun.append(True)
+
+
+def leave_alike(prog, rank, message):
+    """Exit, one process of several, for an input error: all may have the same, which the first one says."""
+    from common.once import said_by_first
+
+    if rank == 0:
+        print_line(f"{prog}: error: {message}")
+        said_by_first(message)
+    elif not said_by_first(message):
+        print_line(f"{prog}: error: process {rank}: {message}")
+    os._exit(2)
+
+
+def print_line(message):
+    """On stderr, whatever blanks are in it, and whatever thread says it."""
+    sys.stderr.write(f"{' '.join(message.split())}\n" if message else "")
+    sys.stderr.flush()
+    sys.stdout.flush()
+
+
+def end(code, message):
+    """Exit at once from any thread, with one line."""
+    print_line(message)
+    os._exit(code)
+
+
 def leave(parser, code, message):
     """Exit with one line. Beside other processes at once: the interpreter's own end may wait for them, and they fail
     when this one is gone.
     """
-    message = f"{' '.join(message.split())}\n" if message else None
     if code and int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        sys.stderr.write(message or "")
-        sys.stderr.flush()
-        sys.stdout.flush()
-        os._exit(code)
-    parser.exit(code, message)
+        end(code, message)
+    parser.exit(code, f"{' '.join(message.split())}\n" if message else None)
 
 
 def interrupted(error):
@@ -148,7 +214,7 @@ def lock(folder):
     file.write(f"{os.getpid()} on {os.uname().nodename}\n")
     file.flush()
     _locks.append(file)
-    for leftover in [*folder.rglob(".*.tmp"), *folder.rglob(".tmp??????")]:  # ours, and safetensors'
+    for leftover in [*folder.rglob(".*.[0-9]*.tmp"), *folder.rglob(".tmp??????")]:  # ours, and safetensors'
         leftover.unlink(missing_ok=True)
 
 
@@ -156,6 +222,24 @@ def release():
     """Let go of all folders that this process holds."""
     while _locks:
         _locks.pop().close()
+
+
+os.register_at_fork(after_in_child=release)  # or a worker would hold a folder whose run was killed
+
+
+@contextlib.contextmanager
+def locked(folder):
+    """Hold a folder while the block runs; one that is made for it and that an InputError leaves empty goes again."""
+    folder, made = Path(folder), not Path(folder).exists()
+    lock(folder)
+    try:
+        yield
+    except InputError:
+        if made and [path.name for path in folder.iterdir()] == [".lock"]:
+            shutil.rmtree(folder)
+        raise
+    finally:
+        release()
 
 
 def take_folder(folder, previous):

@@ -8,7 +8,7 @@ from pathlib import Path
 from common import launching
 from common.arguments import DECISIVE
 from common.files import InputError, sha256, write_json
-from common.recovery import take_folder
+from common.recovery import begin, take_folder
 from common.results import Results
 from common.run_record import (
     ancestry,
@@ -77,7 +77,9 @@ class Session:
         `conditions` {name: what is known of it} are the evaluation folders of this session.
         """
         origins = sorted(origins, key=lambda origin: origin[0])
+        launching.barrier()  # nobody takes the folder before all have read their files
         launching.on_main(lambda: take_folder(self.folder, self.previous))
+        begin()
         self.results = Results(self.folder)
         log_settings(self.training_args, origins)
         self.current = invocation(script, argv, args, self.training_args)

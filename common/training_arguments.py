@@ -5,6 +5,7 @@ HF leaves many of these checks until work has begun.
 
 import logging
 import os
+import re
 from pathlib import Path
 
 import datasets
@@ -14,7 +15,8 @@ from transformers.integrations import get_available_reporting_integrations
 
 from common.arguments import STRAY, truthy
 from common.files import InputError
-from common.launching import threads
+from common.launching import port_in_use, threads
+from common.recovery import LOST
 from common.run_record import is_secret, plain
 
 logger = logging.getLogger("xtreme")
@@ -130,8 +132,11 @@ def trainer_arguments(parser, trainer_argv, flags):
             [*trainer_argv, *extra, *fixed], True, look_for_args_file=False
         )
     except Exception as error:  # of many kinds; InputError's are ours
+        if re.search(LOST, f"{type(error).__name__}: {error}") and not port_in_use(error):
+            raise  # GPUs' processes meet here, and one did not come
         raise InputError(
-            f"TrainingArguments: {' '.join(str(error).split())[:300] or type(error).__name__}; see --help"
+            port_in_use(error)
+            or f"TrainingArguments: {' '.join(str(error).split())[:300] or type(error).__name__}; see --help"
         ) from None
     if stray:
         raise InputError(STRAY.format(stray[0]))
@@ -171,6 +176,9 @@ def check_trainer(training_args):
             )
     if training_args.deepspeed and training_args.bf16_full_eval:
         raise InputError("--bf16_full_eval with --deepspeed: would turn the trained weights 16-bit; leave it out")
+    for name in ("save_only_model", "ignore_data_skip"):
+        if getattr(training_args, name):
+            raise InputError(f"--{name} true: a stopped run could not go on to the same bytes; leave it out")
     if training_args.eval_on_start and not training_args.do_eval:
         raise InputError("--eval_on_start: there is nothing to evaluate without --do_eval; add it")
     if training_args.save_strategy == "best" and not training_args.metric_for_best_model:

@@ -5,14 +5,18 @@ DeepSpeed and accelerate read such files too, but would hold 16-bit weights, han
 
 import fcntl
 import json
+import logging
 import os
 import shutil
 import socket
 import sys
+import time
 from pathlib import Path
 
 from common.arguments import truthy
 from common.files import InputError
+
+logger = logging.getLogger("xtreme")
 
 CONFIGURATIONS = Path(__file__).resolve().parents[1] / "ds_configs"
 
@@ -134,25 +138,38 @@ def check_compiler(path):
 class BuildLock:
     """In place of torch's FileBaton, which lets one process at a time build or load a compiled part.
 
-    A killed process does not leave this lock behind.
+    A killed process does not leave this lock behind. Torch's own, which a build without ours has left when it was
+    killed, is named and not waited for.
     """
 
     def __init__(self, path, *options, **more):
-        self.file = open(f"{path}.flock", "w")
+        self.path = Path(f"{path}.flock")
+        self.file = open(self.path, "a")
+        if Path(path).exists():
+            logger.warning("%s: lock of a build %s ago, killed perhaps; not waited for", path, age(path))
 
     def try_acquire(self):
         try:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
+        os.utime(self.path)
         return True
 
     def wait(self):
-        fcntl.flock(self.file, fcntl.LOCK_EX)
+        if not self.try_acquire():
+            logger.warning("%s: another process compiles since %s; waiting for it", self.path, age(self.path))
+            fcntl.flock(self.file, fcntl.LOCK_EX)
         self.file.close()
 
     def release(self):
         self.file.close()
+
+
+def age(path):
+    """How long ago a file was changed, in words."""
+    minutes = int(time.time() - Path(path).stat().st_mtime) // 60
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h"
 
 
 def zero_stage(args):

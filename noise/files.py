@@ -6,10 +6,17 @@ common/files.py and common/text.py; the names are the same.
 
 import contextlib
 import difflib
+import errno
 import hashlib
 import os
+import platform
 import shutil
 import sys
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows
+    fcntl = None
 
 
 class NoiseError(ValueError):
@@ -43,12 +50,23 @@ def write_text(path, text):
         temporary.write_bytes(text.encode())
 
 
-def concatenate(parts, path):
-    """Write the contents of files, one behind the other, whole or not at all; makes the folder."""
+def concatenate(parts, path, digests=None):
+    """Write the contents of files, one behind the other, whole or not at all; makes the folder, returns their hash.
+
+    `digests` are the hashes that the parts must have; OSError where one was changed after it was written.
+    """
+    joined = hashlib.sha256()
     with replacing(path) as temporary, open(temporary, "wb") as whole:
-        for part in parts:
+        for number, part in enumerate(parts):
+            own = hashlib.sha256()
             with open(part, "rb") as content:
-                shutil.copyfileobj(content, whole, 1 << 20)
+                while block := content.read(1 << 20):
+                    whole.write(block)
+                    joined.update(block)
+                    own.update(block)
+            if digests and own.hexdigest() != digests[number]:
+                raise OSError(errno.EIO, "changed after it was written, by another process or the disk", str(part))
+    return joined.hexdigest()
 
 
 def sha256(path):
@@ -66,6 +84,33 @@ def check_output_dir(folder, ours):
         raise NoiseError(f"--output_dir {folder}: cannot be written below {above}; name another folder")
     if folder.is_dir() and any(folder.iterdir()) and not any((folder / name).exists() for name in ours):
         raise NoiseError(f"--output_dir {folder}: not empty and not written by this script; name a new folder")
+
+
+@contextlib.contextmanager
+def lock(folder):
+    """Hold an --output_dir while the block runs, and never longer than the process lives; NoiseError where another
+    run does. What killed runs left half-written there is removed.
+    """
+    own = folder / ".perturb"
+    own.mkdir(parents=True, exist_ok=True)
+    with open(own / "lock", "a+", encoding="utf-8") as file:
+        try:
+            os.register_at_fork(after_in_child=file.close)  # or workers would hold it when this process is killed
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            other = f"another run is at work in it (process {file.read().strip()})"
+            raise NoiseError(f"--output_dir {folder}: {other}; wait for it or name another folder") from None
+        except (AttributeError, OSError):  # no fcntl, or a network file system without locks
+            print(f"{folder}: cannot be locked; do not start two runs in one folder", file=sys.stderr)
+        else:
+            shutil.rmtree(own / "tmp", ignore_errors=True)
+            for leftover in folder.rglob(".*.[0-9]*.tmp"):
+                leftover.unlink(missing_ok=True)
+        file.truncate(0)
+        file.write(f"{os.getpid()} on {platform.node()}\n")
+        file.flush()
+        yield
 
 
 def show(text):

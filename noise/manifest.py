@@ -13,6 +13,14 @@ from noise.noised_file import SAMPLES
 from noise.noiser import VERSION
 
 PROMISE = 0.05  # how far, as a share of the target, the rate of a file may lie from it
+KEYS = {
+    "version",
+    "command",
+    "arguments",
+    "files",
+    "copied",
+    "not_applicable",
+}  # by which manifest.json is known as ours
 ENOUGH = 2000  # clusters, places or words; a smaller file is not blamed for its rate
 
 
@@ -50,32 +58,40 @@ def write_manifest(args, copied, refused):
 
 
 def earlier_manifest(output):
-    """The manifest that is there; {} where there is none or a broken one, which is written anew."""
-    try:
-        return json.loads((output / "manifest.json").read_bytes())
-    except (OSError, ValueError):
+    """The manifest that is there; {} where there is none, or ours is broken and is written anew.
+
+    Raises NoiseError where it is another tool's, such as download_data.py's: this one would take its place.
+    """
+    path = output / "manifest.json"
+    if not path.exists():
         return {}
+    try:
+        manifest = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        manifest = {} if (output / ".perturb").is_dir() else None
+    if isinstance(manifest, dict) and (not manifest or KEYS <= manifest.keys()):
+        return manifest
+    raise NoiseError(f"--output_dir {output}: its manifest.json was not written by perturb.py; name another folder")
 
 
 def read_records(output):
-    """{path: record} of all noised files that are there, and of those that an operation could not change."""
-    records = {path: read_record(path) for path in sorted((output / ".perturb").rglob("*.json"))}
-    return {
-        path: record
-        for path, record in records.items()
-        if "not_applicable" in record or Path(output, record["condition"], record["path"]).exists()
-    }
+    """{path: record} of all noised files that are there, and of those that an operation could not change.
 
-
-def read_record(path):
-    """The record of a noised file; NoiseError where it was cut off or is none."""
-    try:
-        record = json.loads(path.read_bytes())
-        if {"condition", "path"} <= record.keys() or "not_applicable" in record:
-            return record
-    except (AttributeError, ValueError):
-        pass
-    raise NoiseError(f"{path}: broken; remove it and run the command that noised this file again")
+    A broken record, of another run's file or this one would have renewed it, is left out with a note.
+    """
+    records = {}
+    for path in sorted((output / ".perturb").rglob("*.json")):
+        try:
+            record = json.loads(path.read_bytes())
+            here = (
+                Path(output, record["condition"], record["path"]).exists() and path.with_suffix(".edits.gz").exists()
+            )
+            if "not_applicable" in record or here:
+                records[path] = record
+        except (KeyError, TypeError, ValueError):
+            note = "broken, its file is missing in manifest.json; run the command that made it again"
+            print(f"{path}: {note}", file=sys.stderr)
+    return records
 
 
 def summary(record):

@@ -82,19 +82,28 @@ class NoisedFile(NamedTuple):
     def record(self, suffix):
         return Path(self.output_dir, ".perturb", self.condition, self.path + suffix)
 
+    def scratch(self):
+        """The folder of this file's pieces, which no other process has."""
+        name = text_hash(f"{self.condition}/{self.path}")[:16]
+        return Path(self.output_dir, ".perturb", "tmp", f"{name}.{os.getpid()}")
+
 
 def text_hash(text):
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def finished(file):
-    """The record of a file that is there and was made from the same input with the same settings; else None."""
+    """The record of a file that is there with its edits and was made from the same input with the same settings; else
+    None. The hashes are those of what was computed, not of what then lay on the disk.
+    """
     try:
         record = json.loads(file.record(".json").read_bytes())
         if any(record.get(name) != value for name, value in file.settings().items()):
             return None
-        whole = "not_applicable" in record or sha256(file.output()) == record["output_sha256"]
-        return record if whole else None
+        if "not_applicable" in record:
+            return record
+        contents = sha256(file.output()), sha256(file.record(".edits.gz"))
+        return record if contents == (record["output_sha256"], record["edits_sha256"]) else None
     except (OSError, ValueError, KeyError, AttributeError):
         return None
 
@@ -219,9 +228,10 @@ def survival(path):
 
 
 def noise_shard(shard):
-    """Noise one piece of a file into a part file; returns its counts and samples."""
+    """Noise one piece of a file into a part file; returns its counts, its samples and the part's hash."""
     file = shard.file
     noise_chunk, read = FORMATS[LAYOUTS[file.task].format], chunks_of(file)
+    digest = hashlib.sha256()
     with (
         open(file.source, "rb") as source,
         open(shard.part, "wb") as target,
@@ -230,9 +240,11 @@ def noise_shard(shard):
         put = Recorder(file, shard.scale, log)
         source.seek(shard.begin)
         for number, chunk in enumerate(read(source, file.source, shard.end), start=shard.number):
-            target.write(noise_chunk(chunk, number, file, put).encode())
+            noised = noise_chunk(chunk, number, file, put).encode()
+            target.write(noised)
+            digest.update(noised)
         put.flush()
-    return put.counts, put.samples
+    return put.counts, put.samples, digest.hexdigest()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -244,20 +256,20 @@ def noise_file(file, run=map, pieces=1):
 
     It depends on the file alone, not on order, shards or processes. Raises NoiseError for a broken or empty file.
     """
-    folder = Path(file.output_dir, ".perturb", "tmp", text_hash(f"{file.condition}/{file.path}")[:16])
+    folder = file.scratch()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
 
     def draw(scale):
         results = list(run(noise_shard, shards_of(file, scale, pieces, folder)))
-        counts = sum((counts for counts, _ in results), Counter())
+        counts = sum((counts for counts, _, _ in results), Counter())
         if not counts["examples"]:
             raise NoiseError(
                 f"{file.source}: the file is empty: no paragraph, row or line to noise; download it again"
             )
-        return counts, [sample for _, samples in results for sample in samples], len(results)
+        return counts, [sample for _, samples, _ in results for sample in samples], [part for *_, part in results]
 
-    scale, (counts, samples, parts) = calibrate(draw, file.target())
+    scale, (counts, samples, digests) = calibrate(draw, file.target())
     record = {
         **file.settings(),
         "unit": "graphemes" if OPERATIONS[file.op].places is None else "places",
@@ -273,9 +285,9 @@ def noise_file(file, run=map, pieces=1):
         record["not_applicable"] = "nothing in the file that it could change"
         file.output().unlink(missing_ok=True)
     else:
-        concatenate([folder / f"{index}" for index in range(parts)], file.output())
-        concatenate([folder / f"{index}.edits" for index in range(parts)], file.record(".edits.gz"))
-        record["output_sha256"] = sha256(file.output())
+        parts = [folder / f"{index}" for index in range(len(digests))]
+        record["output_sha256"] = concatenate(parts, file.output(), digests)
+        record["edits_sha256"] = concatenate([Path(f"{part}.edits") for part in parts], file.record(".edits.gz"))
     write_text(file.record(".json"), json.dumps(record, ensure_ascii=False))
     shutil.rmtree(folder, ignore_errors=True)
     return record

@@ -22,6 +22,7 @@ from reporting.page import page, run_link
 from reporting.parts import Field, number, text
 
 RECORD = "files.json"
+FORMULA = re.compile(r"[=+\-@\t\r](?!\s*$)(?!\d+(\.\d+)?%?$)")  # begins a cell that is more than a sign or a number
 TEX = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", '"': r"\textquotedbl{}",
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "…": r"\ldots{}", "·": r"$\cdot$",
@@ -59,7 +60,7 @@ def files(report, folder):
     """{path below the folder: text, or bytes of an image}."""
     contents = {"index.html": page(report, folder), "report.md": markdown(report, folder)}
     for table in (table for tables in report.tables.values() for table in tables):
-        contents[f"tables/{table.name}.csv"] = comma_separated(table)
+        contents[f"tables/{table.name}.csv"] = comma_separated(table_lines(table))
         contents[f"tables/{table.name}.tex"] = latex(table, report.sources)
     for figure in (figure for figures in report.figures.values() for figure in figures):
         contents[f"figures/{figure.name}.svg"] = figure.svg
@@ -72,11 +73,13 @@ def written_before(record):
     if not record.exists():
         return {}
     try:
-        names = json.loads(record.read_text(encoding="utf-8"))["files"]
-    except (OSError, TypeError, KeyError, ValueError):
+        known = json.loads(record.read_text(encoding="utf-8"))
+        names = known["files"] if known["made_by"] == "report.py" else None
+        digests = {name: str(digest) for name, digest in names.items()}
+    except (AttributeError, OSError, TypeError, KeyError, ValueError):
         raise InputError(f"{record}: broken, or not written by a report; move it or name a new folder") from None
     ours = re.compile(r"index\.html|report\.md|(tables|figures)/[^/]+")
-    return {name: digest for name, digest in names.items() if ours.fullmatch(name)}
+    return {name: digest for name, digest in digests.items() if ours.fullmatch(name)}
 
 
 def remove(path, digest):
@@ -92,16 +95,28 @@ def raw(content):
 # Tables
 
 
-def comma_separated(table):
-    """CSV (RFC 4180): numbers in full precision, nothing where a column of numbers has none, else the entry's text."""
-    file, numeric = io.StringIO(), table.numeric
-    writer = csv.writer(file)
-    writer.writerow(table.header)
+def comma_separated(lines, end="\r\n"):
+    """CSV (RFC 4180) of lines of texts and numbers, these in full precision."""
+    file = io.StringIO()
+    csv.writer(file, lineterminator=end).writerows([map(harmless, line) for line in lines])
+    return file.getvalue()
+
+
+def harmless(entry):
+    """An entry of a CSV file: a text that spreadsheets would compute, such as "=1+1", gets an apostrophe before it."""
+    return f"'{entry}" if isinstance(entry, str) and FORMULA.match(entry) else entry
+
+
+def table_lines(table):
+    """Header and lines of a table: numbers, nothing where a column of numbers has none, else the entry's text."""
+    lines = [list(table.header)]
     for line in table.lines:
         values = [number(entry) for entry in line]
-        absent = ["" if numbers and isinstance(entry, Field) else text(entry) for entry, numbers in zip(line, numeric)]
-        writer.writerow([other if value is None else repr(value) for value, other in zip(values, absent)])
-    return file.getvalue()
+        absent = [
+            "" if numbers and isinstance(entry, Field) else text(entry) for entry, numbers in zip(line, table.numeric)
+        ]
+        lines.append([other if value is None else value for value, other in zip(values, absent)])
+    return lines
 
 
 def tex(words):

@@ -8,6 +8,8 @@ import json
 import os
 import shutil
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -208,6 +210,41 @@ def test_a_killed_build_holds_up_nobody(tmp_path):
     assert second.try_acquire()
     second.release()
     zero.BuildLock(tmp_path / "lock").wait()
+
+
+def test_a_stale_lock_of_torchs_own_is_named_and_not_waited_for(tmp_path, caplog, monkeypatch):
+    """torch's jit compiler, on a build folder in which an earlier build was killed: it would wait for ever."""
+    from torch.utils import cpp_extension
+
+    (tmp_path / "lock").touch()
+    os.utime(tmp_path / "lock", (time.time() - 3 * 3600 - 5,) * 2)
+    built = []
+    monkeypatch.setattr(cpp_extension, "FileBaton", zero.BuildLock)
+    monkeypatch.setattr(cpp_extension, "_write_ninja_file_and_build_library", lambda **options: built.append(1))
+    source = tmp_path / "part.cpp"
+    source.write_text("")
+    options = dict.fromkeys(("extra_cflags", "extra_cuda_cflags", "extra_sycl_cflags", "extra_ldflags"))
+    more = {"extra_include_paths": None, "build_directory": str(tmp_path), "verbose": False, "with_cuda": False}
+    cpp_extension._jit_compile(
+        "part", [str(source)], **options, **more, with_sycl=False, is_python_module=False, is_standalone=True
+    )
+    assert built == [1]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path}/lock: lock of a build 3 h ago, killed perhaps; not waited for"
+    ]
+
+
+def test_who_waits_for_a_build_says_so(tmp_path, caplog):
+    first, second = zero.BuildLock(tmp_path / "lock"), zero.BuildLock(tmp_path / "lock")
+    assert first.try_acquire() and not second.try_acquire()
+    waiting = threading.Thread(target=second.wait)
+    waiting.start()
+    while not caplog.records:
+        time.sleep(0.01)
+    assert f"{tmp_path}/lock.flock: another process compiles since 0 min; waiting for it" in caplog.text
+    first.release()
+    waiting.join(5)
+    assert not waiting.is_alive()
 
 
 def test_several_gpus_without_a_launcher(launch, monkeypatch):

@@ -1,8 +1,10 @@
 """download_data.py on small mirrors of the Hub: every repair, counts, resuming, bad input, and on into a training."""
 
+import fcntl
 import gzip
 import hashlib
 import json
+import os
 import re
 import shutil
 import tracemalloc
@@ -442,6 +444,24 @@ def test_a_stopped_run_leaves_whole_files_and_goes_on(own, tmp_path, capsys):
     assert "2 of them new" in capsys.readouterr().out
 
 
+def test_two_downloads_into_one_folder_and_another_tools_manifest(mirror, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    with open(out / ".lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert download(mirror, out, tasks="qqp") == 2
+        assert "another run is at work in it" in capsys.readouterr().err and os.listdir(out) == [".lock"]
+    perturbed = json.dumps({"version": 1, "command": "", "arguments": {}, "files": [], "copied": []})
+    for content in (perturbed, '{"made_by": "somebody"}', '{"files": {"a": {}}}'):
+        (out / "manifest.json").write_text(content)
+        assert download(mirror, out, tasks="qqp") == 2
+        error = capsys.readouterr().err
+        assert f"--output_dir {out}: its manifest.json was not written by download_data.py; name another" in error
+        assert error.count("\n") == 1 and (out / "manifest.json").read_text() == content
+    (out / "manifest.json").unlink()
+    assert download(mirror, out, tasks="qqp") == 0
+
+
 # --- the network's path
 
 
@@ -553,7 +573,7 @@ def test_broken_files_and_manifests(own, tmp_path, capsys):
     (root / "mteb/BUCC/de-en/test.json.gz").write_bytes(b"no gzip")
     assert download(root, tmp_path / "out", tasks="bucc2018", languages="de") == 2
     (tmp_path / "out").mkdir(exist_ok=True)
-    for broken in ("[]", "{", '{"files": {"a": 1}}'):
+    for broken in ("[]", "{", '{"notes": {}, "by_hand": {}, "files": {"a": 1}}'):
         (tmp_path / "out/manifest.json").write_text(broken)
         assert download(root, tmp_path / "out", tasks="tatoeba", languages="de") == 2
     errors = capsys.readouterr().err.splitlines()

@@ -148,19 +148,6 @@ def test_a_run_json_of_wrong_types_is_named(name, tmp_path, capsys):
     assert f"{tmp_path}/run/run.json" in message and "correct or remove it" in message, message
 
 
-def test_a_record_of_perturb_that_was_cut_off_is_named(toy, tmp_path, capsys):
-    command = f"--data_dir {toy}/xtreme --output_dir {tmp_path}/out --ops swap --tasks xnli --languages"
-    perturb.main(f"{command} en --levels 1".split())
-    path = next((tmp_path / "out/.perturb").rglob("*.json"))
-    path.write_bytes(path.read_bytes()[:40])
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as stop:
-        perturb.main(f"{command} de --levels 1".split())
-    assert stop.value.code == 2 and f"{path}: broken; remove it" in capsys.readouterr().err
-    perturb.main(f"{command} en --levels 1".split())  # the run that made it makes it again
-    assert json.loads(path.read_bytes())["path"]
-
-
 @pytest.mark.parametrize("script", [run_xtreme, run_intermediate, perturb, report, score, compare])
 def test_names_that_this_environment_cannot_read_are_refused(script, capsys):
     """What Python makes of a folder with an umlaut where LC_ALL=C is taken at its word."""

@@ -17,6 +17,7 @@ import pytest
 from noise_checks import error_rate, kept, new_faults
 
 import perturb
+from noise.files import concatenate
 from noise.json_spans import places_of, replaced
 from noise.layouts import LAYOUTS, match
 from noise.operations import EDIT, GAP, LOOKALIKE, OPERATIONS, WORD, not_applicable
@@ -412,6 +413,156 @@ def test_killed_run_leaves_whole_files_and_continues(tmp_path, how):
         return {name: files[name] for name in files if name[0] != "." and name not in ("manifest.json", "README.md")}
 
     assert results(out) == results(tmp_path / "straight")
+
+
+COPIES = "import sys; sys.path.insert(0, '.'); import perturb; from noise import files; "
+
+
+def started(code, data, out, flags):
+    """A perturb.py whose code was changed before it runs."""
+    argv = ["--data_dir", str(data), "--output_dir", str(out), *flags.split()]
+    command = [sys.executable, "-c", f"{COPIES}{code}perturb.main({argv!r})"]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def same_but_manifests(one, other):
+    def contents(folder):
+        files = files_in(folder)
+        return {name: files[name] for name in files if name[0] != "." and name not in ("manifest.json", "README.md")}
+
+    assert contents(one) == contents(other)
+
+
+def test_two_runs_at_once_in_one_folder(data, tmp_path):
+    """The second is refused while the first is at work; started in turn, both give what one alone gives."""
+    flags, out = "--ops mixed --levels 2 --tasks xnli tatoeba", tmp_path / "out"
+    first = started("perturb.finished = lambda file: perturb.signal.pause();", data, out, flags)
+    lock = out / ".perturb/lock"
+    while first.poll() is None and not (lock.exists() and lock.read_text()):
+        time.sleep(0.01)
+    second = started("", data, out, flags)
+    told = second.communicate(timeout=20)[1]
+    assert second.returncode == 2 and told.count("\n") == 1 and f"at work in it (process {first.pid} on" in told
+    assert [path.name for path in out.iterdir()] == [".perturb"]
+    first.kill()
+    first.communicate()
+    run(data, out, flags)
+    run(data, tmp_path / "straight", flags)
+    same_but_manifests(out, tmp_path / "straight")
+
+
+def test_where_nothing_can_be_locked_two_runs_keep_apart(data, tmp_path):
+    """They have scratch folders of their own, and a part that somebody else has changed is no noised file."""
+    flags, out = "--ops mixed swap --levels 1 2 --tasks xnli panx tatoeba", tmp_path / "out"
+    pair = [started("files.fcntl = None;", data, out, flags) for _ in range(2)]
+    for process in pair:
+        assert "cannot be locked" in process.communicate(timeout=60)[1] and process.returncode == 0
+    run(data, tmp_path / "straight", flags)
+    same_but_manifests(out, tmp_path / "straight")
+    part = tmp_path / "part"
+    part.write_text("noised")
+    with pytest.raises(OSError, match="changed after it was written"):
+        concatenate([part], tmp_path / "whole", [hashlib.sha256(b"as computed").hexdigest()])
+    assert not (tmp_path / "whole").exists()
+
+
+def test_a_file_whose_record_does_not_vouch_for_what_was_computed_is_made_again(data, tmp_path, capsys):
+    """Records of before, with the hash of what lay on the disk, were right about wrong files."""
+    out, flags = tmp_path / "out", "--ops delete --levels 2 --tasks xnli --languages en de"
+    run(data, out, flags)
+    before, records = files_in(out), out / ".perturb/delete-2/xnli"
+    (out / "delete-2/xnli/test-de.tsv").write_text("mixed up")
+    old = json.loads((records / "test-de.tsv.json").read_text())
+    del old["edits_sha256"]
+    old["output_sha256"] = hashlib.sha256(b"mixed up").hexdigest()
+    (records / "test-de.tsv.json").write_text(json.dumps(old))
+    (records / "test-en.tsv.edits.gz").unlink()
+    capsys.readouterr()
+    run(data, out, flags)
+    assert "2 files to noise, 0 of them finished before" in capsys.readouterr().out
+    after = files_in(out)
+    assert {name for name in before if before[name] != after[name]} <= {"manifest.json"}
+    (records / "test-de.tsv.json").write_text('{"version": 1, "con')
+    run(data, out, "--ops delete --levels 2 --tasks xnli --languages en")
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "test-de.tsv.json: broken, its file is missing in manifest.json" in error
+    manifest = run(data, out, flags)
+    assert len(manifest["files"]) == 2 and files_in(out)["README.md"] == before["README.md"]
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_killed_worker_ends_the_run_and_the_rerun_goes_on(tmp_path, large):
+    """As the out-of-memory killer does; among the small files that processes share, and in a shard of a large one."""
+    size = {"de": 4000 if large else 50}
+    codes = "de fr es it nl pt et fi hu tr eu".split()
+    files = {f"tatoeba/{code}-en.{code}": f"{EN}\n" * size.get(code, 50) for code in codes}
+    data, out, flags = write(tmp_path / "data", files), tmp_path / "out", "--ops swap --levels 1 --num_proc 2"
+    owner, name = ("noise.noised_file", "noise_shard") if large else ("perturb", "noise_file")
+    code = f"""
+import os, signal, multiprocessing, noise.noised_file
+{name} = {owner}.{name}
+def killed(work, *more):
+    file = getattr(work, "file", work)
+    if file.language == "de" and multiprocessing.parent_process():
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {name}(work, *more)
+{owner}.{name} = killed
+"""
+    process = started(code, data, out, flags)
+    error = process.communicate(timeout=30)[1]
+    assert process.returncode == 1 and error.count("\n") == 1, error
+    assert "a worker process was killed" in error and "run the same command again to continue" in error
+    run(data, out, flags)
+    run(data, tmp_path / "straight", flags)
+    same_but_manifests(out, tmp_path / "straight")
+    assert not list(out.rglob("*.tmp")) and not list((out / ".perturb").glob("tmp/*"))
+
+
+def test_workers_end_with_their_parent_and_hold_no_lock(data, tmp_path):
+    out, flags = tmp_path / "out", "--ops swap --levels 1 --tasks xnli --num_proc 2"
+    code = """
+import os, time, noise.noised_file
+def asleep(shard):
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+noise.noised_file.noise_shard = asleep
+"""
+    process = started(code, data, out, flags)
+    numbers = []
+    while len(numbers) < 2 and process.poll() is None:
+        line = process.stdout.readline().strip()
+        numbers += [int(line)] if line.isdecimal() else []
+    process.kill()
+    process.wait()
+    assert len(set(numbers)) == 2
+    run(data, out, flags)
+    deadline = time.monotonic() + 10
+    while any(map(alive, numbers)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(alive, numbers))
+    process.communicate()
+
+
+def alive(number):
+    """Whether a process runs; one that has ended and waits for its parent's notice does not."""
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+DOWNLOADED = '{"notes": {}, "by_hand": {}, "files": {"xtreme/xnli/test-en.tsv": {"rows": 40}}}'
+
+
+@pytest.mark.parametrize("content", [DOWNLOADED, "[]", '{"files": ', '{"made_by": "somebody"}'])
+def test_a_manifest_of_another_tool_is_refused(data, tmp_path, capsys, content):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "manifest.json").write_text(content)
+    flags = ["--data_dir", str(data), "--output_dir", str(folder), *"--ops swap --levels 1".split()]
+    error = refused(capsys, flags)
+    assert f"--output_dir {folder}: its manifest.json was not written by perturb.py; name another folder" in error
+    assert (folder / "manifest.json").read_text() == content and len(list(folder.iterdir())) == 1
 
 
 def test_user_tables(data, tmp_path):

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import multiprocessing
 import os
 import random
 import shutil
@@ -18,6 +19,7 @@ from conftest import free_port
 import run_intermediate
 import run_xtreme
 from common import arguments, recovery, trainer
+from common.files import InputError
 from common.run_record import checkpoint_hash
 from mixture import dev
 
@@ -254,6 +256,39 @@ def test_only_own_checkpoints(toy, stopped, tmp_path, capsys):
 )
 def test_other_arguments_are_refused_by_name(toy, stopped, capsys, flags, says):
     assert says in ended(run_xtreme.main, target(toy, stopped, "--save_total_limit", "5", *flags), capsys, 2)
+
+
+@pytest.mark.parametrize("name", ["save_only_model", "ignore_data_skip"])
+def test_what_would_spoil_the_resume_is_refused(toy, tmp_path, capsys, name):
+    message = ended(run_xtreme.main, target(toy, tmp_path / "run", f"--{name}", "true"), capsys, 2)
+    assert f"--{name} true: a stopped run could not go on to the same bytes; leave it out" in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_lock_that_a_refusal_made_goes_again(tmp_path):
+    with pytest.raises(InputError), recovery.locked(tmp_path / "new"):
+        raise InputError("x")
+    (tmp_path / "mine.txt").touch()
+    with pytest.raises(InputError), recovery.locked(tmp_path):
+        raise InputError("x")
+    with pytest.raises(InputError), recovery.locked(tmp_path / "other"):
+        (tmp_path / "other/work").touch()
+        raise InputError("x")
+    assert (tmp_path / "other/work").exists() and (tmp_path / "mine.txt").exists() and not (tmp_path / "new").exists()
+
+
+def test_a_worker_does_not_hold_the_folder_of_a_killed_run(tmp_path):
+    """A process made by fork has the lock's file too, and may outlive its parent."""
+    recovery.lock(tmp_path)
+    fork = multiprocessing.get_context("fork")
+    begun = fork.Event()
+    worker = fork.Process(target=lambda: (begun.set(), time.sleep(60)))
+    worker.start()
+    begun.wait()
+    recovery.release()  # as the kernel does for a run that is killed
+    recovery.lock(tmp_path)
+    recovery.release()
+    worker.kill()
 
 
 def test_zero_checkpoints_need_zero(toy, stopped, tmp_path, capsys):

@@ -1,6 +1,7 @@
 """report.py on invented runs: settings, tables against numbers computed by hand, what is missing or not comparable."""
 
 import csv
+import fcntl
 import json
 import os
 import re
@@ -466,6 +467,15 @@ def test_a_full_disk_and_ctrl_c_are_one_line_and_the_same_command_goes_on(output
     before = (outputs.parent / "report/index.html").read_bytes()
     stopped()
     assert (outputs.parent / "report/index.html").read_bytes() == before
+
+
+def test_two_reports_in_one_folder(outputs, capsys):
+    folder = outputs.parent / "report"
+    folder.mkdir()
+    with open(folder / ".lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        refused(flags(outputs), capsys, "--output_dir", "another run is at work in it")
+        assert os.listdir(folder) == [".lock"]
 
 
 # --- The script

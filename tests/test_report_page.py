@@ -21,11 +21,12 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
-from common.files import InputError
+from common import recovery
+from common.files import InputError, check_output_dir
 from reporting import drawing, figures, heatmaps, panels
 from reporting.page import TEMPLATES
 from reporting.parts import Field, Report, Scores, Source, Table
-from reporting.write import files, write_report
+from reporting.write import comma_separated, files, write_report
 
 BAD = "<b>\"x\"& |a_b|100% #1 $y$ {z} ~^\\ `c` 'q' [l](m)"
 VOID = {"meta", "link", "br", "image", "path", "use", "rect"}
@@ -262,6 +263,56 @@ def test_earlier_files_go_and_foreign_ones_stay(report, tmp_path):
     assert all((tmp_path / name).read_text() == "mine now" for name in mine)
 
 
+def test_killed_before_any_of_its_files_the_rerun_gives_the_same(report, tmp_path):
+    """kill -9 before each renaming that makes a file appear, in a new folder and in one that has a report."""
+    small = report._replace(tables={"xnli": report.tables["xnli"][:1]}, figures={})
+    write_report(small, tmp_path / "straight")
+    whole = {path.name: path.read_bytes() for path in (tmp_path / "straight").rglob("*") if path.is_file()}
+    replace, number = os.replace, 0
+    for before in (None, report._replace(figures={})):
+        for last in range(6):
+            folder = tmp_path / f"{before is None}{last}"
+            if before:
+                write_report(before, folder)
+            child = os.fork()
+            if not child:
+
+                def killed(source, target, left=[last]):  # noqa: B006
+                    if not left[0]:
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    left[0] -= 1
+                    replace(source, target)
+
+                os.replace = killed
+                write_report(small, folder)
+                os._exit(0)
+            assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+            check_output_dir(folder, "files.json")
+            with recovery.locked(folder):
+                write_report(small, folder)
+            left = {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+            assert left.pop(".lock") and left == whole
+            number += 1
+    assert number == 12
+
+
+FORMULAS = ["=1+1", "+SUM(A1)", "-2+3+cmd|' /C calc'!A0", "@SUM(1)", "\t=1", '=HYPERLINK("x")']
+HARMLESS = ["-", "+", "-2.5", "+3", "-1.5%", "mnli", "a=b", "en-de", "− 2", ""]
+
+
+def test_formulas_in_csv_stay_text(tmp_path):
+    """A spreadsheet would compute a name such as "=1+1"; numbers, and signs alone, are what they were."""
+    names = [*FORMULAS, *HARMLESS]
+    lines = [[name, Field("-1.0", -1.0), Field("-")] for name in names]
+    table = Table("xnli-names", "T", "C", ("=a", "-b", "c"), lines)
+    write_report(Report("R", "c", [], {"xnli": [table]}, {}, [], []), tmp_path)
+    written = list(csv.reader(io.StringIO((tmp_path / "tables/xnli-names.csv").read_bytes().decode(), newline="")))
+    assert written[0] == ["'=a", "'-b", "c"]
+    assert [line[0] for line in written[1:]] == [f"'{name}" for name in FORMULAS] + HARMLESS
+    assert {tuple(line[1:]) for line in written[1:]} == {("-1.0", "-")}
+    assert comma_separated([("=x", 0.1, -3, "-2.5")], "\n") == "'=x,0.1,-3,-2.5\n"
+
+
 @pytest.mark.parametrize("name", ["index.html", "tables/xnli-clean.csv", "files.json"])
 def test_foreign_files_are_not_replaced(report, tmp_path, name):
     (tmp_path / "tables").mkdir()
@@ -276,7 +327,7 @@ def test_record_cannot_lead_out_of_the_folder(report, tmp_path):
     (tmp_path / "report").mkdir()
     names = ("../precious", "tables/../../precious", "tables/..")
     known = dict.fromkeys(names, hashlib.sha256(b"").hexdigest())
-    (tmp_path / "report" / "files.json").write_text(json.dumps({"files": known}))
+    (tmp_path / "report" / "files.json").write_text(json.dumps({"made_by": "report.py", "files": known}))
     write_report(report, tmp_path / "report")
     assert (tmp_path / "precious").exists()
 
