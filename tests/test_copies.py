@@ -52,6 +52,7 @@ def test_download_data(copy, tmp_path):
     assert (tmp_path / "data/xtreme/tatoeba/de-en.de").read_text() == "eins\n"
 
 
+@pytest.mark.slow
 def test_toy_data(copy, tmp_path):
     done = copy("toy_data.py", "--output_dir", tmp_path / "toy")
     assert done.returncode == 0, done.stderr

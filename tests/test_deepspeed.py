@@ -93,7 +93,7 @@ def check_same(first, second):
     return loss, weight
 
 
-@pytest.mark.parametrize("mode", ["zero2", "zero3"])
+@pytest.mark.parametrize("mode", [pytest.param("zero2", marks=pytest.mark.slow), "zero3"])
 def test_a_mixture_trains_under_zero_as_alone(toy, tmp_path, alone, mode):
     check_same(alone("mixture"), two_processes(toy, "mixture", tmp_path / "run", mode))
     heads = {key.split(".")[0] for name, key in weights(tmp_path / "run") if name == "heads.safetensors"}

@@ -523,7 +523,7 @@ def test_workers_end_with_their_parent_and_hold_no_lock(data, tmp_path):
     code = """
 import os, time, noise.noised_file
 def asleep(shard):
-    print(os.getpid(), flush=True)
+    os.write(1, f"{os.getpid()}\\n".encode())  # in one piece; print() of two processes may mix
     time.sleep(60)
 noise.noised_file.noise_shard = asleep
 """

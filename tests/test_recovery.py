@@ -384,6 +384,7 @@ def test_a_changed_parent_is_noticed(toy, stopped, tmp_path, caplog):
     about = json.loads((stopped / "run.json").read_text())
     assert about["checkpoint"] == checkpoint_hash(stopped) and not caplog.records
     parent = Path(shutil.copytree(stopped, tmp_path / "parent", ignore=shutil.ignore_patterns("checkpoint-*")))
+    (parent / "run.json").write_text(json.dumps({**about, "training": {**about["training"], "finished": True}}))
     spoil(parent / "model.safetensors")
     run_xtreme.main(
         [
