@@ -205,9 +205,12 @@ def test_time_grows_as_the_text():
     for word in ("wort ", "@a b "):
         seconds = []
         for count in (5_000, 40_000):
-            started = time.process_time()
-            noise(word * count, "k")
-            seconds.append(time.process_time() - started)
+            tries = []
+            for _ in range(3):  # the least counts: other work on the machine takes processor time, too
+                started = time.process_time()
+                noise(word * count, "k")
+                tries.append(time.process_time() - started)
+            seconds.append(min(tries))
         assert seconds[1] < 24 * seconds[0]  # of 8 times the text; squared it would be 64 times
 
 
