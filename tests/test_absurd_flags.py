@@ -77,7 +77,11 @@ def outcome(module, argv):
 
 
 @pytest.mark.parametrize(
-    "name", "run_xtreme tatoeba run_intermediate perturb download_data report score compare".split()
+    "name",
+    [
+        pytest.param("download_data", marks=pytest.mark.slow),
+        *"run_xtreme tatoeba run_intermediate perturb report score compare".split(),
+    ],
 )
 def test_absurd_values_are_refused_in_one_line_or_accepted(name, toy, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

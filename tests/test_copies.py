@@ -75,6 +75,7 @@ def test_compare(copy, tmp_path):
     assert done.stdout.splitlines()[1].split() == ["de", "50.0"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "script, data, flags",
     [

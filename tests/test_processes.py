@@ -107,7 +107,10 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("name", WRONG)
+SLOW = ("before they meet", "each its own")  # and like the others but for the moment
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in WRONG])
 def test_every_processs_input_error_is_printed_once_and_all_end(toy, tmp_path, name):
     function, ranks, lines = WRONG[name]
     path = "/data" if name == "all alike" else "/data/{rank}"

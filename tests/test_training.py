@@ -45,7 +45,7 @@ def test_loss_and_gradients_do_not_depend_on_accumulation(toy, tmp_path, task):
         assert np.allclose(log(tmp_path / name)[:, 1], whole[:, 1], rtol=1e-3)
 
 
-@pytest.mark.parametrize("task", ["xnli", "udpos"])
+@pytest.mark.parametrize("task", [pytest.param("xnli", marks=pytest.mark.slow), "udpos"])
 def test_two_processes_give_the_gradients_of_one(toy, tmp_path, task):
     run_xtreme.main(command(toy, tmp_path / "one", task, "--per_device_train_batch_size", "8"))
     flags = ["--per_device_train_batch_size", "4", "--do_predict", "--languages", "en", "zh"]
