@@ -40,6 +40,12 @@ def torchrun(script, arguments, **options):
     return done
 
 
+def on_toy(toy, task, output, model=None):
+    """Flags of run_xtreme.py: a task of the toy world, its tiny XLM-R or another model, an output folder."""
+    model = model or toy / "model"
+    return f"--task {task} --data_dir {toy}/xtreme --model_name_or_path {model} --output_dir {output}".split()
+
+
 @pytest.fixture(scope="session")
 def toy(tmp_path_factory):
     """Folder with the toy world (xtreme/) and the tiny XLM-R (model/). Read only: tests copy what they change."""

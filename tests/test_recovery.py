@@ -14,7 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from conftest import free_port
+from conftest import free_port, on_toy
 
 import run_intermediate
 import run_xtreme
@@ -39,30 +39,8 @@ QUICK = [
 
 
 def target(toy, output, *flags, model=None):
-    data = [
-        "--task",
-        "xnli",
-        "--data_dir",
-        str(toy / "xtreme"),
-        "--model_name_or_path",
-        str(model or toy / "model"),
-        "--output_dir",
-        str(output),
-    ]
-    return [
-        *data,
-        *QUICK,
-        "--max_train_samples",
-        "128",
-        "--num_train_epochs",
-        "2",
-        "--do_predict",
-        "--languages",
-        "en",
-        "zh",
-        "de",
-        *flags,
-    ]
+    size = "--max_train_samples 128 --num_train_epochs 2 --do_predict --languages en zh de".split()
+    return [*on_toy(toy, "xnli", output, model), *QUICK, *size, *flags]
 
 
 def mixture(toy, output, *flags):
@@ -386,23 +364,8 @@ def test_a_changed_parent_is_noticed(toy, stopped, tmp_path, caplog):
     parent = Path(shutil.copytree(stopped, tmp_path / "parent", ignore=shutil.ignore_patterns("checkpoint-*")))
     (parent / "run.json").write_text(json.dumps({**about, "training": {**about["training"], "finished": True}}))
     spoil(parent / "model.safetensors")
-    run_xtreme.main(
-        [
-            "--task",
-            "xnli",
-            "--data_dir",
-            str(toy / "xtreme"),
-            "--model_name_or_path",
-            str(parent),
-            "--output_dir",
-            str(tmp_path / "run"),
-            "--do_predict",
-            "--languages",
-            "en",
-            "--max_seq_length",
-            "48",
-        ]
-    )
+    flags = "--do_predict --languages en --max_seq_length 48".split()
+    run_xtreme.main([*on_toy(toy, "xnli", tmp_path / "run", parent), *flags])
     assert f"{parent}: its weights, configuration or tokenizer are no longer those that its run saved" in caplog.text
 
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import transformers
+from conftest import on_toy
 
 import metrics
 import perturb
@@ -25,18 +26,7 @@ SPEED = ["--learning_rate", "2e-3", "--num_train_epochs", "2", "--max_seq_length
 
 
 def command(toy, output, task, *flags, model=None):
-    return [
-        "--task",
-        task,
-        "--data_dir",
-        str(toy / "xtreme"),
-        "--model_name_or_path",
-        str(model or toy / "model"),
-        "--output_dir",
-        str(output),
-        *SPEED,
-        *flags,
-    ]
+    return [*on_toy(toy, task, output, model), *SPEED, *flags]
 
 
 @pytest.fixture(scope="module")

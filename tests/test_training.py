@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from conftest import torchrun
+from conftest import on_toy, torchrun
 from transformers import AutoModel
 
 import run_xtreme
@@ -24,8 +24,7 @@ HEADS = {"xnli": classification, "udpos": tagging, "xquad": question_answering, 
 
 def command(toy, output, task, *flags):
     shape = "--max_steps 4 --logging_steps 1 --learning_rate 1e-3 --max_seq_length 48 --disable_tqdm true".split()
-    data = ["--task", task, "--data_dir", str(toy / "xtreme"), "--model_name_or_path", str(toy / "model")]
-    return [*data, "--output_dir", str(output), "--do_train", "--save_strategy", "no", *shape, *flags]
+    return [*on_toy(toy, task, output), "--do_train", "--save_strategy", "no", *shape, *flags]
 
 
 def log(output):
