@@ -149,7 +149,7 @@ def run(parser, plan, args, trainer_argv, given, argv):
         rehearse(model, training_args, next(iter(work.features.values())))
 
     # From here on the folder is ours.
-    this.open("run_intermediate.py", argv, args, origins, parent_hash)
+    this.open("run_intermediate.py", argv, args, origins)
     if this.trained:
         logger.info("%s: training is finished, going on with it", this.folder)
     if this.trains:
@@ -168,8 +168,7 @@ def run(parser, plan, args, trainer_argv, given, argv):
     if training_args.do_eval:
         with this.timed("eval"):
             prediction.prepare_to_predict(model, training_args)
-            parent = this.record["parent"]["path"]
-            scores = dev.score_cells(work, work.cells(model), this.results, checkpoint, this.seed, parent)
+            scores = dev.score_cells(work, work.cells(model), this.results, checkpoint, this.provenance)
         if this.is_main:
             save_metrics(this.folder, "eval", dev.as_metrics(scores))
             dev_table = dev.dev_table(scores, dev.mixture_mean(scores))

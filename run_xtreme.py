@@ -29,7 +29,7 @@ from common.arguments import (
 )
 from common.files import InputError, sha256
 from common.recovery import Failure, guarded, resume_point, stop_requested, stopped
-from common.results import save_metrics, table
+from common.results import not_above, save_metrics, table
 from common.run_record import checkpoint_hash, noise_record
 from common.text import nearest, show
 from heads import Settings, head_of, limit, path_of
@@ -138,14 +138,14 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
         )
     predictor = prediction.Predictor(head, labels, settings, training_args, tokenizer, args.pad_to_max_length)
     features = None
-    if identity is not None and not this.trained:
+    if this.trains:
         features = numbered(predictor.encode(rows["train"], "en train"))
         training_arguments.check_batches(training_args, len(features))
         rehearse(model, training_args, features)
 
     # From here on the folder is ours.
     conditions = {name: {"folder": str(folder), **noise_record(task, folder)} for name, (folder, _) in cells.items()}
-    this.open("run_xtreme.py", argv, args, origins, parent_hash, conditions)
+    this.open("run_xtreme.py", argv, args, origins, conditions)
     checkpoint = parent_hash
     if this.trained:
         logger.info("%s: training is finished, going on with it", this.folder)
@@ -359,7 +359,7 @@ def warn_of_a_guess(task, predictor, dev, scores, advice=""):
     """
     guess = predictor.constant_guess(task, dev, "en") or {}
     for name, level in guess.items():
-        if name in (task.metric, "accuracy") and 100 * scores[f"eval_{name}"] <= level + 1e-9:
+        if name in (task.metric, "accuracy") and not_above(100 * scores[f"eval_{name}"], level):
             logger.warning(
                 "%s: %s on English dev is %.1f, and a constant guess has %.1f: it has learned nothing; %s",
                 task.name,

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from accelerate.utils import gather_object
 from tqdm.auto import tqdm
 
 import metrics
@@ -46,10 +47,7 @@ def run_batches(function, features, collator, batch_size, device, bf16=False, de
         for indices in tqdm(batches[rank::world], desc=desc, disable=disable_tqdm or rank > 0, leave=False):
             batch = {name: value.to(device) for name, value in collator(inputs.__getitems__(indices)).items()}
             outputs.append((indices, {name: value.cpu().numpy() for name, value in function(batch).items()}))
-    if world > 1:
-        gathered = [None] * world
-        torch.distributed.all_gather_object(gathered, outputs)
-        outputs = [output for of_process in gathered for output in of_process]
+    outputs = gather_object(outputs)
     result = {name: [None] * len(features) for name in (outputs[0][1] if outputs else {})}
     for indices, arrays in outputs:
         for name, array in arrays.items():

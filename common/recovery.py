@@ -59,23 +59,22 @@ def guarded(parser, kept):
     except InputError as error:
         if several:
             leave_alike(parser.prog, rank, str(error))
-        leave(parser, 2, f"{parser.prog}: error: {error}")
+        leave(2, f"{parser.prog}: error: {error}")
     except Stopped as stopped:
         from common.launching import finish_distributed  # torch is there by now
 
         finish_distributed()
-        leave(parser, 0, "" if rank else f"{parser.prog}: {stopped}")
+        leave(0, "" if rank else f"{parser.prog}: {stopped}")
     except Failure as error:
-        leave(parser, 1, f"{named}{error}")
+        leave(1, f"{named}{error}")
     except (Exception, KeyboardInterrupt) as error:
         if interrupted(error):
-            leave(parser, 130, "" if rank else f"{parser.prog}: interrupted; {kept}, {AGAIN}")
-        problem = (
-            str(error) if isinstance(error, OSError) else known_problem(error)
-        )  # a full disk, a lost network folder
+            leave(130, "" if rank else f"{parser.prog}: interrupted; {kept}, {AGAIN}")
+        # an OSError is a full disk, a lost network folder
+        problem = str(error) if isinstance(error, OSError) else known_problem(error)
         if not problem:
             raise
-        leave(parser, 1, f"{named}{problem}; {kept}, {AGAIN}")
+        leave(1, f"{named}{problem}; {kept}, {AGAIN}")
     finally:
         release()
         for number, handler in before.items():
@@ -145,13 +144,15 @@ def end(code, message):
     os._exit(code)
 
 
-def leave(parser, code, message):
-    """Exit with one line. Beside other processes at once: the interpreter's own end may wait for them, and they fail
-    when this one is gone.
+def leave(code, message):
+    """Exit with one line; beside other processes at once.
+
+    The interpreter's own end may wait for them, and they fail when this one is gone.
     """
     if code and int(os.environ.get("WORLD_SIZE", 1)) > 1:
         end(code, message)
-    parser.exit(code, f"{' '.join(message.split())}\n" if message else None)
+    print_line(message)
+    sys.exit(code)
 
 
 def interrupted(error):

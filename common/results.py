@@ -15,16 +15,8 @@ from common.files import InputError, sha256, write_json, write_text
 from common.text import aligned
 
 SUFFIX = {"question_answering": "json", "multiple_choice": "jsonl"}  # of a prediction file; tsv for the others
-READ_BACK = {
-    "task",
-    "language",
-    "condition",
-    "metric",
-    "value",
-    "n",
-    "inputs",
-    "predictions",
-}  # what the code relies on
+# What the code relies on in a line of results.jsonl.
+READ_BACK = set("task language condition metric value n inputs predictions".split())
 
 
 def save_metrics(folder, split, metrics):
@@ -110,6 +102,11 @@ class Results:
         write_text(self.path, "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in self.entries))
 
 
+def not_above(score, guess):
+    """Whether a score is at the level of a constant guess or below it, both in percent; rounding aside."""
+    return score <= guess + 1e-9
+
+
 def place(entry):
     """The cell that an entry belongs to."""
     return entry["task"], entry["language"], entry["condition"]
@@ -165,7 +162,7 @@ def _not_above(guesses, values, metrics):
         weak = [
             code
             for code, scores in by_language.items()
-            if code in guesses and any(scores[index] <= guesses[code][index] + 1e-9 for index in decisive)
+            if code in guesses and any(not_above(scores[index], guesses[code][index]) for index in decisive)
         ]
         if weak:
             yield f"{condition}: not above a constant guess: {', '.join(weak)}"

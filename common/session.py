@@ -62,6 +62,7 @@ class Session:
     def __init__(self, training_args, task, identity, source, parent_hash):
         self.folder, self.is_main = Path(training_args.output_dir), training_args.process_index == 0
         self.task, self.identity, self.training_args = task, identity, training_args
+        self.parent_hash = parent_hash
         self.previous = check_folder(self.folder, task, identity)
         self.trained = identity is not None and bool(self.previous.get("training", {}).get("finished"))
         self.trains = identity is not None and not self.trained
@@ -71,7 +72,7 @@ class Session:
         self.record, self.current, self.results = {}, {}, None  # of run.json: all, this session's part
         launching.barrier()  # nobody writes before all have looked
 
-    def open(self, script, argv, args, origins, parent_hash, conditions=None):
+    def open(self, script, argv, args, origins, conditions=None):
         """Take the folder, log the resolved settings `origins`, and write run.json.
 
         `conditions` {name: what is known of it} are the evaluation folders of this session.
@@ -86,14 +87,14 @@ class Session:
         if self.frozen:
             self.record = {**self.previous, "later": [*self.previous.get("later", []), self.current]}
         else:
-            self.record = self._first(args, origins, parent_hash)
+            self.record = self._first(args, origins)
         self.record["conditions"] = {**self.previous.get("conditions", {}), **(conditions or {})}
         self.write()
 
-    def _first(self, args, origins, parent_hash):
+    def _first(self, args, origins):
         """run.json of a folder that is new, or whose training goes on."""
         source = args.model_name_or_path or args.config_name
-        parent = ancestry(source, parent_hash)
+        parent = ancestry(source, self.parent_hash)
         made = parent["seed"] if not self.trains and parent["seed"] is not None else self.training_args.seed
         earlier = [{name: self.previous[name] for name in ("command", "started_at")}] if self.previous else []
         return {
@@ -110,14 +111,9 @@ class Session:
         }
 
     @property
-    def seed(self):
-        """The seed of the training that made the model, whatever --seed a later prediction is given."""
-        return self.record["seed"]
-
-    @property
     def provenance(self):
-        """What every line of results.jsonl says of its model."""
-        return {"seed": self.seed, "model": str(self.folder), "parent": self.record["parent"]["path"]}
+        """What every line of results.jsonl says of its model; the seed is its training's, whatever --seed is given."""
+        return {"seed": self.record["seed"], "model": str(self.folder), "parent": self.record["parent"]["path"]}
 
     def note(self, **facts):
         """Set top-level facts of run.json that belong to the training, and write it."""

@@ -27,7 +27,5 @@ def show(text):
     """Print to stdout; silently cut off where its reader has gone (`| head`)."""
     try:
         print(text, flush=True)
-    except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # or Python complains when it flushes at its end
+    except BrokenPipeError:  # Python flushes stdout once more at its end, and would complain then
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import torch
+from accelerate.utils import gather_object
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_pt_utils import AcceleratorConfig
 from transformers.trainer_utils import rotate_checkpoints, speed_metrics
@@ -17,7 +18,7 @@ from transformers.trainer_utils import rotate_checkpoints, speed_metrics
 from common import recovery
 from common.batching import LengthGroupedSampler
 from common.files import InputError
-from common.launching import barrier, distributed, on_main
+from common.launching import barrier, on_main
 from common.loss import cross_entropy
 from common.results import save_metrics
 from common.run_record import plain
@@ -157,10 +158,7 @@ class EncoderTrainer(TrainerBase):
         spoiled, self.stopping = self.accelerator.reduce(signs).tolist()
         if spoiled:
             own = [index for not_finite, indices in suspects if not_finite for index in indices]
-            everywhere = [own] * distributed()[1]
-            if len(everywhere) > 1:
-                torch.distributed.all_gather_object(everywhere, own)
-            named = ", ".join(map(str, sorted({index for indices in everywhere for index in indices})[:20]))
+            named = ", ".join(map(str, sorted(set(gather_object(own)))[:20]))
             step = self.state.global_step + 1
             raise Collapse(f"the loss of {source} is not finite at step {step}, on the training examples {named}")
 

@@ -40,7 +40,6 @@ RANGES = {
     "dataloader_num_workers": (0, 1e4),
 }
 
-
 # Below this number of weights beside the embeddings, the recipes' rates for XLM-R Large may teach nothing; try these.
 SMALL_ENCODER, SMALL_RATES = 100e6, (2e-5, 1e-4)
 
@@ -123,10 +122,8 @@ def trainer_arguments(parser, trainer_argv, flags):
     hf_parser = HfArgumentParser(TrainingArguments, allow_abbrev=False, prog=parser.prog)
     hf_parser.error = parser.error
     extra = [token for name, value, _ in flags for token in (f"--{name}", str(value))]
-    fixed = [
-        "--remove_unused_columns",
-        "false",
-    ]  # the collator picks the columns; the Trainer would drop those that only heads read
+    # The collator picks the columns; the Trainer would drop those that only heads read.
+    fixed = ["--remove_unused_columns", "false"]
     try:
         training_args, stray = hf_parser.parse_args_into_dataclasses(
             [*trainer_argv, *extra, *fixed], True, look_for_args_file=False
@@ -195,9 +192,8 @@ def check_resume(training_args):
                 "the last checkpoint"
             )
         folder = training_args.output_dir
-        if (
-            Path(checkpoint).resolve().parent != Path(folder).resolve()
-        ):  # a checkpoint holds pickles, and its settings lie beside it
+        # A checkpoint holds pickles, and its settings lie beside it.
+        if Path(checkpoint).resolve().parent != Path(folder).resolve():
             raise InputError(
                 f"--resume_from_checkpoint {checkpoint}: not a checkpoint of --output_dir {folder}; name one of its "
                 "own"

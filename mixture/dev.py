@@ -13,6 +13,7 @@ from common.files import sha256
 from common.launching import any_process, precision
 from common.prediction import Scored, scorer
 from common.recovery import stop_requested, stopped
+from common.results import not_above
 from common.text import aligned
 from common.trainer import Collapse
 from mixture.plan import source_files
@@ -86,20 +87,20 @@ def collapse_guard(cells):
 
     def guard(scores):
         levels = [(cell.title, 100 * scores[f"eval_{cell.title}_score"], cell.majority) for cell in known]
-        if levels and all(main <= majority + 1e-9 for _, main, majority in levels):
+        if levels and all(not_above(main, majority) for _, main, majority in levels):
             told = [f"{title} {main:.1f} (a constant guess: {majority:.1f})" for title, main, majority in levels]
             raise Collapse(f"dev scores are not above those of a constant guess: {', '.join(told)}")
 
     return guard
 
 
-def score_cells(job, cells, results, checkpoint, seed, parent):
+def score_cells(job, cells, results, checkpoint, provenance):
     """{cell: scores}, on the first process; predictions, counts and results of condition "dev" are written.
 
-    `checkpoint` is the model's hash, `seed` and `parent` those of its training. A cell that was finished from the same
+    `checkpoint` is the model's hash, `provenance` what every result says of it. A cell that was finished from the same
     inputs is skipped.
     """
-    args, scores, shared = job.training_args, {}, {"seed": seed, "model": str(results.folder), "parent": parent}
+    args, scores = job.training_args, {}
     files = [path for code in job.plan.languages for path in source_files(job.plan, job.args, "dev", code)]
     shared_inputs = checkpoint, job.args.tokenizer_name, job.args.max_eval_samples, precision(args)
     for cell in cells:
@@ -118,7 +119,7 @@ def score_cells(job, cells, results, checkpoint, seed, parent):
                     path = results.prediction_path(task, language, "dev")
                     cell.predictor.head.write_predictions(path, cell.rows, scored.predictions)
                 number, guess = len(cell.rows), cell.guess
-                results.add(task, language, "dev", scored.scores, scored.counts, number, inputs, guess, **shared)
+                results.add(task, language, "dev", scored.scores, scored.counts, number, inputs, guess, **provenance)
         scores[cell] = {result["metric"]: result["value"] for result in results.cell(task, language, "dev")}
     return scores
 

@@ -13,14 +13,7 @@ from noise.noised_file import SAMPLES
 from noise.noiser import VERSION
 
 PROMISE = 0.05  # how far, as a share of the target, the rate of a file may lie from it
-KEYS = {
-    "version",
-    "command",
-    "arguments",
-    "files",
-    "copied",
-    "not_applicable",
-}  # by which manifest.json is known as ours
+KEYS = set("version command arguments files copied not_applicable".split())  # by which manifest.json is known as ours
 ENOUGH = 2000  # clusters, places or words; a smaller file is not blamed for its rate
 
 
