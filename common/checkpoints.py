@@ -331,6 +331,14 @@ def kept_tag_piece(path, name=None, revision="main"):
         return FIRST
 
 
+def stored_labels(path, config, name=None, revision="main"):
+    """The label names of a checkpoint's own head, or of phase 2's head `name`; () where it has none."""
+    if isinstance(name, str):
+        return tuple(stored_heads(path, revision)[0].get(name, {}).get("labels", ()))
+    names = tuple(config.id2label[index] for index in sorted(config.id2label))
+    return () if all(text == f"LABEL_{index}" for index, text in enumerate(names)) else names
+
+
 def record_tag_piece(config, value):
     """Write a tagging head's tag_piece into its model's configuration, which other heads and the default leave out."""
     vars(config).pop("tag_piece", None)

@@ -248,6 +248,42 @@ def _manifest(path):
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def trained_in(record):
+    """The languages that a target task was trained in, when not in English alone, and its --max_train_samples.
+
+    Of a run that only predicts: those of the nearest ancestor that was trained on its task, by its command.
+    """
+    training, parent = record.get("training"), record.get("parent") or {}
+    if training:
+        return tuple(training.get("train_languages") or ()), training.get("max_train_samples")
+    if parent.get("task") != record.get("task"):
+        return (), None
+    flags = flags_of(parent.get("command"))
+    if "--do_train" not in flags:
+        return trained_in({**parent, "training": None})
+    return tuple(flags.get("--train_languages", ())), next(iter(flags.get("--max_train_samples", ())), None)
+
+
+def flags_of(command):
+    """{"--seed": ["1"], "--do_train": []} of a command line."""
+    flags = {}
+    for token in shlex.split(command or ""):
+        name, separator, value = token.partition("=")
+        if token.startswith("--"):
+            flags[name] = own = [value] if separator else []
+        elif flags:
+            own.append(token)
+    return flags
+
+
+def fine_tuned(record):
+    """What a model card calls the training of a target task."""
+    languages, _ = trained_in(record)
+    if languages:
+        return f"Fine-tuned on {record['task']} in {', '.join(languages)}"
+    return f"Zero-shot cross-lingual transfer: fine-tuned on English {record['task']}"
+
+
 # --- Secrets: no value of a token's flag or environment variable may reach a file -----------------------------------
 
 

@@ -43,7 +43,7 @@ def _commonsense_qa(row):
 
 
 def _plain(row):
-    return row["question"], _texts(row, "choices"), row["label"]
+    return row["question"], _texts(row, "choices"), row.get("label")
 
 
 def _texts(row, column):

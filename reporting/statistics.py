@@ -58,8 +58,8 @@ STATISTICS = {
 
 
 def statistic(task):
-    """(columns, sums [..., columns] -> score in percent, {column: array} -> right [examples]) of a task."""
-    columns, score, right = STATISTICS[METRICS[task]]
+    """(columns, sums [..., columns] -> score in percent, {column: array} -> right [examples]) of a task's record."""
+    columns, score, right = STATISTICS[METRICS[task.scored_as or task.name]]
     return columns, lambda sums: 100 * score(sums), right
 
 
