@@ -92,7 +92,8 @@ def write(args, command, runs, studies, by_task):
     drawn = {}
     for study in studies:
         groups = headline_groups(study.languages)
-        groups.pop("all but English", None)  # its scripts are drawn apart
+        if len(groups) > 1:
+            groups.pop("all but English", None)  # its scripts are drawn apart, where they are known
         drawn[study.task] = figures(figure_scores(study), groups) if study.operations else []
 
     # The files: page, markdown, tables, figures, and every score of every run for other tools.

@@ -31,9 +31,9 @@ from common.arguments import (
 from common.files import InputError, sha256
 from common.labels import with_labels
 from common.recovery import Failure, guarded, resume_point, stop_requested, stopped
-from common.results import not_above, save_metrics, table
+from common.results import not_above, pairs_table, save_metrics, table
 from common.run_record import checkpoint_hash, fine_tuned, noise_record
-from common.task_records import RUNNABLE, find_task
+from common.task_records import PAIRS, RUNNABLE, find_task
 from common.text import nearest, show
 from heads import Settings, head_of, limit, path_of
 from heads.training_rows import checked_languages, read_training, training_files
@@ -90,6 +90,7 @@ def build_parser():
         action="store_true",
         help="pad every input to --max_seq_length, as HF's examples do (slow; to compare)",
     )
+    add("--mlqa_pairs", choices=("same", "all"), default="same", help="all: context and question in any two languages")
     add("--layer", help="retrieval: hidden_states index to pool, or 'all' for a sweep (default: the protocol's)")
     add("--max_predict_samples", type=int, help="use the first N test examples of each file")
     return parser
@@ -178,7 +179,7 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
 
 def check_arguments(args, given):
     """The task's record; raises InputError for what can be known wrong before anything loads."""
-    task, args.data_dir = find_task(args.task, args.data_dir)
+    task, args.data_dir = find_task(args.task, args.data_dir, args.mlqa_pairs)
     stages = check_stages(args, given, ("do_train", "do_eval", "do_predict"), task.name)
     check_least(args, max_predict_samples=1)
     check_tag_piece(args, [task])
@@ -453,7 +454,8 @@ def result_tables(task, results, cells, layers):
     """The per-language table, and for a layer sweep the mean of the task's metric at every layer."""
     languages = sorted({code for _, codes in cells.values() for code in codes}, key=english_first)
     names = TABLE_METRICS.get(task.name, TABLE_METRICS.get(task.kind, ("accuracy",)))
-    text = table(results, task, languages, list(cells), names)
+    shown = pairs_table if task.name == PAIRS else table
+    text = shown(results, task, languages, list(cells), names)
     for condition in cells if len(layers) > 1 else ():
         text += f"\n\n{condition}: mean {task.metric} by layer"
         for layer in sorted(layers):

@@ -215,21 +215,21 @@ def noise_record(task, folder):
     """What perturb.py's manifest says of a task in an evaluation folder; {} where perturb.py did not write the folder.
 
     {"op", "level", "realised": {language: error rate}, "not_applicable": {language: reason}}: with it, results speak
-    for themselves.
+    for themselves. Of MLQA's pairs of languages the question's is noised.
     """
     folder = Path(folder).resolve()
     try:
         manifest = _manifest(folder.parent / "manifest.json")
-        wanted = folder.name, task.name, "test"
+        wanted = folder.name, "mlqa" if "pairs" in task.languages else task.name, "test"
         noised, left_out = (
             [file for file in manifest[name] if (file["condition"], file["task"], file["split"]) == wanted]
             for name in ("files", "not_applicable")
         )
         spent, size = {}, {}
         for file in noised:
-            code = file["language"]
-            spent[code] = spent.get(code, 0) + file["spent"]
-            size[code] = size.get(code, 0) + file["size"]
+            for code in _codes(task, file):
+                spent[code] = spent.get(code, 0) + file["spent"]
+                size[code] = size.get(code, 0) + file["size"]
         if not noised and not left_out:
             return {}
         level = noised[0]["rate" if noised[0]["level"] is None else "level"] if noised else None
@@ -237,10 +237,22 @@ def noise_record(task, folder):
             "op": (noised or left_out)[0]["op"],
             "level": level,
             "realised": {code: spent[code] / max(1, size[code]) for code in spent},
-            "not_applicable": {file["language"]: file["reason"] for file in left_out},
+            "not_applicable": {code: file["reason"] for file in left_out for code in _codes(task, file)},
         }
     except (KeyError, OSError, TypeError, ValueError):
         return {}
+
+
+def _codes(task, file):
+    """The languages of a task, or MLQA's pairs, that an entry of perturb.py's manifest is about."""
+    language, context = file["language"], file.get("context")
+    if "pairs" not in task.languages:
+        return [language] if context in (None, language) else []
+    return (
+        [f"{context}-{language}"]
+        if context
+        else [pair for pair in task.languages["pairs"] if pair.endswith(f"-{language}")]
+    )
 
 
 @lru_cache(maxsize=4)

@@ -28,6 +28,8 @@ KINDS = {
 }
 RUNNABLE = [name for name, task in TARGETS.items() if not task.not_runnable]
 EXTRA_KINDS = [kind for kind, (_, like, _) in KINDS.items() if like]
+# MLQA's 49 pairs of languages of context and question (G-XLT): their test files, as languages "de-en" of a task
+PAIRS, PAIR_FILES = "mlqa_pairs", "mlqa/MLQA_V1/test/test-context-{context}-question-{question}.json"
 CODE = r"[a-z]{2,3}(-[A-Za-z]+)?"  # of a language, in a file's name
 
 
@@ -45,8 +47,13 @@ def parsed(flag, token, kinds):
     return name, kind, os.path.abspath(folder)
 
 
-def find_task(name, data_dir):
-    """(the record of --task, its data folder); InputError for a task or a folder that is not there."""
+def find_task(name, data_dir, pairs="same"):
+    """(the record of --task, its data folder); InputError for a task or a folder that is not there.
+
+    `pairs` "all": MLQA with context and question in any two languages.
+    """
+    if pairs == "all" and name != "mlqa":
+        raise InputError(f"--mlqa_pairs all: --task {name} has no such files, only mlqa; leave it out")
     if "=" in name:
         task, folder = target_task(name)
         if not task.languages["own"]:
@@ -69,7 +76,16 @@ def find_task(name, data_dir):
         raise InputError("--data_dir is missing: name the folder in XTREME's layout, e.g. data/xtreme")
     if not os.path.isdir(data_dir):
         raise InputError(f"--data_dir {data_dir}: no such folder; download XTREME first or correct the path")
-    return task, data_dir
+    return mlqa_pairs() if pairs == "all" else task, data_dir
+
+
+def mlqa_pairs():
+    """The record of MLQA with context and question in any two of its languages."""
+    mlqa = TARGETS["mlqa"]
+    codes = mlqa.languages["xtreme"]
+    pairs = tuple(f"{context}-{question}" for context in codes for question in codes)
+    files = {**mlqa.files, "test": PAIR_FILES}
+    return dataclasses.replace(mlqa, name=PAIRS, files=files, languages={"pairs": pairs}, scored_as="mlqa")
 
 
 def extra_task(token):
@@ -102,6 +118,8 @@ def target_of(run):
     token = (run.get("arguments") or {}).get("task")
     if run.get("task") in TARGETS:
         return TARGETS[run["task"]]
+    if run.get("task") == PAIRS:
+        return mlqa_pairs()
     return target_task(token)[0] if isinstance(token, str) and "=" in token else None
 
 

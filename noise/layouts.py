@@ -81,6 +81,11 @@ LAYOUTS = {
     "commonsense_qa": Layout(
         (hub_rows("commonsense_qa"),), "row", {"premise": ("question",), "choices": ("choices",)}, id="id"
     ),
+    "siqa": Layout(
+        (hub_rows("siqa"),),
+        "row",
+        {"premise": ("context", "question"), "choices": ("answerA", "answerB", "answerC")},
+    ),
     "ccg": Layout((hub_rows("ccg"),), "row", {"tokens": ("tokens",)}, id="id"),
 }
 OWN = {  # kind of a task of one's own -> its files, format, fields and id, as XTREME's task of that kind has them
