@@ -17,14 +17,14 @@ import os
 import sys
 
 from common.arguments import (
+    add_dual_encoder,
+    check_dual_encoder,
     check_least,
     check_stages,
     check_tag_piece,
-    lengths,
     parse,
     parse_conditions,
     run_parser,
-    tag_piece,
     truthy,
 )
 from common.files import InputError, sha256
@@ -32,12 +32,11 @@ from common.recovery import Failure, guarded, resume_point, stop_requested, stop
 from common.results import not_above, save_metrics, table
 from common.run_record import checkpoint_hash, noise_record
 from common.text import nearest, show
-from heads import Settings, head_of, limit, path_of
+from heads import head_of, limit, path_of
 from tasks import LANGUAGES, TARGETS
 
 logger = logging.getLogger("xtreme")
 
-RUNNABLE = [name for name, task in TARGETS.items() if not task.not_runnable]
 # Own arguments that decide what training computes, beside TrainingArguments' DECISIVE ones and the Settings.
 OWN_DECISIVE = ("keep_head", "max_train_samples", "max_eval_samples", "pad_to_max_length")
 THRESHOLD_SPLITS = ("dev", "dev_english", "dev_gold")  # of bucc2018, whose threshold is tuned on its clean dev set
@@ -45,6 +44,8 @@ TABLE_METRICS = {
     "tagging": ("f1", "accuracy"),
     "question_answering": ("f1", "exact_match"),
     "bucc2018": ("f1", "precision", "recall"),
+    "lareqa": ("map@20", "same_language"),
+    "mewslix": ("map@20",),
 }
 CARD = """Zero-shot cross-lingual transfer: fine-tuned on English {}, evaluated in every language below (scores in
 percent, and that of a constant guess). Test files without gold labels are predicted and marked "no labels"."""
@@ -53,15 +54,18 @@ percent, and that of a constant guess). Test files without gold labels are predi
 def load_libraries():
     """torch and transformers take seconds to import: only now that flags and files are known to be right."""
     global Collapse, EncoderTrainer, rehearse, checkpoints, launching, metrics, prediction, session, training_arguments
+    global head_settings, GatheringTrainer
     import metrics
     from common import checkpoints, launching, prediction, session, training_arguments
+    from common.grad_cache import GatheringTrainer
     from common.trainer import Collapse, EncoderTrainer, rehearse
+    from heads import settings as head_settings
 
 
 def build_parser():
     parser = run_parser("run_xtreme.py", __doc__)
     add = parser.add_argument
-    add("--task", required=True, help=f"one of {' '.join(RUNNABLE)}")
+    add("--task", required=True, help=f"one of {' '.join(TARGETS)}")
     add("--data_dir", required=True, help="folder in google/xtreme's layout")
     add("--model_name_or_path", required=True, help="folder or Hub id of the encoder, e.g. of run_intermediate.py")
     add("--languages", nargs="+", action="extend", help="languages to predict (default: all of the task's on disk)")
@@ -87,6 +91,7 @@ def build_parser():
         help="pad every input to --max_seq_length, as HF's examples do (slow; to compare)",
     )
     add("--layer", help="retrieval: hidden_states index to pool, or 'all' for a sweep (default: the protocol's)")
+    add_dual_encoder(parser)
     add("--max_predict_samples", type=int, help="use the first N test examples of each file")
     return parser
 
@@ -125,7 +130,7 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
     source = str(this.folder) if this.trained else args.model_name_or_path
     tokenizer = checkpoints.load_tokenizer(source, args.model_revision)
     config = checkpoints.load_config(source, tokenizer, settings.max_seq_length, args.model_revision)
-    checkpoints.record_tag_piece(config, settings.tag_piece)
+    head_settings.record(config, task, settings)
     options = {"revision": args.model_revision, "attn_implementation": args.attn_implementation}
     layers, labels = [], ()
     if task.kind == "retrieval":
@@ -136,7 +141,7 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
         model, labels = checkpoints.load_model(
             head, source, config, task.labels, keep_head, training_args.seed, **options
         )
-    predictor = prediction.Predictor(head, labels, settings, training_args, tokenizer, args.pad_to_max_length)
+    predictor = prediction.predictor(head, labels, settings, training_args, tokenizer, args.pad_to_max_length)
     features = None
     if this.trains:
         features = numbered(predictor.encode(rows["train"], "en train"))
@@ -171,14 +176,13 @@ def check_arguments(args, given):
     """The task's record; raises InputError for what can be known wrong before anything loads."""
     if args.task not in TARGETS:
         raise InputError(
-            f"--task {args.task}: unknown task{nearest(args.task, TARGETS)}; choose from {' '.join(RUNNABLE)}"
+            f"--task {args.task}: unknown task{nearest(args.task, TARGETS)}; choose from {' '.join(TARGETS)}"
         )
     task = TARGETS[args.task]
-    if task.not_runnable:
-        raise InputError(f"--task {args.task}: cannot be run yet: {task.not_runnable}")
     stages = check_stages(args, given, ("do_train", "do_eval", "do_predict"), args.task)
     check_least(args, max_predict_samples=1)
     check_tag_piece(args, [task])
+    check_dual_encoder(args, task)
     if not os.path.isdir(args.data_dir):
         raise InputError(f"--data_dir {args.data_dir}: no such folder; download XTREME first or correct the path")
     if task.kind == "retrieval":
@@ -265,14 +269,8 @@ def resolve_arguments(parser, task, args, trainer_argv, given):
             "one of them"
         )
     training_arguments.check_smoothing(training_args, [task])
-    length, stride, origins = lengths(args, task)
-    kept = None
-    if task.kind == "tagging" and (args.keep_head or not training_args.do_train):
-        name = args.keep_head if isinstance(args.keep_head, str) else None
-        kept = checkpoints.kept_tag_piece(args.model_name_or_path, name, args.model_revision)
-    piece, piece_origin = tag_piece(args, task, kept)
-    settings = Settings(length, stride, args.n_best_size, args.max_answer_length, tag_piece=piece)
-    origins = [*training_arguments.trainer_origins(training_args, flags, given), *origins, *piece_origin]
+    settings, origins = head_settings.resolve(args, task, training_args.do_train)
+    origins = [*training_arguments.trainer_origins(training_args, flags, given), *origins]
     return training_args, settings, origins
 
 
@@ -299,6 +297,8 @@ def read_rows(task, head, args, training_args, cells):
             path = path_of(task, args.data_dir, "dev", "en")[0]
             raise InputError(f"{path}: has no labels to select on; leave --do_eval out")
     for condition, (folder, languages) in cells.items():
+        if languages and task.kind == "dual_encoder":
+            rows[condition, "pool"] = head.read_pool(task, folder, args.data_dir)
         for language in languages:
             test = head.read(task, folder, "test", language)
             rows[condition, language] = test if task.kind == "retrieval" else limit(test, args.max_predict_samples)
@@ -317,7 +317,7 @@ def train(task, model, predictor, training_args, features, dev, this):
     The folder gets the selected model, its tokenizer and metrics in the form that HF's Trainer writes.
     """
     evaluate_dev = predictor.evaluator(task, model, dev) if dev is not None else None
-    trainer = EncoderTrainer(
+    trainer = (GatheringTrainer if predictor.settings.negatives == "gather" else EncoderTrainer)(
         model=model,
         args=training_args,
         train_dataset=features,
@@ -388,7 +388,8 @@ def predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint,
     ]:
         tested = input_files(task, folder, ("test", "test_english", "test_gold"), language)
         files = tested + input_files(task, args.data_dir, THRESHOLD_SPLITS, language)
-        inputs = sha256(checkpoint, *settings, args.max_predict_samples, *files)
+        pool = rows.get((condition, "pool"))
+        inputs = sha256(checkpoint, *settings, args.max_predict_samples, *files, *([pool.hash] if pool else ()))
         if this.results.finished(task, language, condition, inputs):
             logger.info("%s %s %s: finished before, skipped", task.name, language, condition)
             continue
@@ -402,6 +403,8 @@ def predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint,
             guess = None
         else:
             title = f"{language} {condition}"
+            if pool:
+                predictor.search_in(model, pool)  # encoded once for all languages
             features = predictor.encode(test, title)
             if "labels" in features.column_names:
                 features = features.remove_columns("labels")  # no loss is wanted
