@@ -18,14 +18,14 @@ import logging
 import sys
 
 from common.arguments import (
+    add_dual_encoder,
+    check_dual_encoder,
     check_least,
     check_stages,
     check_tag_piece,
-    lengths,
     parse,
     parse_conditions,
     run_parser,
-    tag_piece,
     truthy,
 )
 from common.files import InputError, sha256
@@ -33,11 +33,11 @@ from common.labels import with_labels
 from common.recovery import Failure, guarded, resume_point, stop_requested, stopped
 from common.results import not_above, pairs_table, save_metrics, table
 from common.run_record import checkpoint_hash, fine_tuned, noise_record
-from common.task_records import PAIRS, RUNNABLE, find_task
+from common.task_records import PAIRS, find_task
 from common.text import nearest, show
-from heads import Settings, head_of, limit, path_of
+from heads import head_of, limit, path_of
 from heads.training_rows import checked_languages, read_training, training_files
-from tasks import LANGUAGES
+from tasks import LANGUAGES, TARGETS
 
 logger = logging.getLogger("xtreme")
 
@@ -48,6 +48,8 @@ TABLE_METRICS = {
     "tagging": ("f1", "accuracy"),
     "question_answering": ("f1", "exact_match"),
     "bucc2018": ("f1", "precision", "recall"),
+    "lareqa": ("map@20", "same_language"),
+    "mewslix": ("map@20",),
 }
 CARD = """{}, evaluated in every language below (scores in
 percent, and that of a constant guess). Test files without gold labels are predicted and marked "no labels"."""
@@ -56,15 +58,18 @@ percent, and that of a constant guess). Test files without gold labels are predi
 def load_libraries():
     """torch and transformers take seconds to import: only now that flags and files are known to be right."""
     global Collapse, EncoderTrainer, rehearse, checkpoints, launching, metrics, prediction, session, training_arguments
+    global head_settings, GatheringTrainer
     import metrics
     from common import checkpoints, launching, prediction, session, training_arguments
+    from common.grad_cache import GatheringTrainer
     from common.trainer import Collapse, EncoderTrainer, rehearse
+    from heads import settings as head_settings
 
 
 def build_parser():
     parser = run_parser("run_xtreme.py", __doc__)
     add = parser.add_argument
-    add("--task", required=True, help=f"one of {' '.join(RUNNABLE)}, or your own: NAME=KIND:DIR")
+    add("--task", required=True, help=f"one of {' '.join(TARGETS)}, or your own: NAME=KIND:DIR")
     add("--data_dir", help="folder in google/xtreme's layout; your own task brings its own")
     add("--model_name_or_path", required=True, help="folder or Hub id of the encoder, e.g. of run_intermediate.py")
     add("--train_languages", nargs="+", help="languages to train and select in, joined (default: en, zero-shot)")
@@ -92,6 +97,7 @@ def build_parser():
     )
     add("--mlqa_pairs", choices=("same", "all"), default="same", help="all: context and question in any two languages")
     add("--layer", help="retrieval: hidden_states index to pool, or 'all' for a sweep (default: the protocol's)")
+    add_dual_encoder(parser)
     add("--max_predict_samples", type=int, help="use the first N test examples of each file")
     return parser
 
@@ -135,7 +141,7 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
     task = with_labels(
         task, rows, lambda: checkpoints.stored_labels(source, config, args.keep_head, args.model_revision)
     )
-    checkpoints.record_tag_piece(config, settings.tag_piece)
+    head_settings.record(config, task, settings)
     options = {"revision": args.model_revision, "attn_implementation": args.attn_implementation}
     layers, labels = [], ()
     if task.kind == "retrieval":
@@ -146,7 +152,7 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
         model, labels = checkpoints.load_model(
             head, source, config, task.labels, keep_head, training_args.seed, **options
         )
-    predictor = prediction.Predictor(head, labels, settings, training_args, tokenizer, args.pad_to_max_length)
+    predictor = prediction.predictor(head, labels, settings, training_args, tokenizer, args.pad_to_max_length)
     features = None
     if this.trains:
         features = numbered(predictor.encode(rows["train"], f"{'+'.join(args.train_languages or ['en'])} train"))
@@ -183,6 +189,7 @@ def check_arguments(args, given):
     stages = check_stages(args, given, ("do_train", "do_eval", "do_predict"), task.name)
     check_least(args, max_predict_samples=1)
     check_tag_piece(args, [task])
+    check_dual_encoder(args, task)
     if task.kind == "retrieval":
         check_retrieval(task, args, stages)
     elif args.layer is not None:
@@ -267,14 +274,8 @@ def resolve_arguments(parser, task, args, trainer_argv, given):
             "one of them"
         )
     training_arguments.check_smoothing(training_args, [task])
-    length, stride, origins = lengths(args, task)
-    kept = None
-    if task.kind == "tagging" and (args.keep_head or not training_args.do_train):
-        name = args.keep_head if isinstance(args.keep_head, str) else None
-        kept = checkpoints.kept_tag_piece(args.model_name_or_path, name, args.model_revision)
-    piece, piece_origin = tag_piece(args, task, kept)
-    settings = Settings(length, stride, args.n_best_size, args.max_answer_length, tag_piece=piece)
-    origins = [*training_arguments.trainer_origins(training_args, flags, given), *origins, *piece_origin]
+    settings, origins = head_settings.resolve(args, task, training_args.do_train)
+    origins = [*training_arguments.trainer_origins(training_args, flags, given), *origins]
     return training_args, settings, origins
 
 
@@ -295,6 +296,8 @@ def read_rows(task, head, args, training_args, cells):
     if training_args.do_eval:
         rows["dev"] = read_training(task, args, "dev", args.max_eval_samples)
     for condition, (folder, languages) in cells.items():
+        if languages and task.kind == "dual_encoder":
+            rows[condition, "pool"] = head.read_pool(task, folder, args.data_dir)
         for language in languages:
             test = head.read(task, folder, "test", language)
             rows[condition, language] = test if task.kind == "retrieval" else limit(test, args.max_predict_samples)
@@ -313,7 +316,7 @@ def train(task, model, predictor, training_args, features, dev, this):
     The folder gets the selected model, its tokenizer and metrics in the form that HF's Trainer writes.
     """
     evaluate_dev = predictor.evaluator(task, model, dev) if dev is not None else None
-    trainer = EncoderTrainer(
+    trainer = (GatheringTrainer if predictor.settings.negatives == "gather" else EncoderTrainer)(
         model=model,
         args=training_args,
         train_dataset=features,
@@ -384,7 +387,8 @@ def predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint,
     ]:
         tested = input_files(task, folder, ("test", "test_english", "test_gold"), language)
         files = tested + input_files(task, args.data_dir, THRESHOLD_SPLITS, language)
-        inputs = sha256(checkpoint, *settings, args.max_predict_samples, *files)
+        pool = rows.get((condition, "pool"))
+        inputs = sha256(checkpoint, *settings, args.max_predict_samples, *files, *([pool.hash] if pool else ()))
         if this.results.finished(task, language, condition, inputs):
             logger.info("%s %s %s: finished before, skipped", task.name, language, condition)
             continue
@@ -398,6 +402,8 @@ def predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint,
             guess = None
         else:
             title = f"{language} {condition}"
+            if pool:
+                predictor.search_in(model, pool)  # encoded once for all languages
             features = predictor.encode(test, title)
             if "labels" in features.column_names:
                 features = features.remove_columns("labels")  # no loss is wanted

@@ -113,6 +113,7 @@ READERS = {  # family -> how its label file is read; prediction files are read a
     "mlqa": read_questions,
     "pairs": read_pairs,
     "ranking": partial(read_json, value_type=list),
+    "average_precision": partial(read_json, value_type=list),
 }
 
 
@@ -129,11 +130,14 @@ def gold_of_labels(labels_dir, record, language):
 
 def gold_of_data(data_dir, record, language):
     """Gold labels as the head of the task reads them: of Tatoeba the line number, of BUCC the gold pairs."""
-    if record.not_runnable or not path_of(record, data_dir, "test", language)[0].is_file():
+    if not path_of(record, data_dir, "test", language)[0].is_file():
         raise Missing("no test file")
     head = head_of(record)  # here: it loads `datasets`, which takes seconds
     rows = head.read(record, data_dir, "test", language)
-    gold = rows["gold"] if record.kind == "retrieval" else head.references(rows)
+    if record.kind == "dual_encoder":
+        gold = head.targets(rows, head.read_pool(record, data_dir, data_dir))
+    else:
+        gold = rows["gold"] if record.kind == "retrieval" else head.references(rows)
     if gold is None:
         raise Missing("no labels")
     return [source for source, _ in gold] if record.name == "tatoeba" else gold

@@ -14,7 +14,11 @@ from pathlib import Path
 from common.files import InputError, sha256, write_json, write_text
 from common.text import aligned
 
-SUFFIX = {"question_answering": "json", "multiple_choice": "jsonl"}  # of a prediction file; tsv for the others
+SUFFIX = {
+    "question_answering": "json",
+    "multiple_choice": "jsonl",
+    "dual_encoder": "json",
+}  # of a prediction file; tsv for the others
 # What the code relies on in a line of results.jsonl.
 READ_BACK = set("task language condition metric value n inputs predictions".split())
 

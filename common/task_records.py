@@ -26,7 +26,6 @@ KINDS = {
     "multiple_choice": (("question", "choices", "label"), "hellaswag", "xcopa"),
     "retrieval": ((), None, "tatoeba"),
 }
-RUNNABLE = [name for name, task in TARGETS.items() if not task.not_runnable]
 EXTRA_KINDS = [kind for kind, (_, like, _) in KINDS.items() if like]
 # MLQA's 49 pairs of languages of context and question (G-XLT): their test files, as languages "de-en" of a task
 PAIRS, PAIR_FILES = "mlqa_pairs", "mlqa/MLQA_V1/test/test-context-{context}-question-{question}.json"
@@ -66,12 +65,10 @@ def find_task(name, data_dir, pairs="same"):
         return task, folder
     if name not in TARGETS:
         raise InputError(
-            f"--task {name}: unknown task{nearest(name, TARGETS)}; choose from {' '.join(RUNNABLE)}, or give your own "
+            f"--task {name}: unknown task{nearest(name, TARGETS)}; choose from {' '.join(TARGETS)}, or give your own "
             "as NAME=KIND:DIR"
         )
     task = TARGETS[name]
-    if task.not_runnable:
-        raise InputError(f"--task {name}: cannot be run yet: {task.not_runnable}")
     if not data_dir:
         raise InputError("--data_dir is missing: name the folder in XTREME's layout, e.g. data/xtreme")
     if not os.path.isdir(data_dir):

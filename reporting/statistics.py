@@ -53,6 +53,7 @@ STATISTICS = {
     "squad": (("f1", "examples"), ratio, lambda counts: counts["exact_match"] > 0),
     "mlqa": (("f1", "examples"), ratio, lambda counts: counts["exact_match"] > 0),
     "pairs": (PAIRS, f1, exact(*PAIRS)),
+    "average_precision": (("average_precision", "examples"), ratio, lambda counts: counts["average_precision"] == 1),
     "ranking": (("reciprocal_rank", "examples"), ratio, lambda counts: counts["reciprocal_rank"] == 1),
 }
 
