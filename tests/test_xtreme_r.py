@@ -1,5 +1,8 @@
-"""XTREME-R's protocols: XCOPA after SIQA with its head kept; MLQA with context and question in any two languages."""
+"""XTREME-R's protocols: XCOPA after SIQA with its head kept, MLQA with context and question in any two languages, the
+average of all ten tasks by one command.
+"""
 
+import csv
 import json
 import shutil
 
@@ -8,6 +11,7 @@ import pytest
 import torch
 from conftest import on_toy
 from safetensors.torch import load_file
+from test_recipes import checkout, listed, recipe  # noqa: F401 (a fixture)
 
 import metrics
 import perturb
@@ -175,3 +179,50 @@ def test_pairs_are_of_mlqa_alone(toy, tmp_path, capsys):
     with pytest.raises(SystemExit):
         run_xtreme.main([*on_toy(toy, "xquad", tmp_path / "out"), "--do_predict", "--mlqa_pairs", "all"])
     assert "--mlqa_pairs all: --task xquad has no such files" in capsys.readouterr().err
+
+
+# --- All ten tasks
+
+TEN = "xnli xcopa udpos panx xquad mlqa tydiqa tatoeba lareqa mewslix".split()
+ANSWERS = ("xquad", "mlqa", "tydiqa")
+
+
+def test_the_recipe_lists_ten_tasks_and_what_they_start_from(checkout):  # noqa: F811
+    for scale, encoder in (("toy", "studies/xtreme-r-toy/outputs/pretrained"), ("full", "xlm-roberta-large")):
+        commands = listed(recipe(checkout, "xtreme_r", SCALE=scale, DRY_RUN="1", SEEDS="1 2"))
+        runs = [argv for _, script, argv in commands if script == "run_xtreme.py"]
+        of_task = {name: [argv for argv in runs if argv[1] == name] for name in TEN}
+        assert {name: len(own) for name, own in of_task.items()} == {**dict.fromkeys(TEN, 2), "tatoeba": 1}
+        for name, (first, *_) in of_task.items():
+            source = first[first.index("--model_name_or_path") + 1]
+            assert source == (f"studies/xtreme-r-{scale}/outputs/siqa" if name == "xcopa" else encoder)
+            assert ("--keep_head" in first) == (name == "xcopa") and ("--do_train" in first) == (name != "tatoeba")
+        scored = [argv for _, script, argv in commands if script == "score.py"]
+        assert len(scored) == 2 and ("--languages" in scored[0]) == (scale == "toy")
+
+
+@pytest.mark.slow
+def test_ten_tasks_trained_predicted_and_averaged_by_one_command(checkout, tmp_path):  # noqa: F811
+    few = "--learning_rate 5e-4 --max_seq_length 64 --max_steps 6 --max_train_samples 96 --max_eval_samples 30"
+    phase1 = "--max_seq_length 32 --per_device_train_batch_size 64 --learning_rate 1e-3 --max_steps 20"
+    settings = {"PHASE1_FLAGS": phase1, "PHASE2_FLAGS": f"{few} --collapse_guard off", "PHASE3_FLAGS": few}
+    done = recipe(checkout, "xtreme_r", OUTPUT=str(tmp_path), JOBS="2", **settings)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    tasks = {}
+    for name in TEN:
+        entries = Results(tmp_path / f"outputs/{name}-seed1").entries
+        values = {}
+        for entry in entries:
+            values.setdefault(entry["metric"], []).append(entry["value"])
+        wanted = ("f1", "exact_match") if name in ANSWERS else (TARGETS[name].metric,)
+        tasks[name] = np.mean([np.mean(values[metric]) for metric in wanted])
+    overall = np.mean(list(tasks.values()))
+    scores = json.loads((tmp_path / "scores/seed1.json").read_text())
+    assert scores["overall"] == pytest.approx(overall, abs=1e-9) and not scores["missing"]
+    assert {name: scores[name]["metric"] for name in TEN} == pytest.approx(tasks, abs=1e-9)
+    groups = {"qa": ANSWERS, "retrieval": ("tatoeba", "lareqa", "mewslix"), "multi_choice": ("xcopa",)}
+    for group, members in groups.items():
+        assert scores["groups"][group] == pytest.approx(np.mean([tasks[name] for name in members]), abs=1e-9)
+    with open(tmp_path / "report/tables/average-xtreme-r.csv", encoding="utf-8") as file:
+        (line,) = csv.DictReader(file)
+    assert float(line["average"]) == pytest.approx(overall, abs=1e-6)
