@@ -178,9 +178,7 @@ def evaluate_folder(predictions_dir, labels_dir=None, benchmark="xtreme", data_d
     """Score a folder in XTREME's submission format against labels_dir (evaluate.py's layout) or data_dir (XTREME's).
 
     Returns the JSON that the module docstring shows. Averages are plain means over languages, groups and overall plain
-    means over tasks; a task with missing languages keeps the average of the others and takes part in no group. A task
-    that has no scorer here (LAReQA, which has none in evaluate.py either) is left out of its group, but there is no
-    overall score without it.
+    means over tasks; a task with missing languages keeps the average of the others and takes part in no group.
     """
     groups = BENCHMARKS[benchmark]
     names = list(dict.fromkeys(name for group in groups.values() for name in group))
@@ -194,17 +192,14 @@ def evaluate_folder(predictions_dir, labels_dir=None, benchmark="xtreme", data_d
     by_task, missing = {}, {}
     for name in names:
         languages = TARGETS[name].languages[benchmark]
-        scores, lacking = {}, dict.fromkeys(languages, "no scorer")
-        if name in METRICS:
-            scores, lacking = score_task(TARGETS[name], languages, predictions_dir, gold_of)
+        scores, lacking = score_task(TARGETS[name], languages, predictions_dir, gold_of)
         by_task.update({name: scores} if scores else {})
         missing.update({name: lacking} if lacking else {})
     complete = {name: scores["metric"] for name, scores in by_task.items() if name not in missing}
     averages = {}
     for group, members in groups.items():
-        scored = [name for name in members if name in METRICS]
-        if set(scored) <= set(complete):
-            averages[group] = _mean(complete[name] for name in scored)
+        if set(members) <= set(complete):
+            averages[group] = _mean(complete[name] for name in members)
     overall = None if missing else _mean(complete.values())
     ignored = _ignored(predictions_dir, folders, names, benchmark)
     return {**by_task, "groups": averages, "overall": overall, "missing": missing, "ignored": ignored}
@@ -213,7 +208,7 @@ def evaluate_folder(predictions_dir, labels_dir=None, benchmark="xtreme", data_d
 def _ignored(predictions_dir, folders, names, benchmark):
     """Folders and files of a submission that are no part of the benchmark."""
     ignored = [folder for folder in folders if folder not in names]
-    for name in set(folders) & set(names) & set(METRICS):
+    for name in set(folders) & set(names):
         known = {f"test-{language}.{family(name).suffix}" for language in TARGETS[name].languages[benchmark]}
         ignored += [f"{name}/{path.name}" for path in Path(predictions_dir, name).iterdir() if path.name not in known]
     return sorted(ignored)
