@@ -212,7 +212,7 @@ def evaluate_folder(predictions, labels_dir=None, benchmark="xtreme", data_dir=N
     by_task, missing = {}, {}
     for name in names:
         languages = languages_of(name, benchmark, chosen)
-        scores, lacking = score_task(TARGETS[name], languages, folders.get(name, name), gold_of)
+        scores, lacking = score_task(TARGETS[name], languages, folders.get(name, Path(predictions[0], name)), gold_of)
         lacking = lacking if languages else dict.fromkeys(TARGETS[name].languages[benchmark], "none of --languages")
         by_task.update({name: scores} if scores else {})
         missing.update({name: lacking} if lacking else {})

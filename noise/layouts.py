@@ -28,7 +28,7 @@ class CleanFile(NamedTuple):
     path: str  # below the data folder
     task: str
     split: str  # train, dev or test
-    language: str  # "mul": a file of several languages
+    language: str
     side: str | None  # retrieval: the language of this side, or "gold"
     context: str | None  # MLQA: the language of the context
 
@@ -63,7 +63,7 @@ LAYOUTS = {
         id="idx",
     ),
     "lareqa": Layout((rf"lareqa/xquad-r/(?P<lang>{CODE})\.json",), "squad"),
-    "mewslix": Layout((rf"mewslix/wikinews_mentions-{SPLIT}\.jsonl", rf"mewslix/{LANG_FILE}jsonl"), "mention"),
+    "mewslix": Layout((rf"mewslix/wikinews_mentions/{LANG_FILE}jsonl",), "mention"),
     "mnli": Layout((hub_rows("mnli"),), "row", NLI, id="idx"),
     "snli": Layout((hub_rows("snli"),), "row", NLI, id="idx"),
     "anli": Layout((hub_rows("anli"),), "row", NLI, id="uid"),
@@ -126,7 +126,7 @@ def match(path):
                 split = {"val": "dev", "validation": "dev"}.get(parts.get("split"), parts.get("split") or "test")
                 if task == "tydiqa" and split == "dev":  # TyDiQA's dev file is what XTREME tests on
                     split = "test"
-                language = parts.get("lang") or ("mul" if task == "mewslix" else "en")
+                language = parts.get("lang") or "en"
                 return CleanFile(path, task, split, language, parts.get("side"), parts.get("context"))
     return None
 
