@@ -214,12 +214,13 @@ def count_squad_v2(references, predictions, language=None):
 
 
 def count_mlqa(references, predictions, language=None):
-    if language not in MLQA_ARTICLES:
+    rules = (language or "").partition("-")[0]  # of the context, where "de-en" has another language's question
+    if rules not in MLQA_ARTICLES:
         raise ValueError(
             f"mlqa is scored by the rules of the answer's language: language={language!r} is not one of "
             f"{', '.join(MLQA_ARTICLES)}"
         )
-    return count_answers(references, predictions, rules=language)
+    return count_answers(references, predictions, rules=rules)
 
 
 def best_no_answer_threshold(references, predictions, no_answer_scores, metric="f1"):
@@ -271,6 +272,27 @@ def count_rankings(references, predictions, language=None):
     return counts
 
 
+def count_average_precision(references, predictions, language=None):
+    """LAReQA: references {id: [target]}, predictions {id: [candidate, ...]} best first; the first 20 count.
+
+    Average precision at 20 (XTREME-R's utils_lareqa.py:348-361): a repeated candidate keeps its rank and scores once.
+    Candidates are named <lang>_...: with a `language`, whether the first is in that of the question.
+    """
+    counts = []
+    for example, targets in references.items():
+        ranking, targets = list(predictions.get(example, []))[:20], set(targets)
+        if not targets:
+            raise ValueError(f"question {example} has no target; leave it out")
+        first = {candidate: rank for rank, candidate in reversed(list(enumerate(ranking, start=1)))}
+        ranks = sorted(first[target] for target in targets & set(first))
+        precisions = sum(hits / rank for hits, rank in enumerate(ranks, start=1))
+        row = {"id": example, "average_precision": precisions / min(len(targets), 20)}
+        if language is not None:
+            row["same_language"] = int(bool(ranking) and ranking[0].split("_")[0] == language)
+        counts.append(row)
+    return counts
+
+
 # --- Counts to scores
 
 
@@ -304,6 +326,11 @@ def _chunk_scores(counts):
     return {**_f1(*_sums(counts, "correct_chunks", "predicted_chunks", "gold_chunks")), **_token_accuracy(counts)}
 
 
+def _ranking_scores(counts):
+    columns = {"map@20": "average_precision", "same_language": "same_language"}
+    return _mean(counts, **{metric: name for metric, name in columns.items() if not counts or name in counts[0]})
+
+
 class Family(NamedTuple):
     count: callable  # (references, predictions, language) -> counts
     aggregate: callable  # counts -> {metric: fraction}
@@ -323,14 +350,16 @@ FAMILIES = {
     "mlqa": Family(count_mlqa, _answers, ("exact_match", "f1"), "json"),
     "pairs": Family(count_pairs, lambda counts: _f1(*_sums(counts, "correct", "predicted", "gold")), ("f1",)),
     "ranking": Family(count_rankings, partial(_mean, **{"map@20": "reciprocal_rank"}), ("map@20",), "json"),
+    "average_precision": Family(count_average_precision, _ranking_scores, ("map@20",), "json"),
 }
 METRICS = {  # task -> family
     "pawsx": "label", "xnli": "label", "udpos": "chunk", "panx": "chunk",
     "xquad": "squad", "mlqa": "mlqa", "tydiqa": "squad",
     "bucc2018": "pairs", "tatoeba": "label", "xcopa": "choice", "mewslix": "ranking",
+    "lareqa": "average_precision",
     "anli": "label", "mnli": "label", "snli": "label", "anli_plus": "label", "qqp": "paraphrase",
     "squad": "squad", "squad_v2": "squad_v2", "ccg": "token",
-    "hellaswag": "choice", "cosmos_qa": "choice", "commonsense_qa": "choice",
+    "hellaswag": "choice", "cosmos_qa": "choice", "commonsense_qa": "choice", "siqa": "choice",
 }  # fmt: skip
 
 
@@ -379,6 +408,7 @@ if __name__.startswith("evaluate_modules"):  # only when `evaluate` loads this f
         "mlqa": (ANSWER, ANSWERS),
         "pairs": (TEXTS, TEXTS),  # "source id<TAB>English id"; one list per language
         "ranking": (RANKING, RANKING),
+        "average_precision": (RANKING, RANKING),
     }
 
     class Metric(evaluate.Metric):
@@ -397,7 +427,7 @@ if __name__.startswith("evaluate_modules"):  # only when `evaluate` loads this f
             if name == "pairs":
                 scores = [score(self.config_name, *map(_split, pair)) for pair in zip(references, predictions)]
                 return {metric: sum(row[metric] for row in scores) / len(scores) for metric in scores[0]}
-            if name == "ranking":
+            if FEATURES.get(name, ())[:1] == (RANKING,):
                 references, predictions = (
                     {row["id"]: row["entities"] for row in rows} for rows in (references, predictions)
                 )

@@ -22,6 +22,7 @@ class Defaults:
     doc_stride: int = 0  # step from window to window, in sub-tokens; question answering only
     warmup_steps: float = 0.1  # below 1: fraction of all steps, as in transformers 5
     weight_decay: float = 0.01
+    micro_batch: int = 0  # examples that a device looks at together, where that matters: in-batch negatives
     source: str = ""
 
 
@@ -40,7 +41,7 @@ class Task:
     """What a task is: where its files lie, what they hold, how it is scored and trained on."""
 
     name: str
-    kind: str  # the file in heads/: classification | tagging | question_answering | multiple_choice | retrieval
+    kind: str  # the file in heads/: classification | tagging | ... | retrieval | dual_encoder
     files: dict  # split -> path or tuple of paths below the data folder; {lang} is a language code
     columns: tuple  # names in the order of the file (tsv), or the JSON keys that are read
     languages: dict  # benchmark version -> codes, () where it lacks the task; {"train": ("en",)} if intermediate
@@ -52,7 +53,6 @@ class Task:
     parts: tuple = ()  # a union of other tasks on one shared head
     dev_is_test: bool = False  # no dev set of its own: nothing may be selected on it
     scored_as: str = ""  # the task whose metric it has, where that is not its own name
-    not_runnable: str = ""  # why there is no code for this record yet
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,10 @@ _REVISIONS = {
         "ed50fe83db62b355759053b1cd5eef344ee371e0",
         "refs/convert/parquet, in one public script; main is a loading script",
     ),
+    "allenai/social_i_qa": (
+        "537a2ec8ec565adc0b70b70752893e59e024df26",
+        "refs/convert/parquet, in one public script; main is a loading script",
+    ),
     "aps/super_glue": ("3de24cf8022e94f4ee4b9d55a6f539891524d646", "in a public script, under the old id super_glue"),
     "cambridgeltl/xcopa": ("042f78955ba48e6404616762fa6e05e839c3907a", "in several public repositories"),
     "facebook/anli": ("8e4813d81f46d313dac7892e1c28076917cfcdf9", "in several public repositories"),
@@ -164,7 +168,7 @@ _SQUAD_HUB = _hub("rajpurkar/squad", "plain_text", "train and dev")
 
 _GUIDE = "jiant xstilts guide: d_write_configs.sh, c_tokenize_and_cache.sh"
 _APPENDIX = "X-STILTs Appendix A (from memory): rate, batch, epochs; jiant: length, stride"
-_XCOPA_SCRIPT = "XTREME-R train_xcopa.sh, without its first phase on SIQA; warm-up and weight decay as jiant"
+_XCOPA_SCRIPT = "XTREME-R train_xcopa.sh, whose first phase is the intermediate task siqa"
 _MLM_SOURCES = "X-STILTs Appendix A (from memory): learning rate, batch; jiant: max length; one pass over the text"
 
 
@@ -179,9 +183,14 @@ def _appendix(epochs, batch, length=256, stride=0):
 
 
 _NO_TRAINING = Defaults(0.0, 0.0, 8, 512, source="jiant xstilts guide: no training, max length 512")
-_XCOPA_DEFAULTS = Defaults(3e-5, 5, 32, 128, source=_XCOPA_SCRIPT)
-_LAREQA_DEFAULTS = Defaults(2e-5, 3, 16, 352, source="XTREME-R train_lareqa.sh (96 question + 256 answer)")
-_MEWSLIX_DEFAULTS = Defaults(1e-5, 2, 32, 64, source="XTREME-R train_mewslix.sh")
+_XCOPA_DEFAULTS = Defaults(3e-5, 5, 32, 128, warmup_steps=0, weight_decay=0.0, source=_XCOPA_SCRIPT)
+_LAREQA_DEFAULTS = Defaults(
+    2e-5, 3, 16, 256, warmup_steps=0, weight_decay=0.0, micro_batch=4,
+    source="XTREME-R train_lareqa.sh (256 of an answer, 96 of a question)",
+)  # fmt: skip
+_MEWSLIX_DEFAULTS = Defaults(
+    1e-5, 2, 32, 64, warmup_steps=0, weight_decay=0.0, micro_batch=8, source="XTREME-R train_mewslix.sh"
+)
 _MLM = Defaults(5e-6, 1, 8, 256, source=_MLM_SOURCES)  # its lower learning rate holds for all tasks it is mixed with
 
 # --- Target tasks (phase 3), below data/xtreme: name, kind, files, columns; languages, metric, labels; the rest
@@ -314,16 +323,22 @@ _TARGETS = (
         defaults=_XCOPA_DEFAULTS,
     ),
     Task(
-        "lareqa", "retrieval", {"test": "lareqa/xquad-r/{lang}.json"}, _QUESTIONS,
+        "lareqa", "dual_encoder", {**_SQUAD_FILES, "test": "lareqa/xquad-r/{lang}.json"}, _QUESTIONS,
         _versions((), _LAREQA), "map@20",
-        defaults=_LAREQA_DEFAULTS, layer=14,
-        not_runnable="LAReQA needs a dual encoder of questions and answer sentences, which no head trains yet",
+        defaults=_LAREQA_DEFAULTS,
     ),
     Task(
-        "mewslix", "retrieval", {}, (),
+        "mewslix", "dual_encoder",
+        {
+            "train": "mewslix/wikipedia_pairs-train.jsonl",
+            "dev": "mewslix/wikipedia_pairs-dev.jsonl",
+            "test": "mewslix/wikinews_mentions/test-{lang}.jsonl",
+            "test_gold": "mewslix/wikinews_labels/test-{lang}.json",
+            "candidates": "mewslix/candidate_set_entities.jsonl",
+        },
+        ("context", "mentions"),
         _versions((), _MEWSLIX), "map@20",
-        defaults=_MEWSLIX_DEFAULTS, layer=14,
-        not_runnable="Mewsli-X needs entity descriptions and a dual encoder, which no head reads or trains yet",
+        defaults=_MEWSLIX_DEFAULTS,
     ),
 )  # fmt: skip
 TARGETS = {task.name: task for task in _TARGETS}
@@ -386,6 +401,11 @@ _INTERMEDIATE = (
     Task(
         "commonsense_qa", "multiple_choice", _jsonl("commonsense_qa"), ("question", "choices", "answerKey"),
         _ENGLISH, "accuracy", (), (_hub("tau/commonsense_qa", "default"),), _appendix(10, 4),
+    ),
+    Task(
+        # not of the paper's nine: the first phase of XTREME-R's XCOPA, whose head goes on to COPA (--keep_head siqa)
+        "siqa", "multiple_choice", _jsonl("siqa"), ("context", "question", "answerA", "answerB", "answerC", "label"),
+        _ENGLISH, "accuracy", (), (_hub("allenai/social_i_qa", "default", "label 1 to 3, as text"),), _XCOPA_DEFAULTS,
     ),
     Task(
         # CCGbank (LDC2005T13) is licensed and not on the Hub: bring your own files. Its 1,363 tags come from the data.

@@ -3,10 +3,11 @@
     python toy_data.py --output_dir toy [--seed 0]
 
 Writes
-    toy/xtreme/        every XTREME task (xnli pawsx udpos panx squad xquad mlqa tydiqa xcopa tatoeba bucc2018) as in
-                       google/xtreme's download folder: English train and dev, test in nine languages, seven scripts
-    toy/intermediate/  mnli snli anli qqp squad squad_v2 hellaswag cosmos_qa commonsense_qa ccg in English, with the
-                       Hub's columns; mnli and squad also in de, ru and sw, line by line (mnli/train.de.jsonl)
+    toy/xtreme/        every task of XTREME and XTREME-R (xnli pawsx udpos panx squad xquad mlqa tydiqa xcopa tatoeba
+                       bucc2018 lareqa mewslix) as in google/xtreme's download folder: English train and dev, test in
+                       nine languages, seven scripts
+    toy/intermediate/  mnli snli anli qqp squad squad_v2 hellaswag cosmos_qa commonsense_qa siqa ccg in English, with
+                       the Hub's columns; mnli and squad also in de, ru and sw, line by line (mnli/train.de.jsonl)
     toy/text/          text for masked language modeling (de.txt): sentences, and sentences beside their translation
     toy/model/         XLMRobertaModel (float32) with a SentencePiece unigram tokenizer of its own, for AutoModel
     toy/toy.json       the marker of a complete folder: seed, version of its source files, size of every file
@@ -40,6 +41,7 @@ from common.arguments import Parser
 from common.files import InputError, check_output_dir, write_json
 from common.text import show
 from tasks import LANGUAGES, TARGETS
+from toyworld.entities import mewslix_files
 from toyworld.intermediate import intermediate_files, text_files
 from toyworld.world import (
     GRAMMARS,
@@ -57,7 +59,7 @@ from toyworld.world import (
     story_words,
 )
 
-SOURCES = ("toy_data.py", "toyworld/world.py", "toyworld/intermediate.py", "toyworld/model.py")
+SOURCES = ("toy_data.py", *(f"toyworld/{name}.py" for name in ("world", "entities", "intermediate", "model")))
 DEV_LANGUAGES = ("en", "de", "zh")
 MARKER = "toy.json"
 
@@ -87,6 +89,20 @@ def squad(speaker, articles, prefix):
             qas.append({"id": f"{prefix}{number}-{name}", "question": question, "answers": answers})
         data.append({"title": f"{number}", "paragraphs": [{"context": context, "qas": qas}]})
     return {"version": "1.1", "data": data}
+
+
+def squad_with_sentences(speaker, articles):
+    """XQuAD-R: SQuAD JSON with the spans of every paragraph's sentences."""
+    document = squad(speaker, articles, "")
+    for (facts, _), one in zip(articles, document["data"]):
+        (paragraph,), breaks, end = one["paragraphs"], [], 0
+        for fact, options in facts:
+            sentence = speaker.say(fact, **options)
+            start = paragraph["context"].index(sentence, end)
+            end = start + len(sentence)
+            breaks.append([start, end])
+        paragraph |= {"sentence_breaks": breaks, "sentences": [paragraph["context"][i:j] for i, j in breaks]}
+    return document
 
 
 def choices(speaker, examples):
@@ -166,6 +182,13 @@ def write_retrieval(root, speakers, seed):
             write(root, bucc[split], language, lines["source"])
             write(root, bucc[f"{split}_english"], language, lines["english"])
             write(root, bucc[f"{split}_gold"], language, gold)
+    for language in languages_of("lareqa"):
+        rng = random.Random(f"{seed}-lareqa")
+        articles = [article(rng, index) for index in range(SIZES["test"] // QUESTIONS)]
+        write(root, TARGETS["lareqa"].files["test"], language, squad_with_sentences(speakers[language], articles))
+    for name, rows in mewslix_files(speakers, seed, languages_of("mewslix")):
+        lines = rows if isinstance(rows, dict) else [json.dumps(row, ensure_ascii=False) for row in rows]
+        write(root, f"mewslix/{name}", "en", lines)
 
 
 # --- The folder

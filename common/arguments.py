@@ -55,6 +55,10 @@ neftune_noise_alpha optim_args lr_scheduler_kwargs eval_delay greater_is_better 
 average_tokens_across_devices bf16_full_eval fp16_full_eval tf32 torch_compile
 """.split()
 
+# How a dual encoder makes a vector of a text (the first is XTREME-R's), and which answers are a question's negatives.
+POOLINGS, NEGATIVES = ("pooler", "mean", "cls"), ("micro_batch", "gather")
+POOLER, MICRO_BATCH = POOLINGS[0], NEGATIVES[0]
+
 TRUE, FALSE = ("true", "1", "yes", "y", "t"), ("false", "0", "no", "n", "f")  # HfArgumentParser's spellings
 STRAY = "unexpected argument {!r}; every value belongs to a --flag before it"
 
@@ -177,6 +181,44 @@ def tag_piece(args, task, kept, of=""):
     origin = "the kept head's" if kept else "given" if args.tag_piece else "XTREME's protocol"
     value = kept or args.tag_piece or FIRST
     return value, [(f"tag_piece{of}", value, origin)]
+
+
+def add_dual_encoder(parser):
+    """The flags of LAReQA and Mewsli-X."""
+    add = parser.add_argument
+    add("--pooling", choices=POOLINGS, help=f"dual encoder: the vector of a text (default: {POOLER}, the protocol's)")
+    add(
+        "--negatives",
+        choices=NEGATIVES,
+        help="dual encoder: a question's negatives are the other answers of its micro-batch (the protocol's, the "
+        "default), or of the whole batch over accumulation steps and processes (gather)",
+    )
+    add("--do_lower_case", action="store_true", help="dual encoder: lower-case all texts, as the published runs did")
+
+
+def check_dual_encoder(args, task):
+    """InputError for a flag of the dual encoder that another task has no use for."""
+    for name in ("pooling", "negatives", "do_lower_case"):
+        if getattr(args, name) and task.kind != "dual_encoder":
+            raise InputError(f"--{name}: only dual encoders (lareqa, mewslix) read it; leave it out for {task.name}")
+
+
+def dual_encoder(args, task, kept):
+    """({Settings' fields}, [(name, value, where it comes from)]); `kept` is what the trained model that a run goes on
+    with says of itself, None for another. Raises InputError where it is asked for another than it was trained with.
+    """
+    if task.kind != "dual_encoder":
+        return {}, []
+    values = {"pooling": args.pooling or POOLER, "do_lower_case": args.do_lower_case}
+    for name, value in (kept or {}).items():
+        if getattr(args, name) and getattr(args, name) != value:
+            raise InputError(
+                f"--{name}: the dual encoder in {args.model_name_or_path} was trained with {name} {value}; leave the "
+                "flag out, or train a new one"
+            )
+    origin = "the kept model's" if kept else "XTREME-R's protocol"
+    values |= {**(kept or {}), "negatives": args.negatives or MICRO_BATCH}
+    return values, [(name, value, "given" if getattr(args, name) else origin) for name, value in values.items()]
 
 
 def parse(parser, argv):

@@ -232,12 +232,16 @@ def load_model(head, path, config, labels, keep_head=False, seed=42, revision="m
     if isinstance(keep_head, str):
         return _load_with_stored_head(head, path, config, labels, seed, revision, options, keep_head)
     if keep_head:
-        return _load_with_head(auto_class, path, config, labels, revision, options)
+        return _load_with_head(head, auto_class, path, config, labels, revision, options)
     return _load_with_fresh_head(auto_class, path, config, labels, seed, revision, options)
 
 
 def model_class(head, config):
-    """transformers' Auto class of a kind of task; InputError where it has none for the encoder's architecture."""
+    """transformers' Auto class of a kind of task, or the head's own; InputError where there is none for the encoder's
+    architecture.
+    """
+    if hasattr(head, "model_class"):
+        return head.model_class(config)
     auto_class = getattr(transformers, head.MODEL)
     if type(config) not in auto_class._model_mapping:
         raise InputError(
@@ -277,10 +281,11 @@ def _load_with_fresh_head(auto_class, path, config, labels, seed, revision, opti
     return model, labels
 
 
-def _load_with_head(auto_class, path, config, labels, revision, options):
+def _load_with_head(head, auto_class, path, config, labels, revision, options):
+    dispensable = getattr(head, "is_dispensable", lambda key, config: False)
     model, info = _from_pretrained(auto_class, path, config=config, revision=revision, **options)
     keys = sorted((*info["missing_keys"], *info["unexpected_keys"]))
-    if wrong := [key for key in keys if not _is_buffer(key)]:
+    if wrong := [key for key in keys if not _is_buffer(key) and not dispensable(key, config)]:
         problem = f"has no {auto_class.__name__.removeprefix('AutoModelFor')} head ({wrong[0]} does not fit)"
         stored = stored_heads(path, revision)[0]
         beside = f" or name one of {HEADS_FILE} with --keep_head: {', '.join(stored)}" if stored else ""
@@ -325,15 +330,29 @@ def kept_tag_piece(path, name=None, revision="main"):
     """Where a checkpoint's own tagging head, or phase 2's head `name`, reads tags: one of common.labels.TAG_PIECES."""
     if name:
         return stored_heads(path, revision)[0].get(name, {}).get("tag_piece", FIRST)
+    return kept_setting(path, "tag_piece", FIRST, revision)
+
+
+def kept_setting(path, name, default=None, revision="main"):
+    """What a checkpoint's configuration says of its own head."""
     try:
-        return PretrainedConfig.get_config_dict(path, revision=revision)[0].get("tag_piece", FIRST)
+        return PretrainedConfig.get_config_dict(path, revision=revision)[0].get(name, default)
     except Exception:  # transformers raises many kinds; `load_config` will say what is wrong
-        return FIRST
+        return default
+
+
+def stored_labels(path, config, name=None, revision="main"):
+    """The label names of a checkpoint's own head, or of phase 2's head `name`; () where it has none."""
+    if isinstance(name, str):
+        return tuple(stored_heads(path, revision)[0].get(name, {}).get("labels", ()))
+    names = tuple(config.id2label[index] for index in sorted(config.id2label))
+    return () if all(text == f"LABEL_{index}" for index, text in enumerate(names)) else names
 
 
 def record_tag_piece(config, value):
     """Write a tagging head's tag_piece into its model's configuration, which other heads and the default leave out."""
     vars(config).pop("tag_piece", None)
+    vars(config).pop("dual_encoder", None)  # which that head records itself
     if value != FIRST:
         config.tag_piece = value
 

@@ -157,6 +157,11 @@ class Predictor:
         return evaluate_dev
 
 
+def predictor(head, *about):
+    """The head's own Predictor where it has one."""
+    return getattr(head, "Searcher", Predictor)(head, *about)
+
+
 def best_no_answers(ids, references, answers, null_scores):
     """SQuAD 2.0 as its official script scores it: F1 and exact match at the best no-answer threshold of each.
 

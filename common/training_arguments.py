@@ -54,7 +54,7 @@ def set_up_logging():
 
 def task_defaults(task, given, world_size):
     """[(flag, value, origin)] for the flags of TrainingArguments that were not given: the task's recipe, and selection
-    on English dev.
+    on dev.
     """
     defaults, flags = task.defaults, []
     train, select = truthy(given.get("do_train")), truthy(given.get("do_eval")) and not task.dev_is_test
@@ -71,19 +71,26 @@ def task_defaults(task, given, world_size):
     default("learning_rate", defaults.learning_rate, recipe + size)
     for name in ("num_train_epochs", "warmup_steps", "weight_decay"):
         default(name, getattr(defaults, name), recipe)
-    default("train_sampling_strategy", "group_by_length", "default: batches of like lengths")
+    if defaults.micro_batch:
+        default("train_sampling_strategy", "random", f"{recipe}: answers of like lengths may be of one paragraph")
+        per_device = min(defaults.micro_batch, max(1, defaults.train_batch_size // world_size))
+        if not given.get("gradient_accumulation_steps"):
+            default("per_device_train_batch_size", per_device, f"{recipe}: so many see each other as negatives")
+            given = {"per_device_train_batch_size": str(per_device), **given}
+    else:
+        default("train_sampling_strategy", "group_by_length", "default: batches of like lengths")
     flags += batch_flags(defaults.train_batch_size, given, world_size, recipe)
     default(
         "eval_strategy",
         "epoch" if select else "no",
-        "selection on English dev" if select else "no English dev set to select on",
+        "selection on dev" if select else "no dev set to select on",
     )
     strategy = given.get("eval_strategy", "epoch")
     default("save_strategy", strategy if select and strategy != "no" else "epoch", "as eval_strategy")
     if "eval_steps" in given:
         default("save_steps", given["eval_steps"], "as eval_steps")
     if select and strategy != "no" and given.get("save_strategy", strategy) in (strategy, "best"):
-        default("load_best_model_at_end", "true", "selection on English dev")
+        default("load_best_model_at_end", "true", "selection on dev")
         default("metric_for_best_model", f"eval_{task.metric}", "the task's metric")
     default("save_total_limit", 1, "default")
     return flags
@@ -211,7 +218,11 @@ def check_batches(training_args, examples):
 
 def check_smoothing(training_args, tasks):
     """Refuse label smoothing where the classes are positions or choices."""
-    without = [task.name for task in tasks if task.kind in ("question_answering", "multiple_choice", "masked_lm")]
+    without = [
+        task.name
+        for task in tasks
+        if task.kind in ("question_answering", "multiple_choice", "masked_lm", "dual_encoder")
+    ]
     smoothing = training_args.label_smoothing_factor
     if smoothing and without:
         raise InputError(

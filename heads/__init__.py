@@ -10,8 +10,9 @@
     references(rows)                             gold labels as metrics.py scores them, None where the file has none
     write_predictions(path, rows, predictions)   XTREME's submission format
 
-`retrieval` has no training and its own, shorter list; `masked_lm` has perplexities in place of predictions. Adding a
-kind of task is adding a file here and a record in tasks.py. Names and indices of labels meet in common/labels.py. This
+`retrieval` has no training and its own, shorter list; `dual_encoder` ranks what `read_pool` gives and has a Predictor
+and a `model_class` of its own; `masked_lm` has perplexities in place of predictions. Adding a kind of task is adding a
+file here and a record in tasks.py. Names and indices of labels meet in common/labels.py. This
 module holds what all readers share: files -> checked lines and JSON, with errors that name file, line, value and next
 step.
 """
@@ -23,12 +24,16 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
+from common.arguments import MICRO_BATCH, POOLER
 from common.files import InputError
 from common.labels import FIRST
 from heads.other_forms import check_bytes, check_table, check_text, row_of_another_form, table_in_jsonl
 
 # What XTREME's own preprocessing calls files: (in tasks.py, there)
 XTREME_NAMES = ((r"(tydiqa)\.(\w+\.\w+\.json)", r"\1.goldp.\2"), (r"(train|val|test)-(\w+\.jsonl)", r"\1.\2"))
+
+
+ADDED = ("tag_piece", "pooling", "negatives", "do_lower_case")
 
 
 @dataclass(frozen=True)
@@ -41,16 +46,20 @@ class Settings:
     max_answer_length: int
     null_score_diff_threshold: float = math.inf  # SQuAD 2.0 only: XTREME's questions all have answers
     tag_piece: str = FIRST  # tagging only: one of common.labels.TAG_PIECES
+    pooling: str = POOLER  # dual encoder only, as the next two
+    negatives: str = MICRO_BATCH
+    do_lower_case: bool = False
 
     def as_given(self):
         """What the command line decides: training selects checkpoints with these."""
         return {name: value for name, value in self.as_inputs().items() if name != "null_score_diff_threshold"}
 
     def as_inputs(self):
-        """All that predictions depend on. Folders from before there was `tag_piece` lack it: at its default it is left
-        out, and they stay what they are.
+        """All that predictions depend on. Folders from before there was one of ADDED lack it: at its default it is
+        left out, and they stay what they are.
         """
-        return {name: value for name, value in vars(self).items() if (name, value) != ("tag_piece", FIRST)}
+        values = vars(self).items()
+        return {name: value for name, value in values if name not in ADDED or value != getattr(Settings, name)}
 
 
 def head_of(task):
@@ -66,7 +75,9 @@ def path_of(task, data_dir, split, language):
     """
     templates = task.files[split]
     templates = (templates,) if isinstance(templates, str) else templates
-    paths = [Path(data_dir) / template.format(lang=language) for template in templates]
+    context, _, question = language.partition("-")  # of MLQA's pairs of languages
+    names = [template.format(lang=language, context=context, question=question) for template in templates]
+    paths = [Path(data_dir) / name for name in names]
     for index, template in enumerate(templates):
         if template.endswith(".jsonl") and "{lang" not in template:
             translated = paths[index].with_suffix(f".{language}.jsonl")

@@ -264,8 +264,9 @@ def shorter_side(old):
 
 FLAGS = {
     "unknown task": Case("--task xnil --do_train", ("--task xnil", "'xnli'", "choose from")),
-    "task that cannot be run yet": Case(
-        "--task lareqa --do_predict", ("--task lareqa", "cannot be run yet", "dual encoder")
+    "dual encoder's flag elsewhere": Case("--do_train --pooling mean", ("--pooling", "only dual encoders", "xnli")),
+    "lower case elsewhere": Case(
+        "--do_train --do_lower_case", ("--do_lower_case", "only dual encoders", "leave it out")
     ),
     "unknown language": Case(
         "--do_predict --languages en xx", ("--languages xx", "unknown language", "xnli has ar bg")

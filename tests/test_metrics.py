@@ -226,6 +226,31 @@ def test_rankings():
     assert score("mewslix", gold, rankings) == {"map@20": 37.5}
 
 
+AP = {  # targets, ranking, average precision at 20: XTREME-R's code gave these
+    "three found": ("123", "19283", 0.755556),
+    "a repeated candidate scores once and keeps its rank": ("123", "9112", 1 / 3),
+    "more targets than ranks": ([f"t{i}" for i in range(25)], [f"t{i}" for i in range(25)], 1.0),
+    "the only target at rank 21": ("t", [*(f"x{i}" for i in range(20)), "t"], 0.0),
+}
+
+
+@pytest.mark.parametrize("name", AP)
+def test_average_precision(name):
+    targets, ranking, expected = AP[name]
+    expected = 34 / 45 if expected == 0.755556 else expected  # (1 + 2/3 + 3/5) / 3
+    (row,) = count("lareqa", {"q": list(targets)}, {"q": list(ranking)})
+    assert row == {"id": "q", "average_precision": pytest.approx(expected, abs=1e-9)}
+
+
+def test_average_precision_edges():
+    with pytest.raises(ValueError, match="question q has no target"):
+        count("lareqa", {"q": []}, {"q": ["1"]})
+    gold = {"a": ["de_1_0", "en_1_0"], "b": ["de_1_1"], "c": ["de_2_0"]}
+    rankings = {"a": ["de_1_0"], "b": ["en_1_1", "de_1_1"], "other": ["de_1_1"]}
+    scores = aggregate("lareqa", count("lareqa", gold, rankings, "de"))
+    assert scores == pytest.approx({"map@20": 100 * (0.5 + 0.5 + 0) / 3, "same_language": 100 / 3}, abs=1e-9)
+
+
 def test_ccg_is_token_accuracy():
     assert score("ccg", [["N", "N/N"], ["NP"]], [["N", "N"], ["NP"]]) == pytest.approx({"accuracy": 200 / 3})
 
@@ -266,7 +291,7 @@ def test_counts_of_resampled_questions_give_their_score():
 
 
 def test_every_task_with_a_test_has_a_metric():
-    assert set(metrics.METRICS) == (set(TARGETS) | set(INTERMEDIATE)) - {"lareqa"}
+    assert set(metrics.METRICS) == set(TARGETS) | set(INTERMEDIATE)
     for name in metrics.METRICS:
         record = (TARGETS | INTERMEDIATE)[name]
         assert record.metric in {*metrics.family(name).main, "accuracy", "f1"}
@@ -320,6 +345,7 @@ FILES = {  # task -> (label file, prediction file), with different scores
     "pairs": ("a\t1\nb\t2\n", "a\t1\n"),
     "choice": ('{"label": 0}\n{"label": 1}\n', '{"label": 0}\n{"label": 0}\n'),
     "ranking": ('{"m": ["Q1"]}', '{"m": ["Q2", "Q1"]}'),
+    "average_precision": ('{"q": ["de_1_0", "en_1_0"]}', '{"q": ["de_9_9", "de_1_0"]}'),
 }
 FILES["mlqa"] = FILES["squad"]
 TASK_SCORES = {
@@ -329,6 +355,7 @@ TASK_SCORES = {
     "pairs": 200 / 3,
     "choice": 50.0,
     "ranking": 50.0,
+    "average_precision": 25.0,
 }
 TASK_SCORES["mlqa"] = TASK_SCORES["squad"]
 
@@ -395,13 +422,21 @@ def test_incomplete_benchmark(tree):
     assert "bucc2018 (no prediction file):  all languages" in text and "benchmark is incomplete" in text
 
 
-def test_xtreme_r_has_no_overall_score_without_lareqa(tree):
+def test_xtreme_r_has_an_overall_score_with_lareqa(tree):
     root = tree("xtreme-r")
     scores = evaluate_folder(root / "predictions", root / "labels", "xtreme-r")
-    assert set(scores["missing"]) == {"lareqa"} and scores["overall"] is None
-    assert scores["groups"]["retrieval"] == pytest.approx((75 + 50) / 2)  # Tatoeba and Mewsli-X, as in evaluate.py
+    assert not scores["missing"] and scores["lareqa"]["metric"] == 25
+    assert scores["groups"]["retrieval"] == pytest.approx((75 + 25 + 50) / 3)
     assert scores["groups"]["classification"] == pytest.approx((75 + 50) / 2)
-    assert "lareqa (no scorer)" in table(scores, "xtreme-r")
+    qa = TASK_SCORES["squad"]
+    by_hand = (
+        75 + 50 + 50 + 75 + 50 + 25 + 50 + 3 * qa
+    ) / 10  # xnli xcopa udpos tatoeba panx lareqa mewslix, three QA
+    assert scores["overall"] == pytest.approx(by_hand)
+    (root / "predictions/lareqa/test-th.json").unlink()
+    scores = evaluate_folder(root / "predictions", root / "labels", "xtreme-r")
+    assert set(scores["missing"]) == {"lareqa"} and scores["overall"] is None
+    assert "lareqa (no prediction file):  th" in table(scores, "xtreme-r")
 
 
 def test_data_dir_holds_the_same_labels(tmp_path):
@@ -575,6 +610,7 @@ compute("udpos", [["SYM", "SYM"], ["X"]], [["SYM", "X"], ["X"]])
 compute("xnli", ["neutral", "neutral"], ["neutral", "entailment"])
 compute("bucc2018", [["a\\t1", "b\\t2"], ["a\\t1"]], [["a\\t1"], ["a\\t1"]])
 compute("mewslix", [{"id": "m", "entities": ["Q1", "Q2"]}], [{"id": "m", "entities": ["Q2"]}])
+compute("lareqa", [{"id": "q", "entities": ["en_1_0", "de_1_0"]}], [{"id": "q", "entities": ["de_1_0"]}])
 for task in ("xlni", None):
     try:
         evaluate.load(path, task)
@@ -589,11 +625,11 @@ def test_evaluate_loads_it_offline_from_any_folder(tmp_path):
     arguments = [sys.executable, "-c", USE_EVALUATE, REPOSITORY / "metrics.py"]
     done = subprocess.run(arguments, capture_output=True, text=True, encoding="utf-8", cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr
-    xquad, mlqa, squad_v2, udpos, xnli, bucc, mewslix, unknown, none = json.loads(done.stdout)
+    xquad, mlqa, squad_v2, udpos, xnli, bucc, mewslix, lareqa, unknown, none = json.loads(done.stdout)
     assert xquad == squad_v2 == {"exact_match": 100, "f1": 100}
     assert mlqa == pytest.approx({"exact_match": 0, "f1": 80})
     assert udpos == pytest.approx(score("udpos", [["SYM", "X"], ["X"]], [["SYM", "SYM"], ["X"]]))
-    assert xnli == {"accuracy": 50} and mewslix == {"map@20": 50}
+    assert xnli == {"accuracy": 50} and mewslix == lareqa == {"map@20": 50}
     assert bucc == pytest.approx({"f1": (200 / 3 + 100) / 2, "precision": 75, "recall": 100})
     assert unknown == "no metric for task 'xlni'" and none == "no metric for task 'default'"
 

@@ -96,7 +96,7 @@ FILES = {
     "tatoeba/de-en.de": f"{DE}\n" * N,
     "tatoeba/de-en.en": f"{EN}\n" * N,
     "xcopa/test-th.jsonl": json_lines(premise=TH, choice1=TH, choice2="เขา", question="cause", label=0),
-    "mewslix/wikinews_mentions-test.jsonl": (json.dumps(MENTION, ensure_ascii=False) + "\n") * 5,
+    "mewslix/wikinews_mentions/test-de.jsonl": (json.dumps(MENTION, ensure_ascii=False) + "\n") * 5,
     "intermediate/mnli/test.jsonl": json_lines(premise=EN, hypothesis=EN, label=1),
     "intermediate/hellaswag/test.jsonl": json_lines(
         ctx_a=EN, ctx_b="they", ctx=f"{EN} they", endings=[EN, "sang."], label="1"
@@ -260,7 +260,7 @@ def test_json_is_read_in_blocks(tmp_path):
 
 
 def test_mention_is_kept(noised):
-    for line in (noised / "mixed-3/mewslix/wikinews_mentions-test.jsonl").read_text(encoding="utf-8").splitlines():
+    for line in (noised / "mixed-3/mewslix/wikinews_mentions/test-de.jsonl").read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         span, text = row["mention"]["mention_span"], row["context"]["text"]
         assert text[span["start"] : span["end"]] == "Vienna" == span["text"] and text != CONTEXT
@@ -779,7 +779,7 @@ BAD = {
     "no data there": ("--ops swap --data_dir {data}/../full", "no file of XTREME's layout"),
 }
 START = f'"answer_start": {CONTEXT.index("1955")}'
-XQUAD, MEWSLIX = "xquad/xquad.en.json", "mewslix/wikinews_mentions-test.jsonl"
+XQUAD, MEWSLIX = "xquad/xquad.en.json", "mewslix/wikinews_mentions/test-de.jsonl"
 SPOILT = {
     "not utf-8": (
         "xnli/test-en.tsv",
