@@ -18,7 +18,7 @@ import logging
 import sys
 from pathlib import Path
 
-from common.arguments import check_least, check_stages, check_tag_piece, lengths, parse, run_parser, tag_piece, truthy
+from common.arguments import check_least, check_readings, check_stages, lengths, parse, run_parser, tag_piece, truthy
 from common.files import InputError, sha256
 from common.recovery import Failure, guarded, stop_requested, stopped
 from common.results import save_metrics
@@ -103,7 +103,7 @@ def main(argv=None):
     with guarded(parser, "checkpoints are kept"):
         check_arguments(args, given)
         plan = make_plan(args)
-        check_tag_piece(args, plan.tasks.values())
+        check_readings(args, plan.tasks.values())
         check_files(plan, args, given)
         load_libraries()
         run(parser, plan, args, trainer_argv, given, argv)
@@ -238,7 +238,9 @@ def resolve_arguments(parser, plan, args, trainer_argv, given):
         if record.kind == "tagging" and not training_args.do_train:
             kept = checkpoints.kept_tag_piece(args.model_name_or_path, name, args.model_revision)
         piece, its_piece = tag_piece(args, record, kept, f" of {name}")
-        settings[name] = Settings(length, stride, args.n_best_size, args.max_answer_length, tag_piece=piece)
+        settings[name] = Settings(
+            length, stride, args.n_best_size, args.max_answer_length, tag_piece=piece, qa_decoding=args.qa_decoding
+        )
         origins += its_origins + its_piece
     return training_args, settings, origins
 

@@ -18,8 +18,8 @@ import sys
 
 from common.arguments import (
     check_least,
+    check_readings,
     check_stages,
-    check_tag_piece,
     lengths,
     parse,
     parse_conditions,
@@ -28,6 +28,7 @@ from common.arguments import (
     truthy,
 )
 from common.files import InputError, sha256
+from common.recipes import follow
 from common.recovery import Failure, guarded, resume_point, stop_requested, stopped
 from common.results import not_above, save_metrics, table
 from common.run_record import checkpoint_hash, noise_record
@@ -178,7 +179,7 @@ def check_arguments(args, given):
         raise InputError(f"--task {args.task}: cannot be run yet: {task.not_runnable}")
     stages = check_stages(args, given, ("do_train", "do_eval", "do_predict"), args.task)
     check_least(args, max_predict_samples=1)
-    check_tag_piece(args, [task])
+    check_readings(args, [task])
     if not os.path.isdir(args.data_dir):
         raise InputError(f"--data_dir {args.data_dir}: no such folder; download XTREME first or correct the path")
     if task.kind == "retrieval":
@@ -191,7 +192,7 @@ def check_arguments(args, given):
         path = path_of(task, args.data_dir, split, "en")[0] if stage in stages else None
         if path and not path.exists():
             raise InputError(f"{path}: no such file; check --data_dir or download the task")
-    return task
+    return follow(task, args.recipe)
 
 
 def check_retrieval(task, args, stages):
@@ -271,7 +272,9 @@ def resolve_arguments(parser, task, args, trainer_argv, given):
         name = args.keep_head if isinstance(args.keep_head, str) else None
         kept = checkpoints.kept_tag_piece(args.model_name_or_path, name, args.model_revision)
     piece, piece_origin = tag_piece(args, task, kept)
-    settings = Settings(length, stride, args.n_best_size, args.max_answer_length, tag_piece=piece)
+    settings = Settings(
+        length, stride, args.n_best_size, args.max_answer_length, tag_piece=piece, qa_decoding=args.qa_decoding
+    )
     origins = [*training_arguments.trainer_origins(training_args, flags, given), *origins, *piece_origin]
     return training_args, settings, origins
 

@@ -23,6 +23,12 @@ class Defaults:
     warmup_steps: float = 0.1  # below 1: fraction of all steps, as in transformers 5
     weight_decay: float = 0.01
     source: str = ""
+    recipe: str = "task default"  # whose numbers they are: the task's, or those of common/recipes.py
+
+    @property
+    def origin(self):
+        """What the log and run.json say of a value."""
+        return f"{self.recipe}, {self.source}"
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from importlib import import_module
 from pathlib import Path
 
 from common.files import InputError
-from common.labels import FIRST
+from common.labels import FIRST, SPAN
 from heads.other_forms import check_bytes, check_table, check_text, row_of_another_form, table_in_jsonl
 
 # What XTREME's own preprocessing calls files: (in tasks.py, there)
@@ -41,16 +41,18 @@ class Settings:
     max_answer_length: int
     null_score_diff_threshold: float = math.inf  # SQuAD 2.0 only: XTREME's questions all have answers
     tag_piece: str = FIRST  # tagging only: one of common.labels.TAG_PIECES
+    qa_decoding: str = SPAN  # question answering only: one of common.labels.QA_DECODINGS
 
     def as_given(self):
         """What the command line decides: training selects checkpoints with these."""
         return {name: value for name, value in self.as_inputs().items() if name != "null_score_diff_threshold"}
 
     def as_inputs(self):
-        """All that predictions depend on. Folders from before there was `tag_piece` lack it: at its default it is left
-        out, and they stay what they are.
+        """All that predictions depend on. Folders from before there were `tag_piece` and `qa_decoding` lack them: at
+        their defaults they are left out, and the folders stay what they are.
         """
-        return {name: value for name, value in vars(self).items() if (name, value) != ("tag_piece", FIRST)}
+        unset = {"tag_piece": FIRST, "qa_decoding": SPAN}
+        return {name: value for name, value in vars(self).items() if value != unset.get(name)}
 
 
 def head_of(task):

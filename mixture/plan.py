@@ -12,6 +12,7 @@ from pathlib import Path
 
 from common.arguments import truthy
 from common.files import InputError
+from common.recipes import follow
 from common.text import nearest
 from heads import path_of
 from metrics import family
@@ -68,6 +69,9 @@ def make_plan(args):
             raise InputError(
                 f"--task_languages {code}: unknown language{nearest(code, LANGUAGES)}; give ISO codes as in tasks.py"
             )
+    if args.recipe and len(tasks) > 1:
+        raise InputError(f"--recipe {args.recipe}: is for one task, {', '.join(tasks)} are several; leave it out")
+    tasks = {name: follow(task, args.recipe) for name, task in tasks.items()}
     sources = {}
     for name, task in tasks.items():
         sources.update({f"{name}.{part}": (name, INTERMEDIATE[part]) for part in task.parts} or {name: (name, task)})
@@ -142,7 +146,7 @@ def given_weights(tokens, tasks):
 def combined_defaults(tasks, args):
     """A single task's recipe, or the paper's for several: 3 epochs, and the lower learning rate where mlm is in it."""
     records = [task.defaults for task in tasks.values()]
-    if args.config_name:
+    if args.config_name and not args.recipe:
         scratch = {"learning_rate": FROM_SCRATCH_RATE, "source": "from random weights: BERT's learning rate"}
         records = [dataclasses.replace(record, **scratch) for record in records]
     if len(records) == 1:
