@@ -23,7 +23,7 @@ from common.files import InputError, sha256
 from common.recovery import Failure, guarded, stop_requested, stopped
 from common.results import save_metrics
 from common.run_record import checkpoint_hash
-from common.text import nearest, show
+from common.text import nearest, plain_markdown, show
 from heads import Settings
 from mixture.plan import EXTRA_KINDS, check_files, check_metric, make_plan, source_files
 from tasks import INTERMEDIATE
@@ -172,7 +172,8 @@ def run(parser, plan, args, trainer_argv, given, argv):
         if this.is_main:
             save_metrics(this.folder, "eval", dev.as_metrics(scores))
             dev_table = dev.dev_table(scores, dev.mixture_mean(scores))
-    this.close(f"Phase 2: an encoder fine-tuned on {', '.join(plan.tasks)}, scored on their dev sets.", dev_table)
+    names = plain_markdown(", ".join(plan.tasks))
+    this.close(f"Phase 2: an encoder fine-tuned on {names}, scored on their dev sets.", dev_table)
     if dev_table:
         show(f"\n{dev_table}\n\nencoder and heads  {this.folder if identity else source}")
         show(f"results            {this.results.path}")

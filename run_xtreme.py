@@ -17,6 +17,7 @@ import os
 import sys
 
 from common.arguments import (
+    check_codes,
     check_least,
     check_readings,
     check_stages,
@@ -180,6 +181,7 @@ def check_arguments(args, given):
     stages = check_stages(args, given, ("do_train", "do_eval", "do_predict"), args.task)
     check_least(args, max_predict_samples=1)
     check_readings(args, [task])
+    check_codes(args.languages)
     if not os.path.isdir(args.data_dir):
         raise InputError(f"--data_dir {args.data_dir}: no such folder; download XTREME first or correct the path")
     if task.kind == "retrieval":

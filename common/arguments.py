@@ -55,6 +55,7 @@ neftune_noise_alpha optim_args lr_scheduler_kwargs eval_delay greater_is_better 
 average_tokens_across_devices bf16_full_eval fp16_full_eval tf32 torch_compile
 """.split()
 
+LONGEST_NAME = 100  # bytes of a name that people choose and that becomes a file's; systems take 255
 TRUE, FALSE = ("true", "1", "yes", "y", "t"), ("false", "0", "no", "n", "f")  # HfArgumentParser's spellings
 STRAY = "unexpected argument {!r}; every value belongs to a --flag before it"
 
@@ -250,15 +251,25 @@ def truthy(value):
     return str(value).lower() in TRUE
 
 
+def check_codes(languages):
+    """InputError where a language's code, which names files and stands in tables, is no plain name."""
+    for code in languages or ():
+        if not re.fullmatch(r"[A-Za-z][\w-]{0,19}", code):
+            raise InputError(
+                f"--languages {code[:300]}: no language's code; write at most 20 letters, digits, _ and -, e.g. en"
+            )
+
+
 def parse_conditions(tokens, data_dir):
     """['keyboard-2=noised/keyboard-2'] -> {name: folder}; default {clean: data_dir}."""
     conditions = {}
     for token in tokens or [f"clean={data_dir}"]:
         name, separator, folder = token.partition("=")
-        if not separator or not re.fullmatch(r"[\w.+-]+", name) or name in (".", "..", "dev"):
+        plain = re.fullmatch(r"[\w.+-]+", name) and len(name.encode()) <= LONGEST_NAME
+        if not separator or not plain or name in (".", "..", "dev"):
             raise InputError(
-                f"--conditions {token!r}: write NAME=FOLDER, NAME of letters, digits and . _ + -, e.g. "
-                "keyboard-2=noised/keyboard-2"
+                f"--conditions {token[:300]!r}: write NAME=FOLDER, NAME of at most {LONGEST_NAME} letters, digits and "
+                ". _ + -, e.g. keyboard-2=noised/keyboard-2"
             )
         if name in conditions:
             raise InputError(f"--conditions: the name {name!r} stands twice; give each condition its own name")

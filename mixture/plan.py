@@ -10,7 +10,7 @@ import os
 import re
 from pathlib import Path
 
-from common.arguments import truthy
+from common.arguments import LONGEST_NAME, truthy
 from common.files import InputError
 from common.recipes import follow
 from common.text import nearest
@@ -89,10 +89,10 @@ def extra_task(token):
     """'sick=classification:data/sick' -> (name, record)."""
     name, separator, rest = token.partition("=")
     kind, _, folder = rest.partition(":")
-    if not separator or not folder or not re.fullmatch(r"\w[\w-]*", name):
+    if not separator or not folder or not re.fullmatch(r"\w[\w-]*", name) or len(name.encode()) > LONGEST_NAME:
         raise InputError(
-            f"--extra_task {token}: write NAME=KIND:DIR, NAME of letters, digits, _ and -, e.g. "
-            "sick=classification:data/sick"
+            f"--extra_task {token[:300]}: write NAME=KIND:DIR, NAME of at most {LONGEST_NAME} letters, digits, _ and "
+            "-, e.g. sick=classification:data/sick"
         )
     if kind not in EXTRA_KINDS:
         raise InputError(
@@ -169,6 +169,7 @@ def check_files(plan, args, given):
         raise InputError(
             f"--data_dir {args.data_dir}: no such folder; download the intermediate tasks first or correct the path"
         )
+    check_own_files(plan, given)
     for code in plan.languages:
         stages = {"train": "do_train", "dev": "do_eval"} if code == "en" else {"train": "do_train"}
         wanted = [split for split, stage in stages.items() if truthy(given.get(stage))]
@@ -177,6 +178,19 @@ def check_files(plan, args, given):
             flag = f"--task_languages {code}" if code != "en" else f"--tasks {' '.join(plan.tasks)}"
             what = f"{', '.join(map(str, missing[:6]))} {'does' if len(missing) == 1 else 'do'} not exist"
             raise InputError(f"{flag}: {what}; write the files, correct --data_dir or leave it out")
+
+
+def check_own_files(plan, given):
+    """InputError naming what an --extra_task lacks: none of it is below --data_dir."""
+    wanted = [split for split, stage in (("train", "do_train"), ("dev", "do_eval")) if truthy(given.get(stage))]
+    for name, task in plan.tasks.items():
+        splits = [] if name in INTERMEDIATE or not task.files else wanted
+        paths = [path for split in splits for path in path_of(task, ".", split, "en")]
+        if missing := [str(path) for path in paths if not path.exists()]:
+            what = f"{', '.join(missing)} {'does' if len(missing) == 1 else 'do'} not exist"
+            raise InputError(
+                f"--extra_task {name}: {what}; write {'it' if len(missing) == 1 else 'them'} or correct DIR"
+            )
 
 
 def source_files(plan, args, split, language):
