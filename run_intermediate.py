@@ -18,13 +18,13 @@ import logging
 import sys
 from pathlib import Path
 
-from common.arguments import check_least, check_stages, check_tag_piece, lengths, parse, run_parser, tag_piece, truthy
+from common.arguments import check_least, check_readings, check_stages, lengths, parse, run_parser, tag_piece, truthy
 from common.files import InputError, sha256
 from common.recovery import Failure, guarded, stop_requested, stopped
 from common.results import save_metrics
 from common.run_record import checkpoint_hash
 from common.task_records import EXTRA_KINDS
-from common.text import nearest, show
+from common.text import nearest, plain_markdown, show
 from heads import Settings
 from mixture.plan import check_files, check_metric, make_plan, source_files
 from tasks import INTERMEDIATE
@@ -104,7 +104,7 @@ def main(argv=None):
     with guarded(parser, "checkpoints are kept"):
         check_arguments(args, given)
         plan = make_plan(args)
-        check_tag_piece(args, plan.tasks.values())
+        check_readings(args, plan.tasks.values())
         check_files(plan, args, given)
         load_libraries()
         run(parser, plan, args, trainer_argv, given, argv)
@@ -173,7 +173,8 @@ def run(parser, plan, args, trainer_argv, given, argv):
         if this.is_main:
             save_metrics(this.folder, "eval", dev.as_metrics(scores))
             dev_table = dev.dev_table(scores, dev.mixture_mean(scores))
-    this.close(f"Phase 2: an encoder fine-tuned on {', '.join(plan.tasks)}, scored on their dev sets.", dev_table)
+    names = plain_markdown(", ".join(plan.tasks))
+    this.close(f"Phase 2: an encoder fine-tuned on {names}, scored on their dev sets.", dev_table)
     if dev_table:
         show(f"\n{dev_table}\n\nencoder and heads  {this.folder if identity else source}")
         show(f"results            {this.results.path}")
@@ -239,7 +240,9 @@ def resolve_arguments(parser, plan, args, trainer_argv, given):
         if record.kind == "tagging" and not training_args.do_train:
             kept = checkpoints.kept_tag_piece(args.model_name_or_path, name, args.model_revision)
         piece, its_piece = tag_piece(args, record, kept, f" of {name}")
-        settings[name] = Settings(length, stride, args.n_best_size, args.max_answer_length, tag_piece=piece)
+        settings[name] = Settings(
+            length, stride, args.n_best_size, args.max_answer_length, tag_piece=piece, qa_decoding=args.qa_decoding
+        )
         origins += its_origins + its_piece
     return training_args, settings, origins
 

@@ -19,10 +19,11 @@ import sys
 
 from common.arguments import (
     add_dual_encoder,
+    check_codes,
     check_dual_encoder,
     check_least,
+    check_readings,
     check_stages,
-    check_tag_piece,
     parse,
     parse_conditions,
     run_parser,
@@ -30,6 +31,7 @@ from common.arguments import (
 )
 from common.files import InputError, sha256
 from common.labels import with_labels
+from common.recipes import follow
 from common.recovery import Failure, guarded, resume_point, stop_requested, stopped
 from common.results import not_above, pairs_table, save_metrics, table
 from common.run_record import checkpoint_hash, fine_tuned, noise_record
@@ -188,7 +190,8 @@ def check_arguments(args, given):
     task, args.data_dir = find_task(args.task, args.data_dir, args.mlqa_pairs)
     stages = check_stages(args, given, ("do_train", "do_eval", "do_predict"), task.name)
     check_least(args, max_predict_samples=1)
-    check_tag_piece(args, [task])
+    check_readings(args, [task])
+    check_codes(args.languages)
     check_dual_encoder(args, task)
     if task.kind == "retrieval":
         check_retrieval(task, args, stages)
@@ -200,7 +203,7 @@ def check_arguments(args, given):
     for split, stage in (("train", "do_train"), ("dev", "do_eval")):
         if stage in stages:
             training_files(task, args, split)
-    return task
+    return follow(task, args.recipe)
 
 
 def check_retrieval(task, args, stages):

@@ -22,8 +22,14 @@ class Defaults:
     doc_stride: int = 0  # step from window to window, in sub-tokens; question answering only
     warmup_steps: float = 0.1  # below 1: fraction of all steps, as in transformers 5
     weight_decay: float = 0.01
-    micro_batch: int = 0  # examples that a device looks at together, where that matters: in-batch negatives
     source: str = ""
+    recipe: str = "task default"  # whose numbers they are: the task's, or those of common/recipes.py
+    micro_batch: int = 0  # examples that a device looks at together, where that matters: in-batch negatives
+
+    @property
+    def origin(self):
+        """What the log and run.json say of a value."""
+        return f"{self.recipe}, {self.source}"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import sys
 import textwrap
 
 from common.files import InputError
-from common.labels import FIRST, TAG_PIECES
+from common.labels import FIRST, QA_DECODINGS, SPAN, TAG_PIECES
 from common.text import nearest, show, similar
 from common.trainer_flags import TRAINER_FLAGS
 
@@ -59,6 +59,7 @@ average_tokens_across_devices bf16_full_eval fp16_full_eval tf32 torch_compile
 POOLINGS, NEGATIVES = ("pooler", "mean", "cls"), ("micro_batch", "gather")
 POOLER, MICRO_BATCH = POOLINGS[0], NEGATIVES[0]
 
+LONGEST_NAME = 100  # bytes of a name that people choose and that becomes a file's; systems take 255
 TRUE, FALSE = ("true", "1", "yes", "y", "t"), ("false", "0", "no", "n", "f")  # HfArgumentParser's spellings
 STRAY = "unexpected argument {!r}; every value belongs to a --flag before it"
 
@@ -109,6 +110,17 @@ def run_parser(script, description):
     add("--n_best_size", type=int, default=20, help="question answering: start and end candidates per window")
     add("--max_answer_length", type=int, default=30, help="question answering: longest answer in sub-tokens")
     add(
+        "--qa_decoding",
+        default=SPAN,
+        help="question answering: find an answer's text by its characters (span, the default), or by the rules of "
+        "XTREME's scripts (xtreme), to compare with published tables",
+    )
+    add(
+        "--recipe",
+        help="learning rate, epochs, batch, length, warm-up and decay as in XTREME's scripts (xtreme) or in jiant's "
+        "guide (jiant); flags that are given win (default: the task's)",
+    )
+    add(
         "--tag_piece",
         help="tagging: read a word's tag at its first piece (first: XTREME's protocol, the default) or at its first "
         'that is not a bare "▁" (first_letter); a kept head brings its own',
@@ -143,23 +155,26 @@ def check_least(args, **least):
 
 def lengths(args, task, of=""):
     """(max_seq_length, doc_stride) for a task and [(name, value, where it comes from)] of what matters to it."""
-    recipe = f"task default, {task.defaults.source}"
+    recipe = task.defaults.origin
     length, stride = args.max_seq_length or task.defaults.max_seq_length, args.doc_stride or task.defaults.doc_stride
     origins = [(f"max_seq_length{of}", length, "given" if args.max_seq_length else recipe)]
     if task.kind == "question_answering":
         origins.append((f"doc_stride{of}", stride, "given" if args.doc_stride else recipe))
+        origins.append((f"qa_decoding{of}", args.qa_decoding, "default" if args.qa_decoding == SPAN else "given"))
     return length, stride, origins
 
 
-def check_tag_piece(args, tasks):
-    """InputError for a --tag_piece that is none, or that no task has a use for."""
-    if args.tag_piece not in (None, *TAG_PIECES):
-        raise InputError(
-            f"--tag_piece {args.tag_piece}: unknown{nearest(args.tag_piece, TAG_PIECES)}; choose from "
-            f"{', '.join(TAG_PIECES)}"
-        )
-    if args.tag_piece and not any(task.kind == "tagging" for task in tasks):
-        raise InputError(f"--tag_piece {args.tag_piece}: only tagging has tags to read; leave it out for this task")
+def check_readings(args, tasks):
+    """InputError for a --tag_piece or --qa_decoding that is none, or that no task has a use for."""
+    for name, choices, kind, reads in (
+        ("tag_piece", TAG_PIECES, "tagging", "tagging has tags to read"),
+        ("qa_decoding", QA_DECODINGS, "question_answering", "question answering has answers to find"),
+    ):
+        value = getattr(args, name)
+        if value not in (None, *choices):
+            raise InputError(f"--{name} {value}: unknown{nearest(value, choices)}; choose from {', '.join(choices)}")
+        if value not in (None, SPAN) and not any(task.kind == kind for task in tasks):
+            raise InputError(f"--{name} {value}: only {reads}; leave it out for this task")
 
 
 def tag_piece(args, task, kept, of=""):
@@ -278,15 +293,25 @@ def truthy(value):
     return str(value).lower() in TRUE
 
 
+def check_codes(languages):
+    """InputError where a language's code, which names files and stands in tables, is no plain name."""
+    for code in languages or ():
+        if not re.fullmatch(r"[A-Za-z][\w-]{0,19}", code):
+            raise InputError(
+                f"--languages {code[:300]}: no language's code; write at most 20 letters, digits, _ and -, e.g. en"
+            )
+
+
 def parse_conditions(tokens, data_dir):
     """['keyboard-2=noised/keyboard-2'] -> {name: folder}; default {clean: data_dir}."""
     conditions = {}
     for token in tokens or [f"clean={data_dir}"]:
         name, separator, folder = token.partition("=")
-        if not separator or not re.fullmatch(r"[\w.+-]+", name) or name in (".", "..", "dev"):
+        plain = re.fullmatch(r"[\w.+-]+", name) and len(name.encode()) <= LONGEST_NAME
+        if not separator or not plain or name in (".", "..", "dev"):
             raise InputError(
-                f"--conditions {token!r}: write NAME=FOLDER, NAME of letters, digits and . _ + -, e.g. "
-                "keyboard-2=noised/keyboard-2"
+                f"--conditions {token[:300]!r}: write NAME=FOLDER, NAME of at most {LONGEST_NAME} letters, digits and "
+                ". _ + -, e.g. keyboard-2=noised/keyboard-2"
             )
         if name in conditions:
             raise InputError(f"--conditions: the name {name!r} stands twice; give each condition its own name")

@@ -9,6 +9,7 @@ import inspect
 import json
 import logging
 import os
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -402,9 +403,7 @@ def _from_pretrained(auto_class, path, **options):
 def _check_weight_files(path, revision):
     """InputError unless the weights are safetensors inside the checkpoint, with floating-point numbers in them."""
 
-    def cached(name):
-        return cached_file(path, name, revision=revision, _raise_exceptions_for_missing_entries=False)
-
+    cached = partial(cached_file, path, revision=revision, _raise_exceptions_for_missing_entries=False)
     where, names = f"--model_name_or_path {path}", [WEIGHTS]
     if cached(WEIGHTS) is None and (index := cached(INDEX)) is not None:
         names = sorted(set(json.loads(Path(index).read_text(encoding="utf-8"))["weight_map"].values()))

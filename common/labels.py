@@ -18,6 +18,8 @@ LABELED = ("classification", "tagging")  # kinds of tasks whose labels have name
 # Where a word's tag is read: at its first piece (XTREME's protocol), or at the first that is not a bare "▁".
 TAG_PIECES = ("first", "first_letter")
 FIRST = TAG_PIECES[0]
+# How an answer's text is found: by the characters of its sub-tokens, or as XTREME's scripts do (heads/qa_decoding.py).
+SPAN, XTREME = QA_DECODINGS = ("span", "xtreme")
 
 
 def check_label(path, number, label, labels):

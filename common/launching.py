@@ -184,6 +184,19 @@ def join_processes(args):
             deepspeed.init_distributed(dist_backend="gloo", timeout=args.ddp_timeout_delta)
 
 
+def begin_again(args):
+    """Let a process that has trained under DeepSpeed load whole weights once more, and train them.
+
+    The first Accelerator has told transformers of ZeRO-3 again; further ones have its plugin, and refuse to be given
+    one.
+    """
+    if args.deepspeed:
+        from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+        unset_hf_deepspeed_config()
+        args.deepspeed_plugin = None
+
+
 def distributed():
     """(rank, number of processes)."""
     state = PartialState()

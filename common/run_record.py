@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from common.files import InputError, check_output_dir, sha256, write_text
+from common.text import fenced, plain_markdown, yaml_scalar
 
 logger = logging.getLogger("xtreme")
 
@@ -342,15 +343,11 @@ tags:
 
 {description}
 
-```
 {table}
-```
 
 Made by
 
-```bash
 {command}
-```
 
 with seed {seed}. {later}Settings, versions and data hashes are in `run.json`, all metrics in `results.jsonl`.
 """
@@ -360,15 +357,15 @@ def write_card(folder, description, record, table):
     """README.md of a run: a model card with the command of its training, those of later predictions, and the table."""
     # The same command again only finishes what it had begun.
     others = dict.fromkeys(session["command"] for session in record.get("later", ()))
-    later = [f"```bash\n{command}\n```\n\n" for command in others if command != record["command"]]
+    later = [f"{fenced(command, 'bash')}\n\n" for command in others if command != record["command"]]
     text = CARD.format(
-        base=record["model_name_or_path"],
-        tags="\n".join(f"- {tag}" for tag in ("cross-lingual", "xtreme", *record["task"].split("+"))),
-        folder=Path(folder).name,
-        task=record["task"],
+        base=yaml_scalar(record["model_name_or_path"]),
+        tags="\n".join(f"- {yaml_scalar(tag)}" for tag in ("cross-lingual", "xtreme", *record["task"].split("+"))),
+        folder=plain_markdown(Path(folder).name),
+        task=plain_markdown(record["task"]),
         description=description,
-        table=table,
-        command=record["command"],
+        table=fenced(table),
+        command=fenced(record["command"], "bash"),
         seed=record["seed"],
         later=f"Later:\n\n{''.join(later)}" if later else "",
     )

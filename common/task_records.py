@@ -12,6 +12,7 @@ import os
 import re
 from pathlib import Path
 
+from common.arguments import LONGEST_NAME
 from common.files import InputError
 from common.results import SUFFIX
 from common.text import nearest
@@ -36,10 +37,10 @@ def parsed(flag, token, kinds):
     """(name, kind, absolute folder) of NAME=KIND:DIR."""
     name, separator, rest = token.partition("=")
     kind, _, folder = rest.partition(":")
-    if not separator or not folder or not re.fullmatch(r"\w[\w-]*", name):
+    if not separator or not folder or not re.fullmatch(r"\w[\w-]*", name) or len(name.encode()) > LONGEST_NAME:
         raise InputError(
-            f"{flag} {token}: write NAME=KIND:DIR, NAME of letters, digits, _ and -, e.g. "
-            "sick=classification:data/sick"
+            f"{flag} {token[:300]}: write NAME=KIND:DIR, NAME of at most {LONGEST_NAME} letters, digits, _ and -, "
+            "e.g. sick=classification:data/sick"
         )
     if kind not in kinds:
         raise InputError(f"{flag} {token}: unknown kind{nearest(kind, kinds)}; choose from {', '.join(kinds)}")

@@ -1,7 +1,9 @@
 """What scripts print: aligned tables, hints for misspelt values, output that `| head` may cut off."""
 
 import difflib
+import json
 import os
+import re
 import sys
 
 
@@ -21,6 +23,23 @@ def aligned(lines, left=(0,)):
     widths = [max(map(len, column)) for column in zip(*lines)]
     sides = [str.ljust if column in left else str.rjust for column in range(len(widths))]
     return ["  ".join(side(cell, width) for side, cell, width in zip(sides, line, widths)).rstrip() for line in lines]
+
+
+def plain_markdown(words):
+    """Words for Markdown, in one line, without any meaning to it or to HTML; an underscore within a word has none."""
+    return re.sub(r"[\\`*{}\[\]<>#|~&$!]|(?<!\w)_|_(?!\w)", r"\\\g<0>", " ".join(str(words).split()))
+
+
+def fenced(text, language=""):
+    """A block of code in Markdown, with a fence that the text does not have."""
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def yaml_scalar(words):
+    """A text as YAML: as it is where nothing in it could mean something, else in quotes (JSON's are YAML's)."""
+    return words if re.fullmatch(r"(?=.*[A-Za-z])[\w./][\w./-]*", words) else json.dumps(words, ensure_ascii=False)
 
 
 def show(text):

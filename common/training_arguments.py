@@ -66,7 +66,7 @@ def task_defaults(task, given, world_size):
     default("per_device_eval_batch_size", 64, "default")
     if not train:
         return flags
-    recipe = f"task default, {defaults.source}"
+    recipe = defaults.origin
     size = "" if "random weights" in defaults.source else "; made for XLM-R Large"
     default("learning_rate", defaults.learning_rate, recipe + size)
     for name in ("num_train_epochs", "warmup_steps", "weight_decay"):

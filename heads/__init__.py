@@ -26,14 +26,14 @@ from pathlib import Path
 
 from common.arguments import MICRO_BATCH, POOLER
 from common.files import InputError
-from common.labels import FIRST
+from common.labels import FIRST, SPAN
 from heads.other_forms import check_bytes, check_table, check_text, row_of_another_form, table_in_jsonl
 
 # What XTREME's own preprocessing calls files: (in tasks.py, there)
 XTREME_NAMES = ((r"(tydiqa)\.(\w+\.\w+\.json)", r"\1.goldp.\2"), (r"(train|val|test)-(\w+\.jsonl)", r"\1.\2"))
 
 
-ADDED = ("tag_piece", "pooling", "negatives", "do_lower_case")
+ADDED = ("tag_piece", "qa_decoding", "pooling", "negatives", "do_lower_case")
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class Settings:
     pooling: str = POOLER  # dual encoder only, as the next two
     negatives: str = MICRO_BATCH
     do_lower_case: bool = False
+    qa_decoding: str = SPAN  # question answering only: one of common.labels.QA_DECODINGS
 
     def as_given(self):
         """What the command line decides: training selects checkpoints with these."""

@@ -9,7 +9,8 @@ from datasets import Dataset
 
 import metrics
 from common.files import InputError, write_json
-from heads import check_id, check_texts, check_unique, path_of, read_json, read_jsonl
+from common.labels import XTREME
+from heads import check_id, check_texts, check_unique, path_of, qa_decoding, read_json, read_jsonl
 
 MODEL = "AutoModelForQuestionAnswering"
 FORM = '{"data": [{"paragraphs": [{"context", "qas": [{"id", "question", "answers": [{"text", "answer_start"}]}]}]}]}'
@@ -146,7 +147,8 @@ def encode(rows, tokenizer, labels, settings):
             ]
         return features
 
-    return rows.map(encode_batch, batched=True, with_indices=True, remove_columns=rows.column_names, desc="encode")
+    features = rows.map(encode_batch, with_indices=True, batched=True, remove_columns=rows.column_names, desc="encode")
+    return qa_decoding.with_pieces(features, rows, tokenizer, settings) if settings.qa_decoding == XTREME else features
 
 
 def _special_tokens(tokenizer):
@@ -192,11 +194,15 @@ def forward(model, batch):
 
 
 def reduce(logits, batch, settings):
-    """The best context positions of both ends: `scores`, `positions` [windows, 2, n_best_size]; `null` [windows]."""
-    position = torch.arange(logits.shape[-1], device=logits.device)
-    begin, end = batch["context"][:, None, :1], batch["context"][:, None, 1:]
-    inside = (position >= begin) & (position < end)  # [windows, 1, tokens]
-    scores = logits.float().masked_fill(~inside, -torch.inf)
+    """The best positions of both ends: `scores`, `positions` [windows, 2, n_best_size]; `null` [windows].
+
+    They lie in the context; as XTREME decodes also outside, and are dropped later.
+    """
+    position, scores = torch.arange(logits.shape[-1], device=logits.device), logits.float()
+    if settings.qa_decoding != XTREME:
+        begin, end = batch["context"][:, None, :1], batch["context"][:, None, 1:]
+        inside = (position >= begin) & (position < end)  # [windows, 1, tokens]
+        scores = scores.masked_fill(~inside, -torch.inf)
     scores = torch.nn.functional.pad(scores, (0, settings.n_best_size), value=-torch.inf)  # where a window is shorter
     best = scores.topk(settings.n_best_size, dim=-1)
     return {"scores": best.values, "positions": best.indices, "null": logits[:, :, 0].float().sum(-1)}
@@ -208,35 +214,49 @@ def decode(rows, features, reduced, labels, settings):
     With `settings.null_score_diff_threshold` (SQuAD 2.0) the answer is "" where the null score exceeds the best
     span's by more than it.
     """
-    spans, scores = _best_spans(reduced, settings)
-    examples, contexts = features["example"], rows["context"]
-    starts, offsets = np.array(features["context"])[:, 0], features["offsets"]
+    spans, scores = _best_spans(features, reduced, settings)
     best = {}  # row -> (score, feature)
-    for feature, (example, score) in enumerate(zip(examples, scores)):
+    for feature, (example, score) in enumerate(zip(features["example"], scores)):
         if example not in best or score > best[example][0]:
             best[example] = (score, feature)
     null = no_answer_scores(rows, features, reduced, settings)
-    predictions = []
-    for example in range(len(rows)):
-        feature = best[example][1]
-        window = offsets[feature]
-        start, end = spans[feature] - starts[feature]
-        text = contexts[example][window[start][0] : window[end][1]].strip() if window else ""
+    columns = [name for name in ("context", "offsets", "pieces") if name in features.column_names]
+    windows, predictions = features.select_columns(columns), []
+    for example, context in enumerate(rows["context"]):
+        score, feature = best[example]
+        text = _text(context, windows[feature], spans[feature], score, settings)
         predictions.append("" if null[example] > settings.null_score_diff_threshold else text)
     return predictions
 
 
-def _best_spans(reduced, settings):
+def _text(context, window, span, score, settings):
+    """The text of a window's best `span` (its two positions)."""
+    start, end = span - window["context"][0]
+    offsets = window["offsets"]
+    if settings.qa_decoding != XTREME:
+        return context[offsets[start][0] : offsets[end][1]].strip() if offsets else ""
+    if score == -np.inf:
+        return qa_decoding.NO_ANSWER
+    return qa_decoding.answer_text(context, window["pieces"][start : end + 1], offsets[start : end + 1])
+
+
+def _best_spans(features, reduced, settings):
     """Best (start, end) positions [windows, 2], start <= end < start + max_answer_length; their scores [windows]."""
     scores, positions = np.stack(reduced["scores"]), np.stack(reduced["positions"])
     start, end = positions[:, 0, :, None], positions[:, 1, None, :]  # [windows, n_best, 1], [windows, 1, n_best]
     pair = scores[:, 0, :, None] + scores[:, 1, None, :]
-    pair = np.where((start <= end) & (end < start + settings.max_answer_length), pair, -np.inf)
+    fits = (start <= end) & (end < start + settings.max_answer_length)
+    if settings.qa_decoding == XTREME:
+        begins, contexts = (np.array(features[name])[:, :, None, None] for name in ("may_begin", "context"))
+        fits &= (start >= begins[:, 0]) & (start < begins[:, 1]) & (end < contexts[:, 1])
+    pair = np.where(fits, pair, -np.inf)
     flat = pair.reshape(len(pair), -1)
     best, windows = flat.argmax(-1), np.arange(len(flat))
     first, last = best // pair.shape[2], best % pair.shape[2]
     spans = np.stack((positions[windows, 0, first], positions[windows, 1, last]), axis=-1)
     score = flat.max(-1)
+    if settings.qa_decoding == XTREME:
+        return spans, score
     impossible = ~np.isfinite(score)  # no end behind any of the best starts: answer with the best start alone
     spans[impossible] = positions[impossible, 0, :1]
     return spans, np.where(impossible, scores[:, 0, 0] - 1e9, score)
@@ -244,7 +264,7 @@ def _best_spans(reduced, settings):
 
 def no_answer_scores(rows, features, reduced, settings):
     """Per row: lowest null score of its windows minus its best span score (SQuAD 2.0's score_diff)."""
-    _, scores = _best_spans(reduced, settings)
+    _, scores = _best_spans(features, reduced, settings)
     null, best = np.full(len(rows), np.inf), np.full(len(rows), -np.inf)
     np.minimum.at(null, features["example"], np.stack(reduced["null"]))
     np.maximum.at(best, features["example"], scores)

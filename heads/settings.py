@@ -16,7 +16,8 @@ def resolve(args, task, do_train):
         own = checkpoints.kept_setting(path, "dual_encoder", None, revision)
     piece, piece_origins = tag_piece(args, task, kept)
     dual, dual_origins = dual_encoder(args, task, own)
-    settings = Settings(length, stride, args.n_best_size, args.max_answer_length, tag_piece=piece, **dual)
+    readings = {"tag_piece": piece, "qa_decoding": args.qa_decoding, **dual}
+    settings = Settings(length, stride, args.n_best_size, args.max_answer_length, **readings)
     return settings, [*origins, *piece_origins, *dual_origins]
 
 

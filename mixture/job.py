@@ -176,6 +176,7 @@ def train(job, model, source, weights, collapses, record):
         launching.on_main(functools.partial(record, collapses))
         if len(collapses) > job.args.restart_on_collapse:
             raise Failure(collapse_message(collapses, args))
+        launching.begin_again(args)
         model = None
     trainer.save_final(outcome.metrics)
     logger.info("saved to %s", folder)

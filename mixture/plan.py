@@ -12,6 +12,7 @@ from pathlib import Path
 
 from common.arguments import truthy
 from common.files import InputError
+from common.recipes import follow
 from common.task_records import extra_task
 from common.text import nearest
 from heads import path_of
@@ -61,6 +62,9 @@ def make_plan(args):
             raise InputError(
                 f"--task_languages {code}: unknown language{nearest(code, LANGUAGES)}; give ISO codes as in tasks.py"
             )
+    if args.recipe and len(tasks) > 1:
+        raise InputError(f"--recipe {args.recipe}: is for one task, {', '.join(tasks)} are several; leave it out")
+    tasks = {name: follow(task, args.recipe) for name, task in tasks.items()}
     sources = {}
     for name, task in tasks.items():
         sources.update({f"{name}.{part}": (name, INTERMEDIATE[part]) for part in task.parts} or {name: (name, task)})
@@ -114,7 +118,7 @@ def given_weights(tokens, tasks):
 def combined_defaults(tasks, args):
     """A single task's recipe, or the paper's for several: 3 epochs, and the lower learning rate where mlm is in it."""
     records = [task.defaults for task in tasks.values()]
-    if args.config_name:
+    if args.config_name and not args.recipe:
         scratch = {"learning_rate": FROM_SCRATCH_RATE, "source": "from random weights: BERT's learning rate"}
         records = [dataclasses.replace(record, **scratch) for record in records]
     if len(records) == 1:
@@ -137,6 +141,7 @@ def check_files(plan, args, given):
         raise InputError(
             f"--data_dir {args.data_dir}: no such folder; download the intermediate tasks first or correct the path"
         )
+    check_own_files(plan, given)
     for code in plan.languages:
         stages = {"train": "do_train", "dev": "do_eval"} if code == "en" else {"train": "do_train"}
         wanted = [split for split, stage in stages.items() if truthy(given.get(stage))]
@@ -145,6 +150,19 @@ def check_files(plan, args, given):
             flag = f"--task_languages {code}" if code != "en" else f"--tasks {' '.join(plan.tasks)}"
             what = f"{', '.join(map(str, missing[:6]))} {'does' if len(missing) == 1 else 'do'} not exist"
             raise InputError(f"{flag}: {what}; write the files, correct --data_dir or leave it out")
+
+
+def check_own_files(plan, given):
+    """InputError naming what an --extra_task lacks: none of it is below --data_dir."""
+    wanted = [split for split, stage in (("train", "do_train"), ("dev", "do_eval")) if truthy(given.get(stage))]
+    for name, task in plan.tasks.items():
+        splits = [] if name in INTERMEDIATE or not task.files else wanted
+        paths = [path for split in splits for path in path_of(task, ".", split, "en")]
+        if missing := [str(path) for path in paths if not path.exists()]:
+            what = f"{', '.join(missing)} {'does' if len(missing) == 1 else 'do'} not exist"
+            raise InputError(
+                f"--extra_task {name}: {what}; write {'it' if len(missing) == 1 else 'them'} or correct DIR"
+            )
 
 
 def source_files(plan, args, split, language):

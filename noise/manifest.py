@@ -32,8 +32,15 @@ def write_manifest(args, copied, refused):
     ]
     written = {path: record for path, record in records.items() if "not_applicable" not in record}
     before = earlier_manifest(output)
-    copies = {(copy["condition"], copy["path"]): copy for copy in (*before.get("copied", []), *copied)}
+    copies = {
+        (copy["condition"], copy["path"]): copy
+        for copy in (*before.get("copied", []), *copied)
+        if (output / copy["condition"] / copy["path"]).exists()
+    }
     earlier = [entry for entry in before.get("not_applicable", []) if entry not in (*refused, *unchanged)]
+    # a table that was missing then may have been given since
+    there = {tuple(record[name] for name in names) for record in written.values()}
+    earlier = [entry for entry in earlier if tuple(entry.get(name) for name in names) not in there]
     manifest = {
         "version": VERSION,
         "command": f"python perturb.py {shlex.join(sys.argv[1:])}",
@@ -89,7 +96,7 @@ def read_records(output):
 
 def summary(record):
     """A record as manifest.json shows it: without samples, with shares."""
-    file = {name: value for name, value in record.items() if name != "samples"}
+    file = {name: value for name, value in record.items() if name not in ("samples", "key")}
     file["changed_share"] = share(file, "changed", "examples")
     file["tokens_kept_share"] = share(file, "tokens_kept", "texts")
     file["reached"] = abs(file["realised"] - file["target"]) <= PROMISE * file["target"]
@@ -109,7 +116,8 @@ def unreached(files):
 
 def readme(manifest, records):
     """What was done, in tables, and three examples per language."""
-    lines = ["# Noised evaluation sets", "", "Made by", "", f"    {manifest['command']}", ""]
+    command = manifest["command"].replace("\n", "\n    ")  # in a path: it would end the block of code
+    lines = ["# Noised evaluation sets", "", "Made by", "", f"    {command}", ""]
     lines += [
         "| condition | task | languages | examples | changed | target | realised | tokens kept |",
         "|---|---|---|---|---|---|---|---|",

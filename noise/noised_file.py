@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import os
+import platform
 import shutil
 from collections import Counter
 from functools import cache
@@ -83,13 +84,25 @@ class NoisedFile(NamedTuple):
         return Path(self.output_dir, ".perturb", self.condition, self.path + suffix)
 
     def scratch(self):
-        """The folder of this file's pieces, which no other process has."""
+        """The folder of this file's pieces, which no other process has, also on another machine."""
         name = text_hash(f"{self.condition}/{self.path}")[:16]
-        return Path(self.output_dir, ".perturb", "tmp", f"{name}.{os.getpid()}")
+        return Path(self.output_dir, ".perturb", "tmp", f"{name}.{platform.node()}.{os.getpid()}")
 
 
 def text_hash(text):
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def key_of(record):
+    """What a record must carry to be believed: the hash of all that it says (settings, input, what was computed), of
+    the keyboards, and of the tokenizer that counted for it.
+    """
+    said = json.dumps({name: value for name, value in record.items() if name != "key"}, sort_keys=True)
+    tokenizer = record["tokenizer"] and hash_once(tokenizer_file(record["tokenizer"]))
+    return text_hash(f"{said} {hash_once(Path(__file__).with_name('keyboards.json'))} {tokenizer}")
+
+
+hash_once = cache(sha256)  # of files that do not change while a process runs
 
 
 def finished(file):
@@ -98,7 +111,9 @@ def finished(file):
     """
     try:
         record = json.loads(file.record(".json").read_bytes())
-        if any(record.get(name) != value for name, value in file.settings().items()):
+        if record["key"] != key_of(record) or any(
+            record.get(name) != value for name, value in file.settings().items()
+        ):
             return None
         if "not_applicable" in record:
             return record
@@ -212,12 +227,16 @@ class Recorder:
         self.lines.clear()
 
 
+def tokenizer_file(path):
+    return Path(path) / "tokenizer.json" if Path(path).is_dir() else Path(path)
+
+
 @cache  # reading a large tokenizer.json takes seconds
 def survival(path):
     """survives(text, edit): whether this edit alone still makes a difference after the tokenizer's normalizer."""
     from tokenizers import Tokenizer  # only --tokenizer needs this package
 
-    normalizer = Tokenizer.from_file(str(Path(path) / "tokenizer.json" if Path(path).is_dir() else path)).normalizer
+    normalizer = Tokenizer.from_file(str(tokenizer_file(path))).normalizer
     normalize = normalizer.normalize_str if normalizer else str
 
     def survives(text, edit):
@@ -288,9 +307,18 @@ def noise_file(file, run=map, pieces=1):
         parts = [folder / f"{index}" for index in range(len(digests))]
         record["output_sha256"] = concatenate(parts, file.output(), digests)
         record["edits_sha256"] = concatenate([Path(f"{part}.edits") for part in parts], file.record(".edits.gz"))
-    write_text(file.record(".json"), json.dumps(record, ensure_ascii=False))
+    write_record(file, record)
     shutil.rmtree(folder, ignore_errors=True)
     return record
+
+
+def write_record(file, record):
+    """Write a file's record with its key; NoiseError where the source is no longer the text that it vouches for."""
+    if sha256(file.source) != file.input_sha256:
+        file.record(".json").unlink(missing_ok=True)
+        raise NoiseError(f"{file.source}: changed while it was noised; run the same command again when it is whole")
+    record["key"] = key_of(record)
+    write_text(file.record(".json"), json.dumps(record, ensure_ascii=False))
 
 
 def rate_of(counts):

@@ -251,3 +251,39 @@ def test_several_gpus_without_a_launcher(launch, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     with pytest.raises(InputError, match="4 GPUs but one process: start it with torchrun --nproc_per_node 4"):
         launch()
+
+
+FIRST_COLLAPSES = """
+import sys
+import run_intermediate
+from mixture import dev
+
+guard, attempts = dev.collapse_guard, []
+
+def first_collapses(cells):
+    attempts.append(cells)
+    cells[0].majority = 101.0 if len(attempts) == 1 else 0.0
+    return guard(cells)
+
+dev.collapse_guard = first_collapses
+run_intermediate.main(sys.argv[1:])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["zero2", "zero3"])
+def test_after_a_collapse_the_next_seed_trains_as_if_it_were_the_first(toy, tmp_path, mode):
+    """A process may give DeepSpeed's plugin to one Accelerator only, and every attempt has a Trainer of its own."""
+    (tmp_path / "collapsing.py").write_text(FIRST_COLLAPSES)
+    script, argv = command(toy, "mixture", tmp_path / "again", 4)
+    flags = "--tasks mnli --max_steps 4 --eval_strategy epoch --num_train_epochs 1 --bf16 false --deepspeed".split()
+    data = ["--data_dir", str(toy / "intermediate"), *argv[argv.index("--model_name_or_path") :]]
+    argv = [*data, "--max_train_samples", "32", *flags, str(CONFIGURATIONS / f"{mode}.json")]
+    ours = {**os.environ, "PYTHONPATH": str(ROOT)}
+    torchrun(tmp_path / "collapsing.py", [*argv, "--restart_on_collapse", "1"], env=ours)
+    argv[argv.index("--output_dir") + 1] = str(tmp_path / "first")
+    torchrun(script.__file__, [*argv, "--seed", "43", "--collapse_guard", "off"])
+    about = json.loads((tmp_path / "again/run.json").read_text())
+    assert [one["seed"] for one in about["collapses"]] == [42] and about["seed"] == 43
+    again, first = weights(tmp_path / "again"), weights(tmp_path / "first")
+    assert again.keys() == first.keys() and all(torch.equal(again[key], first[key]) for key in first)

@@ -17,6 +17,7 @@ import pytest
 from noise_checks import error_rate, kept, new_faults
 
 import perturb
+from noise import noised_file
 from noise.files import concatenate
 from noise.json_spans import places_of, replaced
 from noise.layouts import LAYOUTS, match
@@ -852,3 +853,65 @@ def test_spoilt_files_end_in_one_line(tmp_path, capsys, name):
     error = refused(capsys, flags)
     assert says in error and path in error
     assert not (out / "mixed-2" / path).exists() and not list(out.rglob("*.tmp"))
+
+
+def test_a_record_cannot_be_wrong_for_good(data, tmp_path, capsys, monkeypatch):
+    """Edited records, keyboards of the user's own, a source that changes and changes back: the rerun makes it anew."""
+    out, flags = tmp_path / "out", "--ops keyboard --levels 2 --tasks xnli --languages en"
+    run(data, out, flags)
+    good, record = files_in(out), out / ".perturb/keyboard-2/xnli/test-en.tsv.json"
+    noised = out / "keyboard-2/xnli/test-en.tsv"
+
+    def made_again():
+        capsys.readouterr()
+        run(data, out, flags)
+        return "1 files to noise, 0 of them finished before" in capsys.readouterr().out
+
+    assert not made_again()
+    for change in ({"realised": 0.5}, {"not_applicable": "nothing"}, {"samples": []}, {"key": "0"}):
+        record.write_text(json.dumps(json.loads(record.read_text()) | change))
+        assert made_again() and files_in(out) == good and not made_again()
+    # the file and its hash on record edited alike
+    noised.write_text("other")
+    other = {"output_sha256": hashlib.sha256(b"other").hexdigest()}
+    record.write_text(json.dumps(json.loads(record.read_text()) | other))
+    assert made_again() and files_in(out) == good
+    # other keyboards without another VERSION
+    monkeypatch.setattr(noised_file, "hash_once", lambda path: "other")
+    assert made_again() and not made_again()
+
+
+def test_a_source_that_changes_while_it_is_noised_leaves_no_record(data, tmp_path, capsys, monkeypatch):
+    data = Path(shutil.copytree(data, tmp_path / "data"))
+    flags, source = "--ops swap --levels 1 --tasks xnli --languages en", data / "xnli/test-en.tsv"
+    before, noise_shard = source.read_bytes(), noised_file.noise_shard
+
+    def overtaken(shard):
+        source.write_bytes(before.replace(b"neutral", b"entailment"))
+        return noise_shard(shard)
+
+    monkeypatch.setattr(noised_file, "noise_shard", overtaken)
+    with pytest.raises(SystemExit) as end:
+        perturb.main(f"--data_dir {data} --output_dir {tmp_path}/out {flags}".split())
+    assert end.value.code == 2 and f"{source}: changed while it was noised" in capsys.readouterr().err
+    assert not list((tmp_path / "out/.perturb").rglob("test-en.tsv.json"))
+    monkeypatch.undo()
+    source.write_bytes(before)
+    run(data, tmp_path / "out", flags)
+    run(data, tmp_path / "straight", flags)
+    same_but_manifests(tmp_path / "out", tmp_path / "straight")
+
+
+def test_what_was_not_applicable_without_a_table_is_forgotten_with_one(data, tmp_path):
+    (tmp_path / "words.tsv").write_text("the\tdas\n")
+    flags = "--ops swap codeswitch --levels 2 --tasks xnli --languages en"
+    assert run(data, tmp_path / "out", flags)["not_applicable"]
+    manifest = run(data, tmp_path / "out", f"{flags} --codeswitch {tmp_path}/words.tsv")
+    assert manifest["not_applicable"] == [] and len(manifest["files"]) == 2
+
+
+def test_a_copy_that_is_gone_is_not_in_the_manifest(data, tmp_path):
+    out = tmp_path / "out"
+    assert len(run(data, out, "--ops swap --levels 0 --tasks xnli --languages en de")["copied"]) == 2
+    (out / "swap-0/xnli/test-de.tsv").unlink()
+    assert len(run(data, out, "--ops swap --levels 0 --tasks xnli --languages en")["copied"]) == 1
