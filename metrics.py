@@ -214,12 +214,13 @@ def count_squad_v2(references, predictions, language=None):
 
 
 def count_mlqa(references, predictions, language=None):
-    if language not in MLQA_ARTICLES:
+    rules = (language or "").partition("-")[0]  # of the context, where "de-en" has another language's question
+    if rules not in MLQA_ARTICLES:
         raise ValueError(
             f"mlqa is scored by the rules of the answer's language: language={language!r} is not one of "
             f"{', '.join(MLQA_ARTICLES)}"
         )
-    return count_answers(references, predictions, rules=language)
+    return count_answers(references, predictions, rules=rules)
 
 
 def best_no_answer_threshold(references, predictions, no_answer_scores, metric="f1"):
@@ -358,7 +359,7 @@ METRICS = {  # task -> family
     "lareqa": "average_precision",
     "anli": "label", "mnli": "label", "snli": "label", "anli_plus": "label", "qqp": "paraphrase",
     "squad": "squad", "squad_v2": "squad_v2", "ccg": "token",
-    "hellaswag": "choice", "cosmos_qa": "choice", "commonsense_qa": "choice",
+    "hellaswag": "choice", "cosmos_qa": "choice", "commonsense_qa": "choice", "siqa": "choice",
 }  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 
 try:
     from noise.files import NoiseError, check_output_dir, lock, nearest, replacing, sha256, show
-    from noise.layouts import DEFAULT_ROLES, LAYOUTS, QA_MODES, ROLES, match, one_tag_per_token
+    from noise.layouts import DEFAULT_ROLES, LAYOUTS, QA_MODES, ROLES, add_own, match, one_tag_per_token
     from noise.manifest import earlier_manifest, unreached, write_manifest
     from noise.noised_file import NoisedFile, finished, noise_file, survival
     from noise.operations import OPERATIONS, not_applicable
@@ -50,7 +50,8 @@ def find_files(args):
     """(files to noise, files to copy as they are) below --data_dir, for the chosen tasks, languages and splits."""
     paths = sorted(
         os.path.relpath(os.path.join(folder, name), args.data_dir).replace(os.sep, "/")
-        for folder, _, names in os.walk(args.data_dir)
+        for root in folders_of(args)
+        for folder, _, names in os.walk(root)
         for name in names
     )
     files = [file for path in paths if (file := match(path))]
@@ -83,6 +84,12 @@ def find_files(args):
     # XTREME tunes BUCC's threshold on its dev files.
     kept = [file for file in wanted if file.task == "bucc2018" and file.split == "dev" and file not in chosen]
     return chosen, kept
+
+
+def folders_of(args):
+    """The folders to look in: --data_dir, or where all --tasks are one's own, theirs."""
+    own = [LAYOUTS[task].own if task in LAYOUTS else "" for task in args.tasks or [""]]
+    return [Path(args.data_dir, name) for name in own] if all(own) else [Path(args.data_dir)]
 
 
 def check_known(data_dir, flag, values, known):
@@ -238,7 +245,7 @@ def workers(processes):
 
     Unlike multiprocessing.Pool it notices a worker that was killed: BrokenProcessPool.
     """
-    pool = ProcessPoolExecutor(processes, initializer=end_with_parent)
+    pool = ProcessPoolExecutor(processes, initializer=begin, initargs=(LAYOUTS,))
     try:
         yield pool
     except BaseException:
@@ -249,8 +256,11 @@ def workers(processes):
         pool.shutdown(cancel_futures=True)
 
 
-def end_with_parent():
-    """In a worker: Ctrl-C is the parent's to handle, and a parent that was killed leaves no worker behind."""
+def begin(layouts):
+    """In a worker: the layouts of own tasks are known, Ctrl-C is the parent's to handle, and a parent that was killed
+    leaves no worker behind.
+    """
+    LAYOUTS.update(layouts)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
@@ -328,7 +338,7 @@ def build_parser():
     add("--ops", nargs="+", metavar="OP", default=[], help=f"operations: {', '.join(OPERATIONS)}")
     add("--levels", nargs="+", type=int, default=[1, 2, 3], metavar="N", help="0 (unchanged) to 5; default 1 2 3")
     add("--rate", type=float, help="a rate of your own, above 0 and at most 1, instead of --levels")
-    add("--tasks", nargs="+", metavar="TASK", help="default: all that are there")
+    add("--tasks", nargs="+", metavar="TASK", help="default: all that are there; NAME=KIND:DIR for a task of your own")
     add("--languages", nargs="+", metavar="LANG", help="default: all that are there")
     add("--splits", nargs="+", default=["test"], choices=("train", "dev", "test"), help="default: test")
     add("--fields", nargs="+", choices=ROLES, help="texts to noise; default: all but retrieval's candidates")
@@ -373,6 +383,7 @@ def list_operations():
 
 def check(args):
     """Refuse arguments that cannot work, before anything is read or written."""
+    take_own_tasks(args)
     for name in ("data_dir", "output_dir", "ops"):
         if not getattr(args, name):
             raise NoiseError(f"--{name} is missing; see --help")
@@ -390,8 +401,9 @@ def check(args):
     data, output = Path(args.data_dir), Path(args.output_dir)
     if not data.is_dir():
         raise NoiseError(f"--data_dir {data}: no such folder; name the one that holds xnli/, xquad/, ...")
-    if data.resolve() in (output.resolve(), *output.resolve().parents):
-        raise NoiseError(f"--output_dir {output}: lies inside --data_dir {data}; name a folder beside it")
+    for folder in folders_of(args):
+        if folder.resolve() in (output.resolve(), *output.resolve().parents):
+            raise NoiseError(f"--output_dir {output}: lies inside --data_dir {folder}; name a folder beside it")
     check_output_dir(output, ours=(".perturb", "manifest.json"))
     earlier_manifest(output)
     for flag in TABLES:
@@ -400,6 +412,16 @@ def check(args):
             raise NoiseError(f"--{flag} {path}: no such file; give a TSV file, or a name with {{lang}} in it")
     if args.tokenizer:
         check_tokenizer(args.tokenizer)
+
+
+def take_own_tasks(args):
+    """Replace NAME=KIND:DIR among --tasks by NAME; the folder that DIR lies in is --data_dir."""
+    own = {token: add_own(token) for token in args.tasks or () if "=" in token}
+    for token, (_, folder) in own.items():
+        args.data_dir = args.data_dir or folder
+        if os.path.realpath(args.data_dir) != os.path.realpath(folder):
+            raise NoiseError(f"--tasks {token}: does not lie in {args.data_dir}; noise other data folders one by one")
+    args.tasks = args.tasks and [own[token][0] if token in own else token for token in args.tasks]
 
 
 def check_tokenizer(path):

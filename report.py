@@ -79,6 +79,7 @@ def run(args, command):
 
 def write(args, command, runs, studies, by_task):
     """Tables, figures, pages of the measured studies; by_task {task: its runs}."""
+    from reporting.averages import average_tables
     from reporting.figures import figures
     from reporting.groups import headline_groups
     from reporting.parts import Report
@@ -87,11 +88,12 @@ def write(args, command, runs, studies, by_task):
 
     # Tables and figures of each task, tables of the whole report under "".
     tables = {study.task: task_tables(study, by_task[study.task]) for study in studies}
-    tables[""] = gaps_tables(studies)
+    tables[""] = [*average_tables(studies, args.resamples, args.seed), *gaps_tables(studies)]
     drawn = {}
     for study in studies:
         groups = headline_groups(study.languages)
-        groups.pop("all but English", None)  # its scripts are drawn apart
+        if len(groups) > 1:
+            groups.pop("all but English", None)  # its scripts are drawn apart, where they are known
         drawn[study.task] = figures(figure_scores(study), groups) if study.operations else []
 
     # The files: page, markdown, tables, figures, and every score of every run for other tools.

@@ -23,9 +23,10 @@ from common.files import InputError, sha256
 from common.recovery import Failure, guarded, stop_requested, stopped
 from common.results import save_metrics
 from common.run_record import checkpoint_hash
+from common.task_records import EXTRA_KINDS
 from common.text import nearest, show
 from heads import Settings
-from mixture.plan import EXTRA_KINDS, check_files, check_metric, make_plan, source_files
+from mixture.plan import check_files, check_metric, make_plan, source_files
 from tasks import INTERMEDIATE
 
 logger = logging.getLogger("xtreme")

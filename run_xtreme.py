@@ -6,6 +6,8 @@
       --output_dir outputs/xquad --do_predict --conditions clean=data/xtreme keyboard-2=noised/keyboard-2
   python run_xtreme.py --task tatoeba --data_dir data/xtreme --model_name_or_path outputs/mnli \\
       --output_dir outputs/tatoeba --do_predict --layer all
+  python run_xtreme.py --task mine=tagging:data/mine --train_languages sw yo --model_name_or_path xlm-roberta-large \\
+      --output_dir outputs/mine --do_train --do_eval --do_predict
   torchrun --nproc_per_node 8 run_xtreme.py --task xnli ...
 
 Reads --data_dir in google/xtreme's own layout, and a checkpoint folder or Hub id. What it writes is described in
@@ -13,7 +15,6 @@ docs/training.md. Copy with it: common/ ds_configs/ heads/ metrics.py tasks.py.
 """
 
 import logging
-import os
 import sys
 
 from common.arguments import (
@@ -28,11 +29,14 @@ from common.arguments import (
     truthy,
 )
 from common.files import InputError, sha256
+from common.labels import with_labels
 from common.recovery import Failure, guarded, resume_point, stop_requested, stopped
-from common.results import not_above, save_metrics, table
-from common.run_record import checkpoint_hash, noise_record
+from common.results import not_above, pairs_table, save_metrics, table
+from common.run_record import checkpoint_hash, fine_tuned, noise_record
+from common.task_records import PAIRS, find_task
 from common.text import nearest, show
 from heads import head_of, limit, path_of
+from heads.training_rows import checked_languages, read_training, training_files
 from tasks import LANGUAGES, TARGETS
 
 logger = logging.getLogger("xtreme")
@@ -47,7 +51,7 @@ TABLE_METRICS = {
     "lareqa": ("map@20", "same_language"),
     "mewslix": ("map@20",),
 }
-CARD = """Zero-shot cross-lingual transfer: fine-tuned on English {}, evaluated in every language below (scores in
+CARD = """{}, evaluated in every language below (scores in
 percent, and that of a constant guess). Test files without gold labels are predicted and marked "no labels"."""
 
 
@@ -65,9 +69,10 @@ def load_libraries():
 def build_parser():
     parser = run_parser("run_xtreme.py", __doc__)
     add = parser.add_argument
-    add("--task", required=True, help=f"one of {' '.join(TARGETS)}")
-    add("--data_dir", required=True, help="folder in google/xtreme's layout")
+    add("--task", required=True, help=f"one of {' '.join(TARGETS)}, or your own: NAME=KIND:DIR")
+    add("--data_dir", help="folder in google/xtreme's layout; your own task brings its own")
     add("--model_name_or_path", required=True, help="folder or Hub id of the encoder, e.g. of run_intermediate.py")
+    add("--train_languages", nargs="+", help="languages to train and select in, joined (default: en, zero-shot)")
     add("--languages", nargs="+", action="extend", help="languages to predict (default: all of the task's on disk)")
     add(
         "--conditions",
@@ -90,6 +95,7 @@ def build_parser():
         action="store_true",
         help="pad every input to --max_seq_length, as HF's examples do (slow; to compare)",
     )
+    add("--mlqa_pairs", choices=("same", "all"), default="same", help="all: context and question in any two languages")
     add("--layer", help="retrieval: hidden_states index to pool, or 'all' for a sweep (default: the protocol's)")
     add_dual_encoder(parser)
     add("--max_predict_samples", type=int, help="use the first N test examples of each file")
@@ -118,8 +124,10 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
     parent_hash = checkpoint_hash(args.model_name_or_path, args.model_revision)
     identity = None
     if training_args.do_train:
-        files = input_files(task, args.data_dir, ("train", "dev")[: 1 + training_args.do_eval], "en")
+        splits = ("train", "dev")[: 1 + training_args.do_eval]
+        files = [path for split in splits for path in training_files(task, args, split).values()]
         own = {name: getattr(args, name) for name in OWN_DECISIVE} | settings.as_given()
+        own |= {"train_languages": args.train_languages} if args.train_languages else {}
         identity = session.training_identity(args, training_args, parent_hash, files, own)
     this = session.Session(training_args, task.name, identity, args.model_name_or_path, parent_hash)
 
@@ -130,6 +138,9 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
     source = str(this.folder) if this.trained else args.model_name_or_path
     tokenizer = checkpoints.load_tokenizer(source, args.model_revision)
     config = checkpoints.load_config(source, tokenizer, settings.max_seq_length, args.model_revision)
+    task = with_labels(
+        task, rows, lambda: checkpoints.stored_labels(source, config, args.keep_head, args.model_revision)
+    )
     head_settings.record(config, task, settings)
     options = {"revision": args.model_revision, "attn_implementation": args.attn_implementation}
     layers, labels = [], ()
@@ -144,7 +155,7 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
     predictor = prediction.predictor(head, labels, settings, training_args, tokenizer, args.pad_to_max_length)
     features = None
     if this.trains:
-        features = numbered(predictor.encode(rows["train"], "en train"))
+        features = numbered(predictor.encode(rows["train"], f"{'+'.join(args.train_languages or ['en'])} train"))
         training_arguments.check_batches(training_args, len(features))
         rehearse(model, training_args, features)
 
@@ -164,7 +175,7 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
             prediction.prepare_to_predict(model, training_args)
             predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint, this)
     tables = result_tables(task, this.results, cells, layers) if cells else ""
-    this.close(CARD.format(task.name), tables)
+    this.close(CARD.format(fine_tuned(this.record)), tables)
     if cells and this.is_main:
         show(f"\n{tables}\n\npredictions  {this.folder / 'predictions'}\nresults      {this.results.path}")
 
@@ -174,27 +185,21 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
 
 def check_arguments(args, given):
     """The task's record; raises InputError for what can be known wrong before anything loads."""
-    if args.task not in TARGETS:
-        raise InputError(
-            f"--task {args.task}: unknown task{nearest(args.task, TARGETS)}; choose from {' '.join(TARGETS)}"
-        )
-    task = TARGETS[args.task]
-    stages = check_stages(args, given, ("do_train", "do_eval", "do_predict"), args.task)
+    task, args.data_dir = find_task(args.task, args.data_dir, args.mlqa_pairs)
+    stages = check_stages(args, given, ("do_train", "do_eval", "do_predict"), task.name)
     check_least(args, max_predict_samples=1)
     check_tag_piece(args, [task])
     check_dual_encoder(args, task)
-    if not os.path.isdir(args.data_dir):
-        raise InputError(f"--data_dir {args.data_dir}: no such folder; download XTREME first or correct the path")
     if task.kind == "retrieval":
         check_retrieval(task, args, stages)
     elif args.layer is not None:
         raise InputError(
             f"--layer {args.layer}: only retrieval (bucc2018, tatoeba) pools a layer; leave it out for {task.name}"
         )
+    args.train_languages = checked_languages(args.train_languages, stages)
     for split, stage in (("train", "do_train"), ("dev", "do_eval")):
-        path = path_of(task, args.data_dir, split, "en")[0] if stage in stages else None
-        if path and not path.exists():
-            raise InputError(f"{path}: no such file; check --data_dir or download the task")
+        if stage in stages:
+            training_files(task, args, split)
     return task
 
 
@@ -287,15 +292,9 @@ def read_rows(task, head, args, training_args, cells):
     """{"train", "dev", (condition, language)} -> rows."""
     rows = {}
     if training_args.do_train:
-        rows["train"] = limit(head.read(task, args.data_dir, "train", "en"), args.max_train_samples)
-        if head.references(rows["train"].select([0])) is None:
-            path = path_of(task, args.data_dir, "train", "en")[0]
-            raise InputError(f"{path}: has no labels to train on; use the labeled file")
+        rows["train"] = read_training(task, args, "train", args.max_train_samples)
     if training_args.do_eval:
-        rows["dev"] = limit(head.read(task, args.data_dir, "dev", "en"), args.max_eval_samples)
-        if head.references(rows["dev"]) is None:
-            path = path_of(task, args.data_dir, "dev", "en")[0]
-            raise InputError(f"{path}: has no labels to select on; leave --do_eval out")
+        rows["dev"] = read_training(task, args, "dev", args.max_eval_samples)
     for condition, (folder, languages) in cells.items():
         if languages and task.kind == "dual_encoder":
             rows[condition, "pool"] = head.read_pool(task, folder, args.data_dir)
@@ -312,7 +311,7 @@ def read_rows(task, head, args, training_args, cells):
 
 
 def train(task, model, predictor, training_args, features, dev, this):
-    """Fine-tune on English `features`, score the rows `dev` of English; either may be None.
+    """Fine-tune on `features`, score the rows `dev`; either may be None.
 
     The folder gets the selected model, its tokenizer and metrics in the form that HF's Trainer writes.
     """
@@ -354,14 +353,14 @@ def train(task, model, predictor, training_args, features, dev, this):
 
 
 def warn_of_a_guess(task, predictor, dev, scores, advice=""):
-    """Warn where English dev `scores` (fractions, as HF names them) are not above those of a constant guess; `advice`
+    """Warn where dev `scores` (fractions, as HF names them) are not above those of a constant guess; `advice`
     is what to try, if more is known than another seed.
     """
     guess = predictor.constant_guess(task, dev, "en") or {}
     for name, level in guess.items():
         if name in (task.metric, "accuracy") and not_above(100 * scores[f"eval_{name}"], level):
             logger.warning(
-                "%s: %s on English dev is %.1f, and a constant guess has %.1f: it has learned nothing; %s",
+                "%s: %s on dev is %.1f, and a constant guess has %.1f: it has learned nothing; %s",
                 task.name,
                 name,
                 100 * scores[f"eval_{name}"],
@@ -451,7 +450,7 @@ def retrieve(task, model, predictor, rows, layers, thresholds):
             counts = head.count(task, rows, predictions)
             suffix = variant + (f"_layer{layer}" if position else "")
             if counts is not None:
-                values = metrics.aggregate(task.name, counts)
+                values = metrics.aggregate(prediction.scorer(task), counts)
                 scores.update({f"{name}{suffix}": value for name, value in values.items()})
             written = written or (counts, len(rows["english"]), predictions)
     return scores or None, *written
@@ -461,7 +460,8 @@ def result_tables(task, results, cells, layers):
     """The per-language table, and for a layer sweep the mean of the task's metric at every layer."""
     languages = sorted({code for _, codes in cells.values() for code in codes}, key=english_first)
     names = TABLE_METRICS.get(task.name, TABLE_METRICS.get(task.kind, ("accuracy",)))
-    text = table(results, task, languages, list(cells), names)
+    shown = pairs_table if task.name == PAIRS else table
+    text = shown(results, task, languages, list(cells), names)
     for condition in cells if len(layers) > 1 else ():
         text += f"\n\n{condition}: mean {task.metric} by layer"
         for layer in sorted(layers):

@@ -2,13 +2,16 @@
 
     python score.py --predictions outputs/xnli/predictions/clean --data_dir data/xtreme --output_file scores.json
     python score.py --predictions submission --labels labels --benchmark xtreme-r
+    python score.py --predictions outputs/*/predictions/clean --data_dir data/xtreme --benchmark xtreme-r
 
-Reads predictions/<task>/test-<lang>.{tsv,json,jsonl}, and gold labels in the same layout (--labels: that of
-google-research/xtreme's evaluate.py) or in XTREME's data layout (--data_dir). Writes --output_file:
+Reads predictions/<task>/test-<lang>.{tsv,json,jsonl}, each task in one of the folders, and gold labels in the same
+layout (--labels: that of google-research/xtreme's evaluate.py) or in XTREME's data layout (--data_dir). Writes
+--output_file:
 
     {task: {metric: average, "metric": task score, lang: {metric: value}},
      "groups": {group: value}, "overall": value or null,
-     "missing": {task: {lang: why}}, "ignored": [what is no part of the benchmark]}
+     "missing": {task: {lang: why}}, "ignored": [what is no part of the benchmark],
+     "languages": [those of --languages], where it is given}
 
 Copy with it: common/ heads/ metrics.py tasks.py.
 """
@@ -22,10 +25,10 @@ from pathlib import Path
 
 from common.arguments import Parser
 from common.files import InputError, write_json
-from common.text import aligned, show
+from common.text import aligned, nearest, show
 from heads import decode, head_of, path_of
 from metrics import METRICS, family, main_score, score
-from tasks import BENCHMARKS, TARGETS
+from tasks import BENCHMARKS, LANGUAGES, TARGETS
 
 
 class Missing(Exception):
@@ -146,11 +149,26 @@ def gold_of_data(data_dir, record, language):
 # --- A submission
 
 
-def score_task(record, languages, predictions_dir, gold_of):
+def task_folders(folders):
+    """{task: its folder}; InputError where two of the folders have it."""
+    tasks = {}
+    for path in (path for folder in folders for path in sorted(Path(folder).iterdir()) if path.is_dir()):
+        if path.name in tasks:
+            raise InputError(f"--predictions: {tasks[path.name]} and {path} are both of {path.name}; leave one out")
+        tasks[path.name] = path
+    return tasks
+
+
+def languages_of(name, benchmark, chosen):
+    """A task's languages in a benchmark, or those of them that are chosen."""
+    return [code for code in TARGETS[name].languages[benchmark] if not chosen or code in chosen]
+
+
+def score_task(record, languages, folder, gold_of):
     """({metric: average, "metric": task score, lang: {metric: value}} or {}, {lang: why it is missing})."""
     name, scores, missing = record.name, {}, {}
     for language in languages:
-        path = Path(predictions_dir, name, f"test-{language}.{family(name).suffix}")
+        path = Path(folder, f"test-{language}.{family(name).suffix}")
         try:
             if not path.is_file():
                 raise Missing("no prediction file")
@@ -174,25 +192,28 @@ def _mean(values):
     return sum(values) / len(values)
 
 
-def evaluate_folder(predictions_dir, labels_dir=None, benchmark="xtreme", data_dir=None):
-    """Score a folder in XTREME's submission format against labels_dir (evaluate.py's layout) or data_dir (XTREME's).
+def evaluate_folder(predictions, labels_dir=None, benchmark="xtreme", data_dir=None, chosen=None):
+    """Score folders in XTREME's submission format against labels_dir (evaluate.py's layout) or data_dir (XTREME's).
 
-    Returns the JSON that the module docstring shows. Averages are plain means over languages, groups and overall plain
-    means over tasks; a task with missing languages keeps the average of the others and takes part in no group.
+    Returns the JSON that the module docstring shows. Averages are plain means over languages (all of the benchmark, or
+    those that are `chosen`), groups and overall plain means over tasks; a task with missing languages keeps the
+    average of the others and takes part in no group, and there is no overall score without it.
     """
     groups = BENCHMARKS[benchmark]
     names = list(dict.fromkeys(name for group in groups.values() for name in group))
-    folders = sorted(path.name for path in Path(predictions_dir).iterdir() if path.is_dir())
+    predictions = [predictions] if isinstance(predictions, str | Path) else predictions
+    folders = task_folders(predictions)
     if not set(folders) & set(names):
         raise InputError(
-            f"{predictions_dir}: no task folder of {benchmark} in it (found: {', '.join(folders) or 'none'}; tasks: "
-            f"{', '.join(names)})"
+            f"{' '.join(map(str, predictions))}: no task folder of {benchmark} in it (found: "
+            f"{', '.join(sorted(folders)) or 'none'}; tasks: {', '.join(names)})"
         )
     gold_of = partial(gold_of_labels, labels_dir) if labels_dir else partial(gold_of_data, data_dir)
     by_task, missing = {}, {}
     for name in names:
-        languages = TARGETS[name].languages[benchmark]
-        scores, lacking = score_task(TARGETS[name], languages, predictions_dir, gold_of)
+        languages = languages_of(name, benchmark, chosen)
+        scores, lacking = score_task(TARGETS[name], languages, folders.get(name, Path(predictions[0], name)), gold_of)
+        lacking = lacking if languages else dict.fromkeys(TARGETS[name].languages[benchmark], "none of --languages")
         by_task.update({name: scores} if scores else {})
         missing.update({name: lacking} if lacking else {})
     complete = {name: scores["metric"] for name, scores in by_task.items() if name not in missing}
@@ -201,16 +222,17 @@ def evaluate_folder(predictions_dir, labels_dir=None, benchmark="xtreme", data_d
         if set(members) <= set(complete):
             averages[group] = _mean(complete[name] for name in members)
     overall = None if missing else _mean(complete.values())
-    ignored = _ignored(predictions_dir, folders, names, benchmark)
-    return {**by_task, "groups": averages, "overall": overall, "missing": missing, "ignored": ignored}
+    ignored = _ignored(folders, names, benchmark, chosen)
+    summary = {**by_task, "groups": averages, "overall": overall, "missing": missing, "ignored": ignored}
+    return {**summary, **({"languages": list(chosen)} if chosen else {})}
 
 
-def _ignored(predictions_dir, folders, names, benchmark):
+def _ignored(folders, names, benchmark, chosen):
     """Folders and files of a submission that are no part of the benchmark."""
     ignored = [folder for folder in folders if folder not in names]
     for name in set(folders) & set(names):
-        known = {f"test-{language}.{family(name).suffix}" for language in TARGETS[name].languages[benchmark]}
-        ignored += [f"{name}/{path.name}" for path in Path(predictions_dir, name).iterdir() if path.name not in known]
+        known = {f"test-{language}.{family(name).suffix}" for language in languages_of(name, benchmark, chosen)}
+        ignored += [f"{name}/{path.name}" for path in folders[name].iterdir() if path.name not in known]
     return sorted(ignored)
 
 
@@ -227,7 +249,7 @@ def table(summary, benchmark):
     lines = [["task", "score", *columns[1:], "languages"]]
     for name, averages in scores.items():
         values = [f"{averages[metric]:.2f}" if metric in averages else "" for metric in columns]
-        total = len(TARGETS[name].languages[benchmark])
+        total = len(languages_of(name, benchmark, summary.get("languages")))
         scored = total - len(summary["missing"].get(name, {}))
         lines.append([name, *values, f"{scored}/{total}" + " incomplete" * (scored < total)])
     width = max(len(line[0]) for line in lines)
@@ -240,13 +262,15 @@ def table(summary, benchmark):
     for name, reasons in summary["missing"].items():
         for reason in dict.fromkeys(reasons.values()):
             languages = [language for language, why in reasons.items() if why == reason]
-            if len(languages) == len(TARGETS[name].languages[benchmark]):
+            if len(languages) >= len(languages_of(name, benchmark, summary.get("languages"))):
                 languages = ["all languages"]
             text += _wrapped("missing", [f"{name} ({reason}):", *languages], width)
     if summary["ignored"]:
         text += _wrapped("ignored", summary["ignored"], width)
     groups = [f"{group} {value:.2f}" for group, value in summary["groups"].items()]
     overall = "none: the benchmark is incomplete" if summary["overall"] is None else f"{summary['overall']:.2f}"
+    if summary.get("languages") and summary["overall"] is not None:
+        overall += f" (not {benchmark.upper()}'s: {' '.join(summary['languages'])} alone)"
     text += _wrapped("groups", groups or ["none is complete"], width) + _wrapped("overall", [overall], width)
     return "\n".join(text)
 
@@ -262,7 +286,7 @@ def _wrapped(name, entries, width):
 def build_parser():
     parser = Parser(prog="score.py", description=__doc__)
     parser.add_argument(
-        "--predictions", type=Path, required=True, help="folder with <task>/test-<lang>.{tsv,json,jsonl}"
+        "--predictions", nargs="+", type=Path, required=True, help="folders with <task>/test-<lang>.{tsv,json,jsonl}"
     )
     gold = parser.add_mutually_exclusive_group(required=True)
     gold.add_argument("--data_dir", type=Path, help="gold labels: XTREME's data layout")
@@ -273,18 +297,24 @@ def build_parser():
     parser.add_argument(
         "--benchmark", choices=list(BENCHMARKS), default="xtreme", help="which tasks and languages (default: xtreme)"
     )
+    parser.add_argument(
+        "--languages", nargs="+", metavar="CODE", help="score these alone (default: all of the benchmark's)"
+    )
     return parser
 
 
 def main(argv=None):
     parser = build_parser()
     args = parser.parse_args(argv)
-    for flag in ("predictions", "data_dir", "labels"):
-        folder = getattr(args, flag)
+    given = [("predictions", folder) for folder in args.predictions]
+    for flag, folder in [*given, ("data_dir", args.data_dir), ("labels", args.labels)]:
         if folder is not None and not os.path.isdir(folder):
             parser.error(f"--{flag} {folder}: no such folder; check the path")
+    for code in args.languages or ():
+        if code not in LANGUAGES:
+            parser.error(f"--languages {code}: unknown language{nearest(code, LANGUAGES)}; give codes as in tasks.py")
     try:
-        summary = evaluate_folder(args.predictions, args.labels, args.benchmark, args.data_dir)
+        summary = evaluate_folder(args.predictions, args.labels, args.benchmark, args.data_dir, args.languages)
     except InputError as error:
         parser.error(error)
     except KeyboardInterrupt:

@@ -125,6 +125,10 @@ _REVISIONS = {
         "ed50fe83db62b355759053b1cd5eef344ee371e0",
         "refs/convert/parquet, in one public script; main is a loading script",
     ),
+    "allenai/social_i_qa": (
+        "537a2ec8ec565adc0b70b70752893e59e024df26",
+        "refs/convert/parquet, in one public script; main is a loading script",
+    ),
     "aps/super_glue": ("3de24cf8022e94f4ee4b9d55a6f539891524d646", "in a public script, under the old id super_glue"),
     "cambridgeltl/xcopa": ("042f78955ba48e6404616762fa6e05e839c3907a", "in several public repositories"),
     "facebook/anli": ("8e4813d81f46d313dac7892e1c28076917cfcdf9", "in several public repositories"),
@@ -164,7 +168,7 @@ _SQUAD_HUB = _hub("rajpurkar/squad", "plain_text", "train and dev")
 
 _GUIDE = "jiant xstilts guide: d_write_configs.sh, c_tokenize_and_cache.sh"
 _APPENDIX = "X-STILTs Appendix A (from memory): rate, batch, epochs; jiant: length, stride"
-_XCOPA_SCRIPT = "XTREME-R train_xcopa.sh, without its first phase on SIQA; warm-up and weight decay as jiant"
+_XCOPA_SCRIPT = "XTREME-R train_xcopa.sh, whose first phase is the intermediate task siqa"
 _MLM_SOURCES = "X-STILTs Appendix A (from memory): learning rate, batch; jiant: max length; one pass over the text"
 
 
@@ -179,7 +183,7 @@ def _appendix(epochs, batch, length=256, stride=0):
 
 
 _NO_TRAINING = Defaults(0.0, 0.0, 8, 512, source="jiant xstilts guide: no training, max length 512")
-_XCOPA_DEFAULTS = Defaults(3e-5, 5, 32, 128, source=_XCOPA_SCRIPT)
+_XCOPA_DEFAULTS = Defaults(3e-5, 5, 32, 128, warmup_steps=0, weight_decay=0.0, source=_XCOPA_SCRIPT)
 _LAREQA_DEFAULTS = Defaults(
     2e-5, 3, 16, 256, warmup_steps=0, weight_decay=0.0, micro_batch=4,
     source="XTREME-R train_lareqa.sh (256 of an answer, 96 of a question)",
@@ -397,6 +401,11 @@ _INTERMEDIATE = (
     Task(
         "commonsense_qa", "multiple_choice", _jsonl("commonsense_qa"), ("question", "choices", "answerKey"),
         _ENGLISH, "accuracy", (), (_hub("tau/commonsense_qa", "default"),), _appendix(10, 4),
+    ),
+    Task(
+        # not of the paper's nine: the first phase of XTREME-R's XCOPA, whose head goes on to COPA (--keep_head siqa)
+        "siqa", "multiple_choice", _jsonl("siqa"), ("context", "question", "answerA", "answerB", "answerC", "label"),
+        _ENGLISH, "accuracy", (), (_hub("allenai/social_i_qa", "default", "label 1 to 3, as text"),), _XCOPA_DEFAULTS,
     ),
     Task(
         # CCGbank (LDC2005T13) is licensed and not on the Hub: bring your own files. Its 1,363 tags come from the data.

@@ -6,8 +6,8 @@ Writes
     toy/xtreme/        every task of XTREME and XTREME-R (xnli pawsx udpos panx squad xquad mlqa tydiqa xcopa tatoeba
                        bucc2018 lareqa mewslix) as in google/xtreme's download folder: English train and dev, test in
                        nine languages, seven scripts
-    toy/intermediate/  mnli snli anli qqp squad squad_v2 hellaswag cosmos_qa commonsense_qa ccg in English, with the
-                       Hub's columns; mnli and squad also in de, ru and sw, line by line (mnli/train.de.jsonl)
+    toy/intermediate/  mnli snli anli qqp squad squad_v2 hellaswag cosmos_qa commonsense_qa siqa ccg in English, with
+                       the Hub's columns; mnli and squad also in de, ru and sw, line by line (mnli/train.de.jsonl)
     toy/text/          text for masked language modeling (de.txt): sentences, and sentences beside their translation
     toy/model/         XLMRobertaModel (float32) with a SentencePiece unigram tokenizer of its own, for AutoModel
     toy/toy.json       the marker of a complete folder: seed, version of its source files, size of every file

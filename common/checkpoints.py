@@ -237,9 +237,7 @@ def load_model(head, path, config, labels, keep_head=False, seed=42, revision="m
 
 
 def model_class(head, config):
-    """transformers' Auto class of a kind of task, or the head's own; InputError where there is none for the encoder's
-    architecture.
-    """
+    """transformers' Auto class of a kind of task, or the head's own; InputError where it has none for the encoder."""
     if hasattr(head, "model_class"):
         return head.model_class(config)
     auto_class = getattr(transformers, head.MODEL)
@@ -339,6 +337,14 @@ def kept_setting(path, name, default=None, revision="main"):
         return PretrainedConfig.get_config_dict(path, revision=revision)[0].get(name, default)
     except Exception:  # transformers raises many kinds; `load_config` will say what is wrong
         return default
+
+
+def stored_labels(path, config, name=None, revision="main"):
+    """The label names of a checkpoint's own head, or of phase 2's head `name`; () where it has none."""
+    if isinstance(name, str):
+        return tuple(stored_heads(path, revision)[0].get(name, {}).get("labels", ()))
+    names = tuple(config.id2label[index] for index in sorted(config.id2label))
+    return () if all(text == f"LABEL_{index}" for index, text in enumerate(names)) else names
 
 
 def record_tag_piece(config, value):

@@ -4,9 +4,13 @@
 whose head is kept. () is a task without named labels, such as question answering.
 """
 
+import dataclasses
+import logging
 from itertools import chain
 
 from common.files import InputError
+
+logger = logging.getLogger("xtreme")
 
 IGNORED = -100  # the label that no loss counts, in PyTorch and transformers
 ALIASES = {"contradictory": "contradiction"}  # XNLI's machine-translated training files have it; XTREME maps it
@@ -17,7 +21,12 @@ FIRST = TAG_PIECES[0]
 
 
 def check_label(path, number, label, labels):
-    """Return the label's name. Integers index `labels` in Hub ClassLabel order; anything else must be a name in it."""
+    """Return the label's name. Integers index `labels` in Hub ClassLabel order; anything else must be a name in it.
+
+    A task without a table of labels takes those of its data.
+    """
+    if not labels:
+        return own_label(path, number, label)
     name = labels[label] if type(label) is int and 0 <= label < len(labels) else label
     if type(name) is str and name not in labels:
         name = ALIASES.get(name, name)
@@ -53,6 +62,41 @@ def check_alike(path, labels):
 def labels_in(rows):
     """The label names of training data, sorted: the classes of a task that has no table of them (CCG, own data)."""
     return tuple(sorted(set(rows["label"] if "label" in rows.column_names else chain.from_iterable(rows["tags"]))))
+
+
+def with_labels(task, rows, stored):
+    """A task's record with labels: an own task has those of its training rows, or of the head: `stored()`.
+
+    rows {"train", "dev", (condition, language)}: labels that no class stands for are refused or told.
+    """
+    if task.labels or task.kind not in LABELED:
+        return task
+    labels = labels_in(rows["train"]) if "train" in rows else stored()
+    if not labels:
+        return task  # loading the model will say that it has no head
+    if len(labels) < 2:
+        raise InputError(f"{task.name}: its only label is {labels[0]!r}; a task needs at least two")
+    for place, of_place in rows.items():
+        which = " ".join(place) if isinstance(place, tuple) else place
+        if of_place[0]["label" if task.kind == "classification" else "tags"] is not None:
+            check_trained(f"{task.name} ({which})", labels, of_place, task.kind)
+    return dataclasses.replace(task, labels=labels)
+
+
+def check_trained(which, labels, rows, kind):
+    """A label of a dev or test set that no class stands for: refused, or of single words' tags (rare ones) told.
+
+    It cannot be predicted, so every example with it counts as an error.
+    """
+    unseen = [name for name in labels_in(rows) if name not in labels]
+    if not unseen:
+        return
+    problem = f"{which} has labels that training has not: {', '.join(map(repr, unseen[:6]))}"
+    if kind == "tagging" and len(unseen) < len(labels_in(rows)):
+        words = sum(tag in unseen for tags in rows["tags"] for tag in tags)
+        logger.warning("%s; the %d words with them count as errors", problem, words)
+        return
+    raise InputError(f"{problem}; give both files the same labels, or training more examples")
 
 
 class LabelIndices(dict):

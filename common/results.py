@@ -145,6 +145,36 @@ def table(results, task, languages, conditions, metrics):
     return "\n".join([*text, *_not_above(guesses, values, metrics)])
 
 
+def pairs_table(results, task, pairs, conditions, metrics):
+    """MLQA's pairs of languages as text: per condition and metric a line per language of the context, a column per
+    language of the question, and the means over all pairs, those of one language, and those of two.
+    """
+    text = []
+    for condition in conditions:
+        for metric in metrics:
+            scores = {
+                pair: entry["value"]
+                for pair in pairs
+                for entry in results.cell(task, pair, condition)
+                if entry["metric"] == metric
+            }
+            contexts, questions = (sorted({pair.split("-")[side] for pair in scores}) for side in (0, 1))
+            lines = [["context", *questions]]
+            for context in contexts:
+                cells = [scores.get(f"{context}-{question}") for question in questions]
+                lines.append([context, *("-" if value is None else f"{value:.1f}" for value in cells)])
+            same = [value for pair, value in scores.items() if len(set(pair.split("-"))) == 1]
+            other = [value for pair, value in scores.items() if len(set(pair.split("-"))) == 2]
+            means = {"all pairs": [*same, *other], "one language": same, "two languages": other}
+            shown = ", ".join(f"{name} {sum(few) / len(few):.1f} ({len(few)})" for name, few in means.items() if few)
+            text += [
+                f"{task.name}: {metric}, percent, {condition}; columns: language of the question",
+                *aligned(lines),
+            ]
+            text += [f"means: {shown or 'no labels'}", ""]
+    return "\n".join(text[:-1])
+
+
 def _averages(languages, values, columns):
     """Lines of means, over the languages that all conditions have; `values` {condition: {language: scores}}."""
     given = [by_language for by_language in values.values() if by_language]

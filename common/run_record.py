@@ -215,21 +215,21 @@ def noise_record(task, folder):
     """What perturb.py's manifest says of a task in an evaluation folder; {} where perturb.py did not write the folder.
 
     {"op", "level", "realised": {language: error rate}, "not_applicable": {language: reason}}: with it, results speak
-    for themselves.
+    for themselves. Of MLQA's pairs of languages the question's is noised.
     """
     folder = Path(folder).resolve()
     try:
         manifest = _manifest(folder.parent / "manifest.json")
-        wanted = folder.name, task.name, "test"
+        wanted = folder.name, "mlqa" if "pairs" in task.languages else task.name, "test"
         noised, left_out = (
             [file for file in manifest[name] if (file["condition"], file["task"], file["split"]) == wanted]
             for name in ("files", "not_applicable")
         )
         spent, size = {}, {}
         for file in noised:
-            code = file["language"]
-            spent[code] = spent.get(code, 0) + file["spent"]
-            size[code] = size.get(code, 0) + file["size"]
+            for code in _codes(task, file):
+                spent[code] = spent.get(code, 0) + file["spent"]
+                size[code] = size.get(code, 0) + file["size"]
         if not noised and not left_out:
             return {}
         level = noised[0]["rate" if noised[0]["level"] is None else "level"] if noised else None
@@ -237,15 +237,63 @@ def noise_record(task, folder):
             "op": (noised or left_out)[0]["op"],
             "level": level,
             "realised": {code: spent[code] / max(1, size[code]) for code in spent},
-            "not_applicable": {file["language"]: file["reason"] for file in left_out},
+            "not_applicable": {code: file["reason"] for file in left_out for code in _codes(task, file)},
         }
     except (KeyError, OSError, TypeError, ValueError):
         return {}
 
 
+def _codes(task, file):
+    """The languages of a task, or MLQA's pairs, that an entry of perturb.py's manifest is about."""
+    language, context = file["language"], file.get("context")
+    if "pairs" not in task.languages:
+        return [language] if context in (None, language) else []
+    return (
+        [f"{context}-{language}"]
+        if context
+        else [pair for pair in task.languages["pairs"] if pair.endswith(f"-{language}")]
+    )
+
+
 @lru_cache(maxsize=4)
 def _manifest(path):
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def trained_in(record):
+    """The languages that a target task was trained in, when not in English alone, and its --max_train_samples.
+
+    Of a run that only predicts: those of the nearest ancestor that was trained on its task, by its command.
+    """
+    training, parent = record.get("training"), record.get("parent") or {}
+    if training:
+        return tuple(training.get("train_languages") or ()), training.get("max_train_samples")
+    if parent.get("task") != record.get("task"):
+        return (), None
+    flags = flags_of(parent.get("command"))
+    if "--do_train" not in flags:
+        return trained_in({**parent, "training": None})
+    return tuple(flags.get("--train_languages", ())), next(iter(flags.get("--max_train_samples", ())), None)
+
+
+def flags_of(command):
+    """{"--seed": ["1"], "--do_train": []} of a command line."""
+    flags = {}
+    for token in shlex.split(command or ""):
+        name, separator, value = token.partition("=")
+        if token.startswith("--"):
+            flags[name] = own = [value] if separator else []
+        elif flags:
+            own.append(token)
+    return flags
+
+
+def fine_tuned(record):
+    """What a model card calls the training of a target task."""
+    languages, _ = trained_in(record)
+    if languages:
+        return f"Fine-tuned on {record['task']} in {', '.join(languages)}"
+    return f"Zero-shot cross-lingual transfer: fine-tuned on English {record['task']}"
 
 
 # --- Secrets: no value of a token's flag or environment variable may reach a file -----------------------------------

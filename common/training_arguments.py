@@ -54,7 +54,7 @@ def set_up_logging():
 
 def task_defaults(task, given, world_size):
     """[(flag, value, origin)] for the flags of TrainingArguments that were not given: the task's recipe, and selection
-    on English dev.
+    on dev.
     """
     defaults, flags = task.defaults, []
     train, select = truthy(given.get("do_train")), truthy(given.get("do_eval")) and not task.dev_is_test
@@ -79,14 +79,14 @@ def task_defaults(task, given, world_size):
     default(
         "eval_strategy",
         "epoch" if select else "no",
-        "selection on English dev" if select else "no English dev set to select on",
+        "selection on dev" if select else "no dev set to select on",
     )
     strategy = given.get("eval_strategy", "epoch")
     default("save_strategy", strategy if select and strategy != "no" else "epoch", "as eval_strategy")
     if "eval_steps" in given:
         default("save_steps", given["eval_steps"], "as eval_steps")
     if select and strategy != "no" and given.get("save_strategy", strategy) in (strategy, "best"):
-        default("load_best_model_at_end", "true", "selection on English dev")
+        default("load_best_model_at_end", "true", "selection on dev")
         default("metric_for_best_model", f"eval_{task.metric}", "the task's metric")
     default("save_total_limit", 1, "default")
     return flags

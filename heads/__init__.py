@@ -75,7 +75,9 @@ def path_of(task, data_dir, split, language):
     """
     templates = task.files[split]
     templates = (templates,) if isinstance(templates, str) else templates
-    paths = [Path(data_dir) / template.format(lang=language) for template in templates]
+    context, _, question = language.partition("-")  # of MLQA's pairs of languages
+    names = [template.format(lang=language, context=context, question=question) for template in templates]
+    paths = [Path(data_dir) / name for name in names]
     for index, template in enumerate(templates):
         if template.endswith(".jsonl") and "{lang" not in template:
             translated = paths[index].with_suffix(f".{language}.jsonl")

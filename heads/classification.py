@@ -5,7 +5,7 @@ import logging
 from datasets import Dataset
 
 from common.files import InputError, write_text
-from common.labels import LabelIndices, check_alike, check_label, names_of, own_label
+from common.labels import LabelIndices, check_alike, check_label, names_of
 from heads import check_texts, path_of, read_jsonl, read_table
 from heads.other_forms import pair_columns
 
@@ -25,6 +25,8 @@ def read(task, data_dir, split, language):
             rows += _read_jsonl(path, task)
         else:
             rows += _read_tsv(path, task, split != "test", language)
+        if not task.labels:  # an own task's labels come from its data
+            check_alike(path, [row["label"] for row in rows if row["label"] is not None])
     return Dataset.from_list([{"id": str(index), **row} for index, row in enumerate(rows)])
 
 
@@ -51,10 +53,7 @@ def _read_jsonl(path, task):
         if task.labels and type(row[label]) is int and row[label] == -1:  # SNLI: its annotators did not agree
             dropped += 1
             continue
-        # an extra task's labels come from its data
-        name = (
-            check_label(path, number, row[label], task.labels) if task.labels else own_label(path, number, row[label])
-        )
+        name = check_label(path, number, row[label], task.labels)
         rows.append({"text_a": row[text_a], "text_b": row[text_b], "label": name})
     if not rows:
         raise InputError(f"{path}: no examples with a label; download it again")
@@ -62,8 +61,6 @@ def _read_jsonl(path, task):
         logger.warning(
             "%s: %d of %d rows have the label -1 (none) and are left out", path, dropped, dropped + len(rows)
         )
-    if not task.labels:
-        check_alike(path, [row["label"] for row in rows])
     return rows
 
 

@@ -1,4 +1,4 @@
-"""One right choice among several: XCOPA, and HellaSwag, Cosmos QA, CommonsenseQA as intermediate tasks."""
+"""One right choice among several: XCOPA, and HellaSwag, Cosmos QA, CommonsenseQA, SIQA as intermediate tasks."""
 
 import json
 import logging
@@ -42,8 +42,15 @@ def _commonsense_qa(row):
     return row["question"], texts, names.index(answer) if answer else None
 
 
+def _siqa(row):
+    label = row["label"]
+    if isinstance(label, str):  # the Hub's column: "1" to "3", "" in its test file
+        label = int(label) - 1 if label.isdecimal() else label or None
+    return f"{row['context']} {row['question']}", [row[f"answer{letter}"] for letter in "ABC"], label
+
+
 def _plain(row):
-    return row["question"], _texts(row, "choices"), row["label"]
+    return row["question"], _texts(row, "choices"), row.get("label")
 
 
 def _texts(row, column):
@@ -54,8 +61,14 @@ def _texts(row, column):
 
 
 # How each data set's row becomes (prompt, choices, index of the right choice or None): jiant's formats (X-STILTs),
-# XTREME-R's for XCOPA. Other data sets have question, choices (a list of texts) and label.
-FORMATS = {"xcopa": _xcopa, "hellaswag": _hellaswag, "cosmos_qa": _cosmos_qa, "commonsense_qa": _commonsense_qa}
+# XTREME-R's for XCOPA and SIQA. Other data sets have question, choices (a list of texts) and label.
+FORMATS = {
+    "xcopa": _xcopa,
+    "hellaswag": _hellaswag,
+    "cosmos_qa": _cosmos_qa,
+    "commonsense_qa": _commonsense_qa,
+    "siqa": _siqa,
+}
 
 
 def read(task, data_dir, split, language):

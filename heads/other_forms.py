@@ -98,6 +98,7 @@ def row_of_another_form(path, number, row, columns, task):
         "gold_label sentence1": "an original release of NLI: rename sentence1, sentence2, gold_label to premise, "
         "hypothesis, label, leave out rows with the label -",
         "is_duplicate": "QQP's original release: rename is_duplicate to label",
+        "answerA correct": 'SIQA\'s original release: write correct A, B or C as label "1", "2" or "3"',
         "answerKey question": "CommonsenseQA's original release: take choices out of question, question.stem is the "
         "question",
     }

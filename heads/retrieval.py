@@ -12,6 +12,7 @@ from datasets import Dataset
 
 import metrics
 from common.files import InputError, write_text
+from common.prediction import scorer
 from common.search import neighbors, normalize
 from heads import check_unique, path_of, read_lines, read_table
 
@@ -214,8 +215,8 @@ def count(task, rows, predictions):
         return None
     if rows["lines"]:
         gold = map(str, range(len(predictions)))
-        return metrics.count(task.name, list(gold), list(map(str, predictions)))
-    return metrics.count(task.name, rows["gold"], predictions)
+        return metrics.count(scorer(task), list(gold), list(map(str, predictions)))
+    return metrics.count(scorer(task), rows["gold"], predictions)
 
 
 def write_predictions(path, rows, predictions):

@@ -6,7 +6,7 @@ from itertools import chain
 from datasets import Dataset
 
 from common.files import InputError, write_text
-from common.labels import FIRST, IGNORED, LabelIndices, check_alike, check_label, names_of, own_label
+from common.labels import FIRST, IGNORED, LabelIndices, check_alike, check_label, names_of
 from heads import check_texts, path_of, read_jsonl, read_table
 from heads.other_forms import tagged_columns
 from tasks import LANGUAGES
@@ -30,6 +30,8 @@ def read(task, data_dir, split, language):
             rows += _read_jsonl(path, task)
         else:
             rows += _without_language(path, _read_tsv(path, task, labeled=split != "test"), language)
+        if not task.labels:  # CCG and own tasks
+            check_alike(path, chain.from_iterable(row["tags"] or () for row in rows))
     return Dataset.from_list([{"id": str(index), **row} for index, row in enumerate(rows)])
 
 
@@ -52,7 +54,7 @@ def _read_tsv(path, task, labeled):
             words.append(fields[0])
             if labeled:
                 tag = fields[1].strip()
-                tags.append(check_label(path, number, tag, task.labels) if task.labels else tag)
+                tags.append(check_label(path, number, tag, task.labels))
     return rows
 
 
@@ -98,8 +100,7 @@ def _read_jsonl(path, task):
             raise InputError(
                 f"{path}, line {number}: {len(row[words])} {words} but {len(row[tags])} {tags}; one tag per token"
             )
-        rows.append({"words": row[words], "tags": [own_label(path, number, tag) for tag in row[tags]]})
-    check_alike(path, chain.from_iterable(row["tags"] for row in rows))
+        rows.append({"words": row[words], "tags": [check_label(path, number, tag, task.labels) for tag in row[tags]]})
     return rows
 
 

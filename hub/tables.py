@@ -33,6 +33,7 @@ ROWS = {
     "hellaswag/train.jsonl": 39_905, "hellaswag/validation.jsonl": 10_042,
     "cosmos_qa/train.jsonl": 25_262, "cosmos_qa/validation.jsonl": 2_985,
     "commonsense_qa/train.jsonl": 9_741, "commonsense_qa/validation.jsonl": 1_221,
+    "siqa/train.jsonl": 33_410, "siqa/validation.jsonl": 1_954,
 }  # fmt: skip
 # Remembered, seen nowhere: a difference is noted in the manifest, not refused. Of UD-POS, google/xtreme's English.
 REMEMBERED_ROWS = {
@@ -76,6 +77,7 @@ LICENSES = {  # by folder of the layout
     "hellaswag": "MIT",
     "cosmos_qa": "CC BY 4.0",
     "commonsense_qa": "MIT",
+    "siqa": "CC BY 4.0",
 }
 
 # Not on the Hub -> how to supply it

@@ -15,7 +15,7 @@ from datasets import concatenate_datasets
 
 from common.batching import grouped
 from common.files import InputError
-from common.labels import LABELED, check_same_labels, labels_in
+from common.labels import LABELED, check_same_labels, check_trained, labels_in
 from heads import head_of, limit, path_of
 
 logger = logging.getLogger("xtreme")
@@ -100,24 +100,8 @@ def label_names(plan, rows, stored, source):
     for (name, code), of_language in rows["dev"].items():
         task, record = plan.sources[name]
         if record.kind in LABELED:
-            _check_dev_labels(f"{name} ({code})", labels[task], of_language, record.kind)
+            check_trained(f"{name} ({code}): its dev set", labels[task], of_language, record.kind)
     return labels
-
-
-def _check_dev_labels(which, labels, rows, kind):
-    """A label of the dev set that no class stands for: refused, or of single words' tags (rare ones of CCG) told.
-
-    It cannot be predicted, so every example with it counts as an error.
-    """
-    unseen = [name for name in labels_in(rows) if name not in labels]
-    if not unseen:
-        return
-    problem = f"{which}: its dev set has labels that training has not: {', '.join(map(repr, unseen[:6]))}"
-    if kind == "tagging" and len(unseen) < len(labels_in(rows)):
-        words = sum(tag in unseen for tags in rows["tags"] for tag in tags)
-        logger.warning("%s; the %d words with them count as errors", problem, words)
-        return
-    raise InputError(f"{problem}; give both files the same labels, or training more examples")
 
 
 # Mixing: every optimizer step draws one data set.

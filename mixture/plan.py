@@ -12,6 +12,7 @@ from pathlib import Path
 
 from common.arguments import truthy
 from common.files import InputError
+from common.task_records import extra_task
 from common.text import nearest
 from heads import path_of
 from metrics import family
@@ -20,14 +21,6 @@ from tasks import INTERMEDIATE, LANGUAGES, MASKED_LM, NINE, Defaults, Task
 logger = logging.getLogger("xtreme")
 
 MIXTURE_EPOCHS, MIXTURE_BATCH, FROM_SCRATCH_RATE = 3, 24, 1e-4
-# Kinds of extra tasks: their columns, and the task whose metric they have. squad_v2's also scores data where all
-# questions have answers.
-EXTRA_KINDS = {
-    "classification": (("sentence1", "sentence2", "label"), "mnli", "accuracy"),
-    "tagging": (("tokens", "tags"), "ccg", "accuracy"),
-    "question_answering": (("id", "context", "question", "answers"), "squad_v2", "f1"),
-    "multiple_choice": (("question", "choices", "label"), "hellaswag", "accuracy"),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,27 +72,6 @@ def all_tasks(data_dir):
     """The paper's nine; CCGbank has to be brought along, so ccg counts where its file is."""
     ccg = path_of(INTERMEDIATE["ccg"], data_dir or ".", "train", "en")[0]
     return [name for name in NINE if name != "ccg" or ccg.exists()]
-
-
-def extra_task(token):
-    """'sick=classification:data/sick' -> (name, record)."""
-    name, separator, rest = token.partition("=")
-    kind, _, folder = rest.partition(":")
-    if not separator or not folder or not re.fullmatch(r"\w[\w-]*", name):
-        raise InputError(
-            f"--extra_task {token}: write NAME=KIND:DIR, NAME of letters, digits, _ and -, e.g. "
-            "sick=classification:data/sick"
-        )
-    if kind not in EXTRA_KINDS:
-        raise InputError(
-            f"--extra_task {token}: unknown kind{nearest(kind, EXTRA_KINDS)}; choose from {', '.join(EXTRA_KINDS)}"
-        )
-    columns, like, metric = EXTRA_KINDS[kind]
-    # absolute: not below --data_dir; a template, in which braces are doubled
-    folder = os.path.abspath(folder).replace("{", "{{").replace("}", "}}")
-    files = {"train": f"{folder}/train.jsonl", "dev": f"{folder}/validation.jsonl"}
-    defaults = dataclasses.replace(INTERMEDIATE[like].defaults, source=f"as {like}")
-    return name, Task(name, kind, files, columns, {"train": ("en",)}, metric, defaults=defaults, scored_as=like)
 
 
 def check_metric(metric, plan):

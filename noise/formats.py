@@ -140,6 +140,9 @@ def noise_sentence(text, number, file, put):
     return mark + name + tab + noised + text[len(body) :]
 
 
+CONLL = re.compile(r" .*?(?<= )(?:O|[BIES]-\S+) *$")  # behind the word where blanks part columns: ` B-LOC`
+
+
 def noise_tagging(text, number, file, put):
     """A tagged sentence. Its words are noised as one text, a line each: no operation touches a line break, so that one
     word comes out for every word that goes in.
@@ -156,6 +159,8 @@ def noise_tagging(text, number, file, put):
                 f"{file.path}, sentence {number + 1}: {lines[i].count(chr(9)) + 1} tab-separated columns instead of "
                 "2: word, tag"
             )
+    if all("\t" not in lines[i] and CONLL.search(words[i]) for i in tagged):
+        words = [CONLL.sub("", word) for word in words]
     noised = put(str(number), "tokens", "\n".join(words[i] for i in tagged))[0].split("\n")
     for i, word in zip(tagged, noised, strict=True):
         lines[i] = word + lines[i][len(words[i]) :]

@@ -3,8 +3,11 @@
 To noise another task, add a Layout here; for a file format that is not there yet, a function in noise/formats.py.
 """
 
+import os
 import re
 from typing import NamedTuple
+
+from noise.files import NoiseError, nearest
 
 CODE = r"[a-z]{2,3}(?:-[A-Za-z]+)?"
 SPLIT = r"(?P<split>train|dev|val|validation|test)"
@@ -18,6 +21,7 @@ class Layout(NamedTuple):
     format: str  # names the function in noise/formats.py
     fields: dict = {}  # role -> columns that may be noised
     id: str | int | None = None  # column of the example's id; None: its number in the file
+    own: str = ""  # the folder's name of a task that perturb.py was given as NAME=KIND:DIR
 
 
 class CleanFile(NamedTuple):
@@ -77,7 +81,19 @@ LAYOUTS = {
     "commonsense_qa": Layout(
         (hub_rows("commonsense_qa"),), "row", {"premise": ("question",), "choices": ("choices",)}, id="id"
     ),
+    "siqa": Layout(
+        (hub_rows("siqa"),),
+        "row",
+        {"premise": ("context", "question"), "choices": ("answerA", "answerB", "answerC")},
+    ),
     "ccg": Layout((hub_rows("ccg"),), "row", {"tokens": ("tokens",)}, id="id"),
+}
+OWN = {  # kind of a task of one's own -> its files, format, fields and id, as XTREME's task of that kind has them
+    "classification": (f"{LANG_FILE}tsv", "pair", PAIR, None),
+    "tagging": (f"{LANG_FILE}tsv", "tagging", {}, None),
+    "question_answering": (f"{LANG_FILE}json", "squad", {}, None),
+    "multiple_choice": (f"{LANG_FILE}jsonl", "row", {"premise": ("question",), "choices": ("choices",)}, "id"),
+    "retrieval": (rf"{LANG_FILE}(?P<side>{CODE})", "sentence", SIDES, None),
 }
 ROLES = ("premise", "hypothesis", "choices", "queries", "candidates")
 # Tokens and questions are noised always, where they are what a task has.
@@ -85,9 +101,25 @@ DEFAULT_ROLES = ("premise", "hypothesis", "choices", "queries")
 QA_MODES = ("question", "context-protect", "context-all")
 
 
+def add_own(token):
+    """Add the layout of NAME=KIND:DIR to LAYOUTS; returns (NAME, the folder that DIR lies in)."""
+    name, _, rest = token.partition("=")
+    kind, _, folder = rest.partition(":")
+    if not re.fullmatch(r"\w[\w-]*", name) or not folder:
+        raise NoiseError(f"--tasks {token}: write NAME=KIND:DIR, e.g. mine=tagging:data/mine")
+    if kind not in OWN:
+        raise NoiseError(f"--tasks {token}: unknown kind; {nearest(kind, OWN)}")
+    if name in LAYOUTS and not LAYOUTS[name].own:
+        raise NoiseError(f"--tasks {token}: {name} is the name of a task already; choose another")
+    parent, below = os.path.split(os.path.abspath(folder))
+    pattern, *what = OWN[kind]
+    LAYOUTS[name] = Layout((f"{re.escape(below)}/{pattern}",), *what, own=below)
+    return name, parent
+
+
 def match(path):
     """The CleanFile of a path below the data folder; None where it belongs to no task."""
-    for task, layout in LAYOUTS.items():
+    for task, layout in reversed(LAYOUTS.items()):  # a folder of one's own may have the name of a task
         for pattern in layout.patterns:
             if matched := re.fullmatch(pattern, path):
                 parts = matched.groupdict()

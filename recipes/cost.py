@@ -22,9 +22,9 @@ from tasks import INTERMEDIATE, NINE, TARGETS  # noqa: E402
 # Sub-tokens of an example with XLM-R's vocabulary, all choices and windows together.
 TOKENS = {
     "xnli": 45, "pawsx": 60, "udpos": 35, "panx": 20, "xquad": 230, "mlqa": 230, "tydiqa": 200, "xcopa": 50,
-    "bucc2018": 35, "tatoeba": 15,
+    "bucc2018": 35, "tatoeba": 15, "lareqa": 250, "mewslix": 130,
     "mnli": 45, "snli": 30, "anli": 110, "qqp": 35, "squad": 230, "squad_v2": 230, "hellaswag": 400, "cosmos_qa": 560,
-    "commonsense_qa": 125, "ccg": 35,
+    "commonsense_qa": 125, "siqa": 110, "ccg": 35,
 }  # fmt: skip
 # Examples where hub/tables.py knows no number.
 TEST_EXAMPLES = {"udpos": 2_000, "mlqa": 6_000, "tydiqa": 560}

@@ -20,7 +20,6 @@ from reporting.statistics import (
     statistic,
     worst_of,
 )
-from tasks import TARGETS
 
 PER_PROCESS = 20_000  # cells; for fewer, starting another process costs more than it gives
 _shared = []  # studies, in a process that measures
@@ -57,7 +56,12 @@ class Study:
 
     @property
     def metric(self):
-        return TARGETS[self.task].metric
+        return self.target.metric
+
+    @property
+    def target(self):
+        """The record of the task."""
+        return self.runs[0].target
 
     @property
     def languages(self):
@@ -132,7 +136,7 @@ def has(study, language, condition):
 def measure(study, language, resamples, seed):
     """A Measured. Reads the counts of all runs; InputError where they do not fit together."""
     conditions = study.conditions[language]
-    columns, score, right = statistic(study.task)
+    columns, score, right = statistic(study.target)
     names = ["clean", *(name for name, _, _ in conditions)]
     sums, flags, clusters = gather(study, language, names, columns, right)
     scores = score(sums.sum(-2, dtype=float))  # [runs, 1 + conditions]

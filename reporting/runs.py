@@ -8,7 +8,6 @@ import glob
 import json
 import os
 import re
-import shlex
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +17,9 @@ import pyarrow
 import pyarrow.json
 
 from common.files import InputError
-from common.run_record import differences, read_run
+from common.run_record import differences, flags_of, read_run, trained_in
+from common.task_records import target_of
 from reporting.statistics import statistic
-from tasks import TARGETS
 
 # Flags in which runs of one setting differ.
 OWN = ("--seed", "--output_dir", "--model_name_or_path", "--data_seed", "--disable_tqdm")
@@ -51,6 +50,11 @@ class Run:
         return self.record["task"]
 
     @property
+    def target(self):
+        """The record of its task."""
+        return target_of(self.record)
+
+    @property
     def seed(self):
         return self.record["seed"]
 
@@ -76,7 +80,7 @@ def load_runs(patterns, baseline):
         for folder in folders:
             record, path = read_run(folder), folder.resolve()
             check_types(folder, record)
-            if record.get("task") in TARGETS:
+            if target_of(record):
                 run = runs.setdefault(path, Run(folder, record, name))
                 run.setting = run.setting or name
                 base |= {path} if flag == "--baseline" else set()
@@ -185,7 +189,14 @@ def name_settings(runs):
     several = len({root.get("checkpoint") for root in roots.values()}) > 1
     for run in runs:
         first = [Path(str(roots[run.folder].get("path"))).name] if several else []
-        run.setting = run.setting or " > ".join([*first, *chains[run.folder][len(shared) :]]) or "direct"
+        encoder = " > ".join([*first, *chains[run.folder][len(shared) :]]) or "direct"
+        run.setting = run.setting or ", ".join([encoder, *training_languages(run)])
+
+
+def training_languages(run):
+    """["trained in de sw (100 each)"]: what a setting is named by beside its encoder; [] for English alone."""
+    languages, number = trained_in(run.record)
+    return [f"trained in {' '.join(languages)}{f' ({number} each)' if number else ''}"] if languages else []
 
 
 def check_baseline(runs, base):
@@ -218,13 +229,7 @@ def training_arguments(run):
 
 def recipe(command):
     """A command without what differs between runs of one setting."""
-    tokens, kept = shlex.split(command or ""), []
-    for token in tokens:
-        if token.startswith("--"):
-            kept.append([token])
-        elif kept:
-            kept[-1].append(token)
-    return sorted(part for part in kept if part[0].split("=")[0] not in OWN)
+    return sorted([flag, *values] for flag, values in flags_of(command).items() if flag not in OWN)
 
 
 def check_alike(runs):
@@ -308,11 +313,11 @@ def read_counts(run, language, conditions):
     try:
         table = pyarrow.json.read_json(pyarrow.BufferReader(b"".join(parts)), options)
         columns = {name: table[name].to_numpy() for name in table.column_names}
-        numbers = [columns[name] for name in counted(run.task)]
+        numbers = [columns[name] for name in counted(run.target)]
         if table.num_rows != sum(sizes) or any(one.dtype.kind not in "if" or np.isnan(one).any() for one in numbers):
             raise ValueError
     except (KeyError, ValueError, pyarrow.ArrowException):
-        raise InputError(broken_line(run.task, paths)) from None
+        raise InputError(broken_line(run.target, paths)) from None
     ends = np.cumsum(sizes)
     return [{name: values[end - size : end] for name, values in columns.items()} for size, end in zip(sizes, ends)]
 

@@ -59,9 +59,21 @@ STATISTICS = {
 
 
 def statistic(task):
-    """(columns, sums [..., columns] -> score in percent, {column: array} -> right [examples]) of a task."""
-    columns, score, right = STATISTICS[METRICS[task]]
+    """(columns, sums [..., columns] -> score in percent, {column: array} -> right [examples]) of a task's record."""
+    columns, score, right = STATISTICS[METRICS[task.scored_as or task.name]]
     return columns, lambda sums: 100 * score(sums), right
+
+
+def main_statistic(task):
+    """(columns, sums [..., columns] -> the one number of a task in percent): of answers (F1 + exact match) / 2."""
+    columns, score, _ = statistic(task)
+    if columns != ("f1", "examples"):
+        return columns, score
+    return (
+        "f1",
+        "exact_match",
+        "examples",
+    ), lambda sums: 50 * ratio(np.stack([sums[..., 0] + sums[..., 1], sums[..., 2]], axis=-1))
 
 
 # --- Resampling
@@ -200,13 +212,38 @@ def difference(own, base, clusters, others=()):
 
     `others`, settings of the same form, lend their spread where both have one seed.
     """
-    c = 1 / len(own[0]) + 1 / len(base[0])
-    examples = float(np.var(own[1].mean(1) - base[1].mean(1), ddof=1))
-    s2, w, freedom = between_seeds([own, base])
+    value, again = own[0].mean() - base[0].mean(), own[1].mean(1) - base[1].mean(1)
+    return _with_variances(value, again, [own, base], clusters, others)
+
+
+def level(own, clusters, others=()):
+    """The mean over the seeds of `own` itself, as the Difference to 0."""
+    return _with_variances(own[0].mean(), own[1].mean(1), [own], clusters, others)
+
+
+def _with_variances(value, again, sides, clusters, others):
+    c = sum(1 / len(scores) for scores, _ in sides)
+    examples = float(np.var(again, ddof=1))
+    s2, w, freedom = between_seeds(sides)
     if not freedom:
         s2, _, freedom = between_seeds(others)
         w = examples / c
-    return Difference(float(own[0].mean() - base[0].mean()), max(0.0, examples - c * w), w, s2, c, freedom, clusters)
+    return Difference(float(value), max(0.0, examples - c * w), w, s2, c, freedom, clusters)
+
+
+def mean_of(differences):
+    """The mean of independent Differences, one per task, as a Difference.
+
+    Tasks whose seeds tell nothing (retrieval trains nothing) add what their examples do; the degrees of freedom of the
+    sum are Satterthwaite's.
+    """
+    value, v, w, s2, c, freedom, clusters = np.array(differences, dtype=float).T
+    between, share = c * np.fmax(w, s2), 1 / len(value) ** 2
+    told = np.isfinite(s2)
+    pooled = (between[told] ** 2 / np.maximum(1, freedom[told])).sum()
+    freedom = between[told].sum() ** 2 / pooled if pooled else 1
+    s2 = share * between.sum() if told.any() else np.nan
+    return Difference(value.mean(), share * v.sum(), share * (c * w).sum(), s2, 1.0, freedom, clusters.min())
 
 
 def intervals(differences, level=0.95):

@@ -133,6 +133,7 @@ def write_intermediate(root):
     ending |= {"ind": NUMBER, "endings": List(TEXT)}
     scenes = [{**dict.fromkeys(ending, "x"), "ind": i, "endings": list("abcd"), "label": f"{i % 4}"} for i in range(4)]
     cosmos = {**dict.fromkeys("id context question answer0 answer1 answer2 answer3".split(), TEXT), "label": NUMBER}
+    social = dict.fromkeys("context question answerA answerB answerC label".split(), TEXT)
     commonsense = dict.fromkeys("id question question_concept answerKey".split(), TEXT)
     commonsense["choices"] = {"label": List(TEXT), "text": List(TEXT)}
     letters = {"label": list("ABCDE"), "text": list("abcde")}
@@ -146,5 +147,7 @@ def write_intermediate(root):
         parquet(root, "Rowan/hellaswag", f"data/{split}-00000-of-00001.parquet", scenes, ending)
         rows = [{**dict.fromkeys(cosmos, f"{i}"), "label": i % 4} for i in range(4)]
         parquet(root, "allenai/cosmos_qa", f"default/{split}/0000.parquet", rows, cosmos)
+        rows = [{**dict.fromkeys(social, f"{i}"), "label": f"{i % 3 + 1}"} for i in range(4)]
+        parquet(root, "allenai/social_i_qa", f"default/{split}/0000.parquet", rows, social)
         rows = [{"id": f"{i}", **asked} for i in range(4)]
         parquet(root, "tau/commonsense_qa", f"data/{split}-00000-of-00001.parquet", rows, commonsense)

@@ -70,7 +70,7 @@ def test_english_dev_at_the_level_of_a_guess_is_a_warning(caplog):
         run_xtreme.warn_of_a_guess(TARGETS["pawsx"], predictor("pawsx"), dev, {"eval_accuracy": 0.75})
         assert not caplog.messages
         run_xtreme.warn_of_a_guess(TARGETS["pawsx"], predictor("pawsx"), dev, {"eval_accuracy": 0.5})
-    assert "English dev is 50.0, and a constant guess has 50.0" in caplog.text
+    assert "accuracy on dev is 50.0, and a constant guess has 50.0" in caplog.text
 
 
 def encoder(weights):

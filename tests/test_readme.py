@@ -16,6 +16,7 @@ import run_intermediate
 import run_xtreme
 import score
 from common import arguments
+from common.task_records import target_of
 from mixture import plan
 from tasks import TARGETS
 
@@ -47,7 +48,11 @@ OTHERS = {  # flags of torchrun, deepspeed, accelerate, sbatch and pytest
 
 def parsed_xtreme(argv):
     args, _, given = arguments.parse(run_xtreme.build_parser(), argv)
-    return args.task in TARGETS and "output_dir" in given and {"do_train", "do_eval", "do_predict"} & set(given)
+    return (
+        (args.task in TARGETS or target_of({"arguments": vars(args)}))
+        and "output_dir" in given
+        and {"do_train", "do_eval", "do_predict"} & set(given)
+    )
 
 
 def parsed_intermediate(argv):
@@ -59,7 +64,9 @@ def parsed_intermediate(argv):
 
 def parsed_perturb(argv):
     args = perturb.build_parser().parse_args(argv)
-    return args.list or (args.data_dir and args.output_dir and set(args.ops) <= perturb.OPERATIONS.keys())
+    return args.list or (
+        (args.data_dir or "=" in args.tasks[0]) and args.output_dir and set(args.ops) <= perturb.OPERATIONS.keys()
+    )
 
 
 def parsed_download(argv):

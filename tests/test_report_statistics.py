@@ -35,7 +35,7 @@ def counts_of(task, random, examples=40):
 
 def as_sums(task, counts):
     """([examples, columns] of the task's statistic, score of sums)."""
-    columns, score, _ = statistics.statistic(task)
+    columns, score, _ = statistics.statistic(TARGETS[task])
     return np.array([[1 if name == "examples" else one[name] for name in columns] for one in counts], float), score
 
 
@@ -173,7 +173,7 @@ def test_without_differences_between_seeds_intervals_are_wide_but_never_too_shor
 def test_intervals_of_a_span_f1_cover_the_truth():
     """Two taggers that miss spans at different rates, on sentences of different difficulty."""
     random, differences = np.random.default_rng(7), []
-    _, score, _ = statistics.statistic("panx")
+    _, score, _ = statistics.statistic(TARGETS["panx"])
 
     def taggers(sentences):
         gold, easy = random.integers(0, 6, sentences), random.beta(4, 2, sentences)

@@ -267,6 +267,7 @@ HUB_COLUMNS = {
     "hellaswag": "ind activity_label ctx_a ctx_b ctx endings source_id split split_type label",
     "cosmos_qa": "id context question answer0 answer1 answer2 answer3 label",
     "commonsense_qa": "id question question_concept choices answerKey",
+    "siqa": "context question answerA answerB answerC label",
     "ccg": "id tokens tags",
 }
 
@@ -300,6 +301,8 @@ def test_labels_are_written_as_on_the_hub(toy):
         assert row["ctx"] == f"{row['ctx_a']} {row['ctx_b']}"
     for row in hub_rows(toy, "cosmos_qa", "train"):
         assert row["label"] in range(4) and len({row[f"answer{number}"] for number in range(4)}) == 4
+    for row in hub_rows(toy, "siqa", "train"):
+        assert row["label"] in ("1", "2", "3") and len({row[f"answer{letter}"] for letter in "ABC"}) == 3
     for row in hub_rows(toy, "commonsense_qa", "train"):
         assert row["choices"]["label"] == list("ABCDE") and row["answerKey"] in row["choices"]["label"]
         assert len(set(row["choices"]["text"])) == 5

@@ -124,6 +124,21 @@ def cosmos_rows(speaker, examples, task, origin):
         yield {"id": f"{origin}-{index}", "context": context, "question": question, **answers, "label": label}
 
 
+def social_example(rng, index):
+    """As ending_example, with three verbs to choose from."""
+    before, event, link, verbs, label = ending_example(rng, index)
+    return before, event, link, *choices(index, verbs[label], [verb for verb in verbs if verb != verbs[label]][:2])
+
+
+def siqa_rows(speaker, examples, task, origin):
+    """What happened, and "what because <somebody>?"; labels count from 1 and are texts, as on the Hub."""
+    for before, event, link, verbs, label in examples:
+        row = {"context": f"{speaker.say(before)} {speaker.say(event)}"}
+        row["question"] = asking(speaker, ("what", link, *(word.concept for word in event.agent)))
+        row |= {f"answer{letter}": speaker.say(event._replace(verb=verb)) for letter, verb in zip("ABC", verbs)}
+        yield {**row, "label": str(label + 1)}
+
+
 def knowledge_example(rng, index):
     """(concepts of the question, the one that it is about, concepts to choose from, index of the right one)."""
     if index % 3 == 0:  # what is an animal
@@ -193,6 +208,7 @@ EXAMPLES = {  # task -> (what draws an example, what yields the rows of a file o
     "hellaswag": (ending_example, hellaswag_rows),
     "cosmos_qa": (ending_example, cosmos_rows),
     "commonsense_qa": (knowledge_example, commonsense_rows),
+    "siqa": (social_example, siqa_rows),
     "ccg": (story, ccg_rows),
 }
 
