@@ -320,6 +320,8 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(self, args=None, namespace=None):
         args = list(sys.argv[1:] if args is None else args)
         for token in args:
+            if token.startswith("--") and token.endswith("=--"):  # of which argparse makes an empty list
+                self.error(f"{token}: -- is no value; give one, or leave the flag out")
             if any("\ud800" <= character <= "\udfff" for character in token):  # bytes that Python could not decode
                 self.error(f"{ascii(token)}: not UTF-8 in this environment; set LC_ALL=C.UTF-8, or rename the file")
         return super().parse_known_args(args, namespace)

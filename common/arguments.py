@@ -79,8 +79,12 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
     def check_encoding(self, argv):
-        """Exit with one line for bytes that Python could not decode: a folder with an umlaut under LC_ALL=C."""
+        """Exit with one line for bytes that Python could not decode: a folder with an umlaut under LC_ALL=C. And for
+        --flag=--, of which argparse makes an empty list.
+        """
         for token in argv:
+            if token.startswith("--") and token.endswith("=--"):
+                self.error(f"{token}: -- is no value; give one, or leave the flag out")
             if any("\ud800" <= character <= "\udfff" for character in token):
                 self.error(f"{ascii(token)}: not UTF-8 in this environment; set LC_ALL=C.UTF-8, or rename the file")
 

@@ -37,9 +37,13 @@ def fenced(text, language=""):
     return f"{fence}{language}\n{text}\n{fence}"
 
 
+YAML_WORDS = "y n yes no on off true false null".split()
+
+
 def yaml_scalar(words):
     """A text as YAML: as it is where nothing in it could mean something, else in quotes (JSON's are YAML's)."""
-    return words if re.fullmatch(r"(?=.*[A-Za-z])[\w./][\w./-]*", words) else json.dumps(words, ensure_ascii=False)
+    plain = re.fullmatch(r"(\.\.?/)?[A-Za-z/][\w./-]*", words) and words.lower() not in YAML_WORDS
+    return words if plain else json.dumps(words, ensure_ascii=False)
 
 
 def show(text):

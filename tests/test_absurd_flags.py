@@ -42,6 +42,8 @@ def commands(toy, tmp):
         "run_xtreme": (run_xtreme, f"--task xnli --data_dir {toy}/xtreme {model} {out} --do_train --do_predict"),
         "tatoeba": (run_xtreme, f"--task tatoeba --data_dir {toy}/xtreme {model} {out} --do_predict"),
         "run_intermediate": (run_intermediate, f"--tasks mnli --data_dir {toy}/intermediate {model} {out} --do_train"),
+        "xquad": (run_xtreme, f"--task xquad --data_dir {toy}/xtreme {model} {out} --do_train --do_predict"),
+        "squad": (run_intermediate, f"--tasks squad --data_dir {toy}/intermediate {model} {out} --do_train"),
         "perturb": (perturb, f"--data_dir {toy}/xtreme {out} --ops swap"),
         "download_data": (download_data, f"--tasks xnli {out} --hub_root {empty}"),
         "report": (report, f"--runs {empty} --baseline {empty} {out}"),
@@ -92,7 +94,8 @@ def test_absurd_values_are_refused_in_one_line_or_accepted(name, toy, tmp_path, 
     counts, wrong = Counter(), {}
     for flag in own_flags(module):
         for value in VALUES:
-            argv = [*required.split(), *([flag] if flag else []), value]
+            given = [f"{flag}={value}"] if flag and value == "--" else [flag, value] if flag else [value]
+            argv = [*required.split(), *given]
             how = outcome(module, argv)
             counts[how if how in ("accepted", "clean line") else "traceback"] += 1
             if how not in ("accepted", "clean line"):
@@ -123,3 +126,25 @@ def test_numbers_that_cannot_be_meant_are_refused(toy, tmp_path, monkeypatch):
                 if outcome(module, [*required.split(), f"--{flag}", value]) != "clean line":
                     accepted.append((name, flag, value))
     assert not accepted
+
+
+NAMES = "recipe qa_decoding tag_piece".split()  # flags whose values are some names only
+MORE_NAMES = {"run_intermediate": ["extra_task", "mixing", "collapse_guard"], "xquad": ["conditions", "languages"]}
+
+
+@pytest.mark.parametrize("name", ["xquad", "tatoeba", "run_intermediate", "squad"])
+def test_absurd_names_are_never_accepted(name, toy, tmp_path, monkeypatch):
+    """Whatever stands where a name of ours must: one line, and neither a traceback nor something in its place."""
+    monkeypatch.chdir(tmp_path)
+    module, required = commands(toy, tmp_path)[name]
+    counts, accepted = Counter(), []
+    monkeypatch.setattr(module, "load_libraries", accept)
+    for flag in [*NAMES, *MORE_NAMES.get(name, ())]:
+        for value in VALUES:
+            how = outcome(module, [*required.split(), f"--{flag}={value}"])
+            counts[how] += 1
+            if how != "clean line":
+                accepted.append((flag, value[:20], how))
+    print(f"{name}: {counts.total()} tried, {dict(counts)}")
+    assert not accepted, ascii(accepted[:20])
+    assert counts.total() >= len(NAMES) * len(VALUES)

@@ -256,6 +256,11 @@ def output_below_a_file(world):
     world.out = world.folder / "file" / "out"
 
 
+def unusual_language(world):
+    world.own_data("xnli")
+    (world.data / "xnli/test-<b>.tsv").write_text("a\tb\tneutral\n")
+
+
 def shorter_side(old):
     return b"\n".join(old.split(b"\n")[:-3])
 
@@ -270,6 +275,9 @@ FLAGS = {
     ),
     "unknown language": Case(
         "--do_predict --languages en xx", ("--languages xx", "unknown language", "xnli has ar bg")
+    ),
+    "language that is no code": Case(
+        "--do_predict --languages en <b>", ("--languages <b>", "no language's code"), unusual_language
     ),
     "language without a file": Case(
         "--do_predict --languages el", ("--languages el", "{data}/xnli/test-el.tsv does not exist", "leave el out")
@@ -344,6 +352,9 @@ FLAGS = {
     "condition twice": Case("--do_predict --conditions a={data} a={data}", ("'a'", "twice")),
     "condition twice in two flags": Case("--do_predict --conditions a={data} --conditions a={data}", ("'a'", "twice")),
     "condition without a folder": Case("--do_predict --conditions a=nowhere", ("a=nowhere", "no such folder")),
+    "condition with a name no file can have": Case(
+        f"--do_predict --conditions {'c' * 101}={{data}}", ("at most 100 letters", "NAME=FOLDER")
+    ),
     "condition that climbs": Case("--do_predict --conditions ../a={data}", ("'../a=", "NAME=FOLDER")),
     "condition in another layout": Case(
         "--do_predict --conditions a={model}", ("{model}", "no test file of xnli", "layout")

@@ -53,6 +53,14 @@ def own(kind, *rows):
     return spoil
 
 
+def own_text(content):
+    def spoil(tmp):
+        for split in ("train", "validation"):
+            text(f"{split}.jsonl", content)(tmp)
+
+    return spoil
+
+
 NLI = {"premise": "a", "hypothesis": "b", "label": 0}
 CHOICES = {"ind": 0, "ctx_a": "a", "ctx_b": "b", "endings": ["c", "d", "e", "f"], "label": "0"}
 CASES = {
@@ -199,7 +207,25 @@ CASES = {
     ),
     "own data without files": (
         f"--extra_task sick=classification:{{tmp}} {TRAIN}",
-        ("{tmp}/train.jsonl", "{tmp}/validation.jsonl"),
+        ("--extra_task sick: {tmp}/train.jsonl, {tmp}/validation.jsonl do not exist", "correct DIR"),
+    ),
+    "own data without files, beside a task": (
+        f"--tasks mnli --extra_task m=tagging:{{tmp}} {TRAIN}",
+        ("--extra_task m: {tmp}/train.jsonl, {tmp}/validation.jsonl do not exist", "correct DIR"),
+    ),
+    "own data without a dev set": (
+        f"--tasks mnli --extra_task m=tagging:{{tmp}} {TRAIN}",
+        ("--extra_task m: {tmp}/validation.jsonl does not exist; write it",),
+        text("train.jsonl", '{"tokens": ["a"], "tags": ["B"]}\n'),
+    ),
+    "own data with a name no file can have": (
+        f"--tasks mnli --extra_task {'m' * 101}=tagging:{{tmp}} {TRAIN}",
+        ("at most 100 letters",),
+    ),
+    "own data of words and tags between blanks": (
+        f"--tasks mnli --extra_task m=tagging:{{tmp}} {TRAIN}",
+        ("{tmp}/train.jsonl, line 1",),
+        own_text("a B\n\n"),
     ),
     "own data with other columns": (
         f"--extra_task sick=classification:{{tmp}} {TRAIN}",

@@ -915,3 +915,16 @@ def test_a_copy_that_is_gone_is_not_in_the_manifest(data, tmp_path):
     assert len(run(data, out, "--ops swap --levels 0 --tasks xnli --languages en de")["copied"]) == 2
     (out / "swap-0/xnli/test-de.tsv").unlink()
     assert len(run(data, out, "--ops swap --levels 0 --tasks xnli --languages en")["copied"]) == 1
+
+
+def test_a_path_with_line_breaks_stays_in_the_readmes_block_of_code(data, tmp_path, monkeypatch):
+    out = tmp_path / "a\n# <b>x</b>\n\n=1+1"
+    argv = ["--data_dir", str(data), "--output_dir", str(out), *"--ops swap --levels 1 --tasks xnli".split()]
+    monkeypatch.setattr(sys, "argv", ["perturb.py", *argv])
+    perturb.main(argv)
+    lines = (out / "README.md").read_text(encoding="utf-8").split("\n")
+    block = lines[lines.index("Made by") + 2 : next(at for at, line in enumerate(lines) if line.startswith("| cond"))]
+    assert "    # <b>x</b>" in block and all(line.startswith("    ") or not line for line in block)
+    assert [line for line in lines if line.startswith("# ")] == ["# Noised evaluation sets"]
+    manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+    assert shlex.split(manifest["command"])[2:] == argv

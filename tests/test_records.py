@@ -4,11 +4,13 @@ import json
 import shutil
 
 import pytest
+import yaml
 
 import run_intermediate
 import run_xtreme
 from common.results import Results
-from common.run_record import is_secret, mask_secrets, without_secrets
+from common.run_record import is_secret, mask_secrets, without_secrets, write_card
+from common.text import fenced, plain_markdown, yaml_scalar
 from reporting.runs import load_runs
 
 FROZEN = (
@@ -114,6 +116,44 @@ def test_what_selects_the_model_belongs_to_the_training(runs, toy, capsys):
         trained(toy, folder / "seed-3", 3, "--learning_rate", "1e-4", "--n_best_size", "5")
     assert end.value.code == 2 and "n_best_size 20 there, 5 here" in capsys.readouterr().err
     trained(toy, folder / "seed-3", 3, "--learning_rate", "1e-4", "--n_best_size", "20")  # the default, spelled out
+
+
+NASTY = [
+    "<script>alert(1)</script>",
+    "[x](http://y)",
+    "=1+1",
+    "a: b",
+    "*b*",
+    "```",
+    "$x$",
+    "| a |",
+    "# h",
+    "_i_",
+    "- x",
+]
+
+
+@pytest.mark.parametrize("name", [*NASTY, "no", "1e5", "a\n---\nlicense: x", "plain/xlm-roberta_large.v2"])
+def test_names_mean_nothing_in_a_card(tmp_path, name):
+    folder = tmp_path / name.replace("/", "∕")
+    folder.mkdir()
+    record = {"model_name_or_path": name, "task": f"mnli+{name}", "command": f"python x {name}", "seed": 1}
+    write_card(folder, "Words.", record, f"table of {name}")
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    _, head, text = card.split("---\n", 2) if "\n---" not in name else ("", *card[4:].split("\n---\n", 1))
+    about = yaml.safe_load(head)
+    assert about.keys() == {"library_name", "base_model", "tags"} and about["base_model"] == name
+    assert set(about["tags"]) >= {"mnli", name} or "+" in name
+    title = next(line for line in text.split("\n") if line.startswith("# "))
+    for sign in "*`[]<>#|$":
+        assert all(before == "\\" for before in [title[at - 1] for at, c in enumerate(title) if c == sign and at])
+    assert f"\n{fenced(record['command'], 'bash')}\n" in card and f"\n{fenced(f'table of {name}')}\n" in card
+
+
+def test_usual_names_stay_as_they_are_in_a_card():
+    for name in ("outputs/xlm-roberta-large", "my_run.2", "anli_plus"):
+        assert plain_markdown(name) == name == yaml_scalar(name)
+    assert fenced("a", "bash") == "```bash\na\n```" and fenced("a ``` b") == "````\na ``` b\n````"
 
 
 # --- Secrets
