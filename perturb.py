@@ -203,11 +203,12 @@ def assign(args, chosen, kept):
                     NoisedFile(
                         source, file.path, args.output_dir, condition, op, level, args.rate, args.seed, replicate,
                         file.task, file.split, language, side, file.context, scripts[file.language],
-                        roles, args.qa, table, args.tokenizer, digest(source),
+                        roles, args.qa, table, args.tokenizer, args.draws, digest(source),
                     )
                 )  # fmt: skip
-        left_out = {entry["language"] for entry in refused if entry["condition"] == condition}
-        applied = {file.language for file in chosen if file.task == "bucc2018"} - left_out
+        bucc = [entry for entry in refused if (entry["condition"], entry["task"]) == (condition, "bucc2018")]
+        applied = {file.language for file in chosen if file.task == "bucc2018"}
+        applied -= {entry["language"] for entry in bucc}
         copies += [(condition, file.path) for file in kept if file.language in applied]
     return noised, copies, refused
 
@@ -353,6 +354,7 @@ def build_parser():
         metavar="PATH",
         help="tokenizer.json or its folder: adds the share of edits that its normalizer keeps (needs tokenizers)",
     )
+    add("--draws", type=int, choices=(1, 2), default=2, help="1: the rates and shares of version 1; default 2")
     add("--list", action="store_true", help="print which operation applies to which script, and stop")
     return parser
 

@@ -70,6 +70,18 @@ def insert(noiser):
     return propose
 
 
+def stray(noiser):
+    def propose(units, i, random):
+        other = units[random(len(units))]
+        if not in_word(units, i) or not is_letter(other) or (base := base_index(other)) is None:
+            return None
+        letter = other if "\u1100" <= other[0] <= "\u11ff" else other[base]  # decomposed Hangul: the whole syllable
+        letter = letter.lower() if units[i].islower() else letter
+        return (i, i + 1, units[i] + letter) if letter != units[i] else None
+
+    return propose
+
+
 def repeat(noiser):
     def propose(units, i, random):
         unit = units[i]
@@ -146,7 +158,7 @@ def case(noiser):
         unit = units[i]
         other = turkic.get(unit[0]) or unit[0].swapcase()
         georgian = "\u10a0" <= unit[0] <= "\u10ff"  # has capitals that nobody types
-        if other != unit[0] and len(other) == 1 and not georgian:
+        if is_letter(unit) and other != unit[0] and len(other) == 1 and not georgian:
             return i, i + 1, other + unit[1:]
 
     return propose

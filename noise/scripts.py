@@ -43,7 +43,7 @@ def segment(text):
 
 
 def is_letter(unit):
-    return unit[0].isalpha()
+    return unit[0].isalpha() and unit[0] != "ℹ"  # an emoji that Unicode calls a letter
 
 
 def in_word(units, i):
@@ -93,6 +93,12 @@ def gaps(units, noiser):
     return [
         i for i in range(1, len(units) - 1) if units[i] == " " and is_letter(units[i - 1]) and is_letter(units[i + 1])
     ]
+
+
+def sentence_marks(units, noiser):
+    """The places of commas, periods and the like."""
+    marks = tables.PUNCTUATION.get(noiser.script, tables.PUNCTUATION["Latn"])
+    return [i for i, unit in enumerate(units) if unit in marks]
 
 
 def everywhere(units, noiser):
