@@ -3,27 +3,31 @@
 `random(n)` draws an integer below n. An edit is (first, last, new): new for units[first:last].
 """
 
+import sys
+from array import array
 from bisect import bisect_left
 from collections.abc import Callable
 from functools import lru_cache
 from hashlib import blake2b
-from struct import Struct
 from typing import NamedTuple
 
 from noise.scripts import CLUSTER
 
 VERSION = "2"  # of every draw: raise it when the same key gives other noise
+COIN = 1 << 24  # draws of a probability
 GUESSES = 16  # places that are drawn at random before an operation's places are gone through one by one
-WORDS_OF = Struct("<16I").unpack  # BLAKE2b's 64 bytes as 16 integers of 32 bits
 
 
-def stream(key):
-    """A function random(n) -> integer in [0, n), from a key: the digits of its BLAKE2b hash, and of that hash's.
+def stream(hashed, key):
+    """A function random(n) -> integer in [0, n), from a BLAKE2b object that has the first part of a key, and the rest:
+    integers of 32 bits from their hash, then from the hash of that hash.
 
     It stands in for random.Random, which takes as long to seed as all the rest of a text's noise.
     """
-    digest = blake2b(key.encode("utf-8", "surrogatepass")).digest()
-    draw = [*WORDS_OF(digest)].pop
+    hashed = hashed.copy()
+    hashed.update(key.encode("utf-8", "surrogatepass"))
+    digest = hashed.digest()
+    draw = integers(digest).pop
 
     def random(n):
         nonlocal digest, draw
@@ -31,10 +35,18 @@ def stream(key):
             return draw() * n >> 32
         except IndexError:
             digest = blake2b(digest).digest()
-            draw = [*WORDS_OF(digest)].pop
+            draw = integers(digest).pop
             return draw() * n >> 32
 
     return random
+
+
+def integers(digest):
+    """Its little-endian integers of 32 bits."""
+    values = array("I", digest)
+    if sys.byteorder == "big":
+        values.byteswap()
+    return values
 
 
 @lru_cache(1 << 16)
@@ -68,7 +80,7 @@ class Choice(NamedTuple):
 
 
 class Mix:
-    """Operations to draw from by their shares. The shares are those of the edits that are made: see select_edits."""
+    """Operations to draw from, by their shares of the edits that are made."""
 
     SLOTS = 2000
 
@@ -76,67 +88,69 @@ class Mix:
         """shares: {Choice: its share, in any unit}"""
         total = sum(shares.values()) or 1
         self.shares = {choice.op: share / total for choice, share in shares.items()}
-        counts = {choice: round(self.SLOTS * share / total) for choice, share in shares.items()}
-        self.choices = [choice for choice, count in counts.items() for _ in range(count)]
-        self.double = sum(share for choice, share in shares.items() if choice.cost == 2) / total
-        self.most = 2 if self.double else 1
-
-    def chance(self, left):
-        """Of one more edit, such that it spends on average what is left, whichever operation comes and whatever it
-        costs: left / E[max(cost, left)]. A swap is not refused more often for costing 2, which would lower its share.
-        """
-        return left / ((1 - self.double) * max(1, left) + self.double * max(2, left)) if left > 0 else 0
+        self.choices = [choice for choice in shares for _ in range(round(self.SLOTS * self.shares[choice.op]))]
+        self.several = len(set(self.choices))
+        self.double = sum(self.shares[choice.op] for choice in shares if choice.cost == 2)
 
 
 def select_edits(mix, units, budget, random, limits):
-    """([(first, last, new, operation)], spent): edits at random places until the budget, in grapheme edits,
-    is spent.
+    """([(first, last, new, operation)], spent): edits at random places until the budget, in grapheme edits, is spent.
 
     The operation is drawn first and then sought a place, so that it keeps its share however rare its places are; one
-    that has none in this text is drawn again. The last edit comes with the probability that its remainder of the
-    budget has: the expected rate is exact however short the text is. Edits leave their neighbors alone, so that
-    distances of separate edits add up. limits: edit -> edit or None, or None where all are allowed.
+    that has none in this text is drawn again. One more edit comes with the probability left / E[max(cost, left)],
+    whichever it will be: so on average what is left is spent, however short the text is, and a swap, which costs 2,
+    does not lose its share to the others. limits: edit -> edit or None; None where all edits are allowed.
     """
-    choices, pools, taken, spent, chosen = mix.choices, {}, set(), 0, []
-    while choices:
+    choices, double, spent, pools, gone, taken, chosen = mix.choices, mix.double, 0, {}, set(), set(), []
+    several = mix.several
+    while True:
         left = budget - spent
-        if left < mix.most and random(1 << 32) >= mix.chance(left) * (1 << 32):
-            break
-        while choices:
-            choice = choices[random(len(choices))] if len(choices) > 1 else choices[0]
-            if edit := find(choice, units, taken, pools, random, limits):
+        if left < 2 and (double or left < 1):
+            mean = 1 + double if left < 1 else left + double * (2 - left)
+            if left <= 0 or random(COIN) * mean >= left * COIN:
                 break
-            choices = [other for other in choices if other is not choice]
-        else:
+        edit = None
+        while edit is None and len(gone) < several:
+            choice = choices[random(len(choices)) if several > 1 else 0]
+            if choice.op not in gone and (edit := find(choice, units, taken, pools, random, limits)) is None:
+                gone.add(choice.op)
+        if edit is None:
             break
         first, last, new = edit
-        cost = distance("".join(units[first:last]), new)
-        if cost > left and cost > choice.cost and random(1 << 32) * cost >= max(choice.cost, left) * (1 << 32):
+        if limits is None and last - first == 1 and (len(new) < 2 or (len(new) == 2 and units[first] in new)):
+            cost = 1  # the usual case, quickly
+        else:
+            cost = distance("".join(units[first:last]), new)
+        if cost > left and cost > choice.cost and random(COIN) * cost >= max(choice.cost, left) * COIN:
             break
         spent += cost
-        taken.update(range(first, last))
+        taken.update(range(first - 1, last + 1))
         chosen.append((first, last, new, choice.op))
     return chosen, spent
 
 
 def find(choice, units, taken, pools, random, limits):
-    """An edit of the operation at a random place that is free; None where there is none left in this text."""
-    pool = pools.get(choice.op)
-    guesses = GUESSES if pool is None and choice.places is None else 0
+    """An edit of the operation at a random place that is free, beside no other edit, so that distances of edits add
+    up; None where there is none left in this text.
+    """
+    op, propose, _, places = choice
+    count, guesses = len(units), 0 if places or op in pools else GUESSES
     while True:
         if guesses:
             guesses -= 1
-            place = random(len(units))
+            place = random(count)
         else:
-            if pool is None:
-                pool = pools[choice.op] = list(choice.places(units) if choice.places else range(len(units)))
-            if not pool:
+            if op not in pools:
+                pools[op] = list(places(units) if places else range(count))
+            if not (pool := pools[op]):
                 return None
             draw = random(len(pool))
             place, pool[draw] = pool[draw], pool[-1]
             pool.pop()
-        edit = choice.propose(units, place, random)
-        if not edit or (taken and not taken.isdisjoint(range(edit[0] - 1, edit[1] + 1))):
+        if place in taken or (edit := propose(units, place, random)) is None:
+            continue
+        first, last, _ = edit
+        if (first != place or last != place + 1) and taken and not taken.isdisjoint(range(first, last)):
             continue
         if limits is None or (edit := limits(edit)):
             return edit

@@ -67,12 +67,14 @@ def mix_of(noiser, factors):
 
 def shares_of(noiser, mixes):
     """{Choice: share} of the operations of a table of mixes that apply to the noiser's language."""
+    wanted = dict(mixes.get(noiser.script, mixes[""]))
+    if mixes is tables.MIXED:
+        wanted |= {op: share for op, (share, languages) in tables.MIXED_TOO.items() if noiser.lang in languages}
     shares = {}
-    for op, share in mixes.get(noiser.lang, mixes.get(noiser.script, mixes[""])).items():
+    for op, share in wanted.items():
         operation = OPERATIONS[op]
         refused = not_applicable(op, noiser.lang, noiser.script, noiser.table)
-        rare = noiser.lang not in tables.ENOUGH_PLACES.get(op, {noiser.lang}) and mixes is tables.MIXED
-        if not (refused or rare or (operation.splits and noiser.one_token)):
+        if not (refused or (operation.splits and noiser.one_token)):
             places = operation.places and operation.places is not everywhere
             seek = partial(operation.places, noiser=noiser) if places else None
             shares[Choice(op, operation.make(noiser), operation.cost, seek)] = share

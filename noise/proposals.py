@@ -73,7 +73,7 @@ def insert(noiser):
 def stray(noiser):
     def propose(units, i, random):
         other = units[random(len(units))]
-        if not in_word(units, i) or not is_letter(other) or (base := base_index(other)) is None:
+        if not is_letter(other) or not in_word(units, i) or (base := base_index(other)) is None:
             return None
         letter = other if "\u1100" <= other[0] <= "\u11ff" else other[base]  # decomposed Hangul: the whole syllable
         letter = letter.lower() if units[i].islower() else letter

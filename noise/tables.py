@@ -182,7 +182,7 @@ KANA = (
 # punctuation 9, other insertions 13, swaps 4; how the rest is divided, and what other scripts have, is assumed.
 ALPHABET = {"delete": 29, "stray": 13, "whitespace": 11, "keyboard": 10, "punctuation": 9, "insert": 7, "repeat": 6,
             "swap": 4}  # fmt: skip
-CASED = {**ALPHABET, "case": 6, "diacritics": 6, "orthography": 5}
+CASED = {**ALPHABET, "case": 6}
 INDIC = {**ALPHABET, "delete": 18, "marks": 14, "orthography": 5}  # a third of the keystrokes are marks
 CONTINUOUS = {op: share for op, share in INDIC.items() if op != "whitespace"}
 MIXED = {
@@ -199,11 +199,13 @@ MIXED = {
              "orthography": 6, "swap": 4},
     "Hans": {"ime": 40, "orthography": 16, "delete": 15, "stray": 9, "punctuation": 9, "repeat": 7, "swap": 4},
 }  # fmt: skip
-# Languages in whose text an operation finds enough places to have a share in `mixed`; the others have too few.
-ENOUGH_PLACES = {
-    "diacritics": set(
-        "az ca cs da de el eo es et fi fr ga gl hr hu is lt lv mt nb nn no pl pt ro sk sl sq sv tr vi wo yo".split()
+# And in these languages, in whose text there are places enough for it.
+MIXED_TOO = {
+    "diacritics": (
+        6,
+        "az ca cs da de el eo es et fi fr ga gl hr hu is lt lv mt nb nn no pl pt ro sk sl sq sv tr vi wo yo".split(),
     ),
+    "orthography": (5, "az el es id kk ky mn nl pl pt ru".split()),
 }
 
 # The same for the draws of version 1: weights of proposals, of which those that do not apply are dropped.
