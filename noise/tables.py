@@ -180,10 +180,10 @@ KANA = (
 # What `mixed` is made of: operation -> share of the edits, per script; README.md names the source of each. Those of
 # the alphabets are of 1,335 edits of NoiseQA's natural keyboard set (English): neighbor keys 10, spaces 11,
 # punctuation 9, other insertions 13, swaps 4; how the rest is divided, and what other scripts have, is assumed.
-ALPHABET = {"delete": 29, "stray": 13, "whitespace": 11, "keyboard": 10, "punctuation": 9, "insert": 7, "repeat": 6,
+ALPHABET = {"delete": 34, "stray": 13, "whitespace": 11, "keyboard": 10, "punctuation": 9, "insert": 7, "repeat": 6,
             "swap": 4}  # fmt: skip
 CASED = {**ALPHABET, "case": 6}
-INDIC = {**ALPHABET, "delete": 18, "marks": 14, "orthography": 5}  # a third of the keystrokes are marks
+INDIC = {**ALPHABET, "delete": 20, "marks": 14, "orthography": 5}  # a third of the keystrokes are marks
 CONTINUOUS = {op: share for op, share in INDIC.items() if op != "whitespace"}
 MIXED = {
     "": ALPHABET,
@@ -191,8 +191,8 @@ MIXED = {
     **dict.fromkeys("Deva Beng Guru Gujr Orya Taml Telu Knda Mlym Sinh Thaa".split(), INDIC),
     **dict.fromkeys(("Khmr", "Mymr", "Tibt"), CONTINUOUS),
     **dict.fromkeys(("Thai", "Laoo"), {op: share for op, share in CONTINUOUS.items() if op != "punctuation"}),
-    "Arab": {**ALPHABET, "delete": 18, "orthography": 16},
-    "Hebr": {**ALPHABET, "delete": 27, "orthography": 7},
+    "Arab": {**ALPHABET, "delete": 24, "orthography": 16},
+    "Hebr": {**ALPHABET, "delete": 33, "orthography": 7},
     "Kore": {"jamo": 24, "whitespace": 20, "marks": 14, "delete": 12, "punctuation": 9, "stray": 6, "orthography": 6,
              "repeat": 5, "swap": 4},
     "Jpan": {"ime": 24, "delete": 20, "keyboard": 14, "insert": 9, "punctuation": 9, "stray": 7, "repeat": 7,
