@@ -69,7 +69,7 @@ def compiled(expression):
     try:
         return regex.compile(expression)
     except regex.error as error:
-        raise NoiseError(f"protect {expression!r}: not a regular expression ({error}); correct it") from None
+        raise NoiseError(f"--protect {expression!r}: not a regular expression ({error}); correct it") from None
 
 
 def blocked_ranges(text, script, patterns, spans, protect):

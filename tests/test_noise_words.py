@@ -5,6 +5,7 @@ import time
 import pytest
 from noise_checks import new_faults
 from test_noise import SENTENCES, replay
+from test_perturb import REAL, files_in, refused, run, write
 
 from noise import NoiseError, Noiser, tables
 from noise.operations import OPERATIONS, not_applicable
@@ -163,3 +164,65 @@ def test_protection_takes_time_in_proportion(piece):
             tries.append(time.process_time() - started)
         seconds.append(min(tries))
     assert seconds[1] < 24 * seconds[0] + 0.01  # of 8 times the text; squared it would be 64 times
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Parallel text
+
+
+@pytest.fixture(scope="module")
+def parallel(tmp_path_factory):
+    lines = {
+        lang: f"{SENTENCES[lang]}\r\n\n{SENTENCES[lang]}\u2028x\n" * 20 + SENTENCES[lang]
+        for lang in ("de", "th", "en")
+    }
+    files = {f"parallel/news/{lang}.txt": lines[lang] for lang in lines}
+    files |= {
+        f"parallel/pairs/{split}.{pair}.{lang}": lines[lang]
+        for split, pair in (("test", "de-en"), ("train", "de-en"), ("test", "en-de"))
+        for lang in pair.split("-")
+    }
+    return write(tmp_path_factory.mktemp("parallel"), files)
+
+
+def changed_files(data, out):
+    """Names of the condition's files whose texts are others; every line is still there."""
+    contents = files_in(out)
+    for name, content in contents.items():
+        assert content.count(b"\n") == (data / name).read_bytes().count(b"\n")
+    return {name for name in contents if contents[name] != (data / name).read_bytes()}, contents.keys()
+
+
+@pytest.mark.parametrize(
+    "flags, changed, copied",
+    [
+        ("", "news/de.txt news/th.txt pairs/test.de-en.de pairs/test.en-de.en",
+         "news/en.txt pairs/test.de-en.en pairs/test.en-de.de"),
+        ("--languages th", "news/th.txt", "news/en.txt"),
+        ("--fields candidates --languages de en", "news/en.txt pairs/test.de-en.en pairs/test.en-de.de",
+         "news/de.txt pairs/test.de-en.de pairs/test.en-de.en"),
+        ("--splits train", "pairs/train.de-en.de", "pairs/train.de-en.en"),
+        ("--ops vowels --splits test", "news/de.txt pairs/test.de-en.de pairs/test.en-de.en",
+         "news/en.txt pairs/test.de-en.en pairs/test.en-de.de"),
+    ],
+)  # fmt: skip
+def test_lines_of_the_source_are_noised_and_kept_in_their_rows(parallel, tmp_path, flags, changed, copied):
+    ops = "" if "--ops" in flags else "--ops keyboard"
+    run(parallel, tmp_path / "out", f"{ops} {flags} --levels 5")
+    (condition,) = (path.name for path in (tmp_path / "out").iterdir() if path.name.endswith("-5"))
+    others, there = changed_files(parallel, tmp_path / "out" / condition)
+    names = [{f"parallel/{name}" for name in text.split()} for text in (changed, copied)]
+    assert (others, there - others) == tuple(names)
+
+
+def test_english_lines_alone_are_no_source(parallel, tmp_path, capsys):
+    flags = f"--data_dir {parallel} --output_dir {tmp_path}/out --ops swap --languages en --tasks lines --splits dev"
+    assert "English lines beside no other language: --fields candidates" in refused(capsys, flags.split())
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not (REAL / "parallel").is_dir(), reason="the real data copy is not here")
+def test_real_parallel_text(tmp_path):
+    manifest = run(REAL, tmp_path / "out", "--ops mixed --levels 2 --tasks lines --num_proc 2")
+    assert len(manifest["files"]) >= 40 and all(file["reached"] for file in manifest["files"] if file["size"] > 5000)
+    changed_files(REAL, tmp_path / "out/mixed-2")
