@@ -31,7 +31,7 @@ try:
     from noise.protection import user_patterns
     from noise.scripts import script_of
     from noise.tables import LANGUAGES, SCRIPT_OF
-    from noise.user_tables import TABLES, read_table, read_words
+    from noise.user_tables import TABLES, check_tables, read_table, read_words
 except ModuleNotFoundError as error:
     if error.name != "regex":
         raise
@@ -114,12 +114,12 @@ def refusal(op, file, script, table):
     return not_applicable(op, file.language, script, table)
 
 
-def user_table(args, op, language, read):
-    """The table of an operation in a language, or None where the user gave none."""
+def table_path(args, op, language):
+    """The file of the user's table of an operation in a language, or None where there is none."""
     flag = OPERATIONS[op].table or ("ime" if op == "mixed" else "")
     template = getattr(args, flag) if flag else None
     path = template and template.replace("{lang}", language)
-    return read(path, flag) if path and (path == template or os.path.exists(path)) else None
+    return path if path and (path == template or os.path.exists(path)) else None
 
 
 def scripts_of(data_dir, files):
@@ -140,13 +140,14 @@ def goes_with(kept, file):
 
 def assign(args, chosen, kept):
     """([NoisedFile], [(condition, path)] to copy, [what is left out, as the manifest shows it]) of all conditions."""
-    noised, copies, refused = [], [], []
+    noised, paths, copies, refused = [], [], [], []
     scripts, roles = scripts_of(args.data_dir, chosen), (*(args.fields or DEFAULT_ROLES), "tokens")
     read, digest = cache(read_table), cache(sha256)  # once for all conditions
     words = tuple(read_words(args.protect_words)) if args.protect_words else ()
     for condition, op, level, replicate in conditions(args):
         for file in chosen:
-            table = user_table(args, op, file.language, read)
+            path = table_path(args, op, file.language)
+            table = read(path, OPERATIONS[op].table or "ime") if path else None
             reason = refusal(op, file, scripts[file.language], table)
             if reason:
                 entry = {"condition": condition, "op": op, "task": file.task, "split": file.split}
@@ -158,6 +159,7 @@ def assign(args, chosen, kept):
                 copies.append((condition, file.path))
             else:
                 source = str(Path(args.data_dir, file.path))
+                paths.append(path)
                 noised.append(
                     NoisedFile(
                         source, file.path, args.output_dir, condition, op, level, args.rate, args.seed, replicate,
@@ -169,6 +171,7 @@ def assign(args, chosen, kept):
         left_out = {(entry["task"], entry["language"]) for entry in refused if entry["condition"] == condition}
         applied = [file for file in chosen if (file.task, file.language) not in left_out]
         copies += [(condition, file.path) for file in kept if any(goes_with(file, other) for other in applied)]
+    check_tables(noised, paths)
     return noised, copies, refused
 
 
@@ -302,12 +305,7 @@ def build_parser():
     add("--replicates", type=int, default=1, metavar="K", help="independent draws, for worst-of-k; default 1")
     add("--num_proc", type=int, default=1, metavar="N", help="processes; default 1")
     for flag, columns in TABLES.items():
-        use = (
-            "characters of the same reading, for Chinese"
-            if flag == "ime"
-            else "{lang} in the name stands for the language"
-        )
-        add(f"--{flag}", metavar="TSV", help=f"{columns}: {use}")
+        add(f"--{flag}", metavar="TSV", help=f"{columns}; {{lang}} in the name stands for the language")
     add("--protect", nargs="+", metavar="REGEX", default=[], help="what matches one of these stays as it is")
     add("--protect_words", metavar="FILE", help="words or phrases that stay as they are, one a line")
     add(
@@ -329,7 +327,9 @@ def list_operations():
             needs = all(reason.startswith("needs") for reason in reasons)
             marks.append("yes " if not all(reasons) else "user" if needs else "n/a ")
         lines.append(f"{op:<14}{' '.join(marks)}".rstrip())
-    lines.append('"user": with a table of yours (--ime, --codeswitch, --profile). mixed takes what applies.')
+    lines.append(
+        '"user": with a table of yours (--ime, --codeswitch, --profile, --ocr_map). mixed takes what applies.'
+    )
     return "\n".join([*lines, "Definitions: noise/README.md."])
 
 

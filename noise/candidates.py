@@ -63,4 +63,6 @@ def distinct(text, edits):
 
 def operations_of(noiser):
     """The names of the operations that a Noiser draws from: those of `mixed`, else its own."""
-    return tables.MIXED.get(noiser.script, tables.MIXED[""]) if noiser.op == "mixed" else [noiser.op]
+    if noiser.op != "mixed":
+        return [noiser.op]
+    return tables.MIXED.get(noiser.lang, tables.MIXED.get(noiser.script, tables.MIXED[""]))

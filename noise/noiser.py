@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from noise import tables
 from noise.candidates import candidate_edits, distinct, operations_of
+from noise.entries import Entries
 from noise.files import NoiseError, nearest
 from noise.operations import EDIT, OPERATIONS, not_applicable
 from noise.protection import blocked_ranges, hit, user_patterns
@@ -95,7 +96,7 @@ class Noiser:
 
     op: a key of OPERATIONS; level: 0 to 5, or rate: 0 to 1; lang: ISO code as in XTREME's files
     script: ISO 15924 code, for a language that noise/tables.py does not know
-    table: {word: [replacements]} of codeswitch, profile, and ime in Chinese; one_token: they hold no white space
+    table: {word: [replacements]} of codeswitch, profile, ime and ocr; one_token: they hold no white space
     scale: multiplies the rate without changing the draws; perturb.py uses it where a short file misses its target
 
     patterns, words: regular expressions and words that stay as they are
@@ -134,6 +135,7 @@ class Noiser:
         self.rate = OPERATIONS[op].rates[level] if rate is None else rate
         self.scale = scale
         self.patterns = user_patterns(patterns, words, self.script)
+        self.entries = Entries(table, lang, self.script) if table else None
         self.keys = Neighbors(lang, self.script)
         self.places = OPERATIONS[op].places
         self.propose = OPERATIONS[op].make(self)

@@ -202,17 +202,21 @@ def substitutions(*texts):
 
 
 def substitute(table):
-    """Propose from a table: two units, one unit, or one character of a unit."""
+    """Propose from {source: [(new, only at the end of a word)]}: the longest source that begins here, of several units
+    or one, or a character of the unit.
+    """
+    longest = max(map(len, table), default=0)
+    beginnings = {source[0] for source in table if len(source) > 1}
 
     def propose(units, i, random):
-        unit = units[i]
-        pair = unit + units[i + 1] if i + 1 < len(units) else ""
-        width = 2 if pair in table else 1
-        if width == 1 and len(unit) == 1 and unit not in table:
-            return None
+        unit, width = units[i], 1
+        if unit[0] in beginnings:
+            widths = range(min(longest, len(units) - i), 0, -1)
+            width = next((width for width in widths if "".join(units[i : i + width]) in table), 1)
+        source = "".join(units[i : i + width])
         ends = i + width == len(units) or not is_letter(units[i + width])  # the word ends here
-        if width == 2:
-            spots = [("", new, "") for new, final in table[pair] if ends or not final]
+        if source in table:
+            spots = [("", new, "") for new, final in table[source] if ends or not final]
         else:
             spots = [
                 (unit[:j], new, unit[j + 1 :])
@@ -225,7 +229,15 @@ def substitute(table):
     return propose
 
 
+def anywhere(table):
+    """A user's {source: [new]} as substitute() takes it; no number word comes in."""
+    usable = {source: [new for new in others if new not in tables.NUMERALS] for source, others in table.items()}
+    return {source: [(new, False) for new in others] for source, others in usable.items() if others}
+
+
 def ocr(noiser):
+    if noiser.table:
+        return substitute(anywhere(noiser.table))
     return substitute(substitutions(tables.OCR[noiser.script]))
 
 
@@ -303,28 +315,18 @@ def jamo(noiser):
 
 
 def ime(noiser):
-    if noiser.script == "Jpan":
-        groups = {char: group.replace(char, "") for group in tables.KANA.split() for char in group}
-    else:
-        groups = {char: "".join(others) for char, others in (noiser.table or {}).items()}
-
-    def propose(units, i, random):
-        others = [other for other in groups.get(units[i], "") if other not in tables.NUMERALS]
-        return (i, i + 1, others[random(len(others))]) if others else None
-
-    return propose
+    groups = {char: group.replace(char, "") for group in tables.KANA.split() for char in group}
+    return substitute(anywhere(noiser.table or groups))
 
 
 def look_up(noiser):
-    """Code switching and attested errors: the user's entries for a word; a capital is kept."""
+    """Code switching and attested errors: the user's entries for the words of a place."""
 
     def propose(units, place, random):
-        word = "".join(units[place[0] : place[1]])
-        others = noiser.table.get(word)
-        if not others:
-            others = noiser.table.get(word.lower(), ())
-            others = [new.capitalize() for new in others] if word[:1].isupper() else others
-        others = [new for new in others if new != word and not (noiser.one_token and any(map(str.isspace, new)))]
+        source = "".join(units[place[0] : place[1]])
+        others = noiser.entries.others(source)
+        if noiser.one_token:
+            others = [new for new in others if not any(map(str.isspace, new))]
         return (*place, others[random(len(others))]) if others else None
 
     return propose

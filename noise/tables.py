@@ -39,6 +39,9 @@ DIACRITICS = r"[\u0300-\u036f\u0591-\u05bd\u05bf-\u05c2\u05c4\u05c5\u05c7\u064b-
 KEPT_WHOLE = set("йЙїЇўЎќЌѓЃ")  # letters of their own, which nobody reduces to и, і, у, к, г
 DIACRITIC_SCRIPTS = {"Latn", "Grek", "Cyrl", "Arab", "Hebr", "Deva", "Beng", "Guru", "Gujr"}
 
+# Languages in which an apostrophe stands within a word (don't, м'яч); in others it parts words (l'école, Ankara'da).
+APOSTROPHE_JOINS = set("en uk be uz qu quy aym gn ha so br".split())
+
 # Base letters that spell vowels, where vowels are letters.
 VOWELS = {"Latn": "aeiou", "Cyrl": "аеиоуыэюяёіїєәөұү", "Grek": "αεηιουω", "Geor": "აეიოუ", "Armn": "աեէըիոօ"}
 

@@ -9,6 +9,7 @@ from test_perturb import REAL, files_in, refused, run, write
 
 from noise import NoiseError, Noiser, tables
 from noise.operations import OPERATIONS, not_applicable
+from noise.user_tables import read_table
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Candidates
@@ -164,6 +165,83 @@ def test_protection_takes_time_in_proportion(piece):
             tries.append(time.process_time() - started)
         seconds.append(min(tries))
     assert seconds[1] < 24 * seconds[0] + 0.01  # of 8 times the text; squared it would be 64 times
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# User tables
+
+
+@pytest.mark.parametrize(
+    "lang, table, text, expected",
+    [
+        ("en", {"the": ["teh"]}, "The THE the other", "Teh TEH teh other"),
+        ("en", {"don't": ["dont"], "it's": ["its"]}, "Don't! DON’T. It’s don't", "Dont! DONT. Its dont"),
+        ("en", {"you": ["u"], "you are": ["you're"]}, "You are you, YOU ARE", "You're u, YOU'RE"),
+        ("en", {"don": ["X"], "t": ["Y"]}, "don't done", "don't done"),
+        ("en", {"I": ["me"], "iPhone": ["phone"]}, "I iPhone IPHONE", "me phone PHONE"),
+        ("fr", {"école": ["ecole"]}, "l'école, L’ÉCOLE", "l'ecole, L’ECOLE"),
+        ("tr", {"ışık": ["isik"], "ilk": ["ılk"]}, "IŞIK İLK Işık", "İSİK ILK İsik"),
+        ("de", {"Schüler": ["Schueler"]}, "schüler SCHÜLER Schu\u0308ler", "schüler SCHUELER Schueler"),
+        ("hi", {"कि": ["की"]}, "कि किताब", "की किताब"),
+        ("zh", {"学校": ["school"], "学": ["雪"]}, "学校学生", "school雪生"),
+        ("th", {"เขา": ["เค้า"]}, "เขามา", "เค้ามา"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("op", ["profile", "codeswitch"])
+def test_entries_match_the_longest_in_every_case(op, lang, table, text, expected):
+    assert Noiser(op, rate=1, lang=lang, table=table)(text, "k")[0] == expected
+
+
+def test_entries_of_several_words_stay_out_of_tokens():
+    noise = Noiser("profile", rate=1, table={"you are": ["you're"], "a": ["b c", "b"]}, one_token=True)
+    assert noise("you\nare\na", "k")[0] == "you\nare\nb"
+
+
+def test_users_table_takes_the_place_of_ours():
+    noise = Noiser("ime", 1, "ja", table={"機会": ["機械"], "か": ["蚊"]})
+    assert noise.candidates("機会かが") == [(0, "機会", "機械"), (2, "か", "蚊")]
+    assert Noiser("ocr", rate=1, table={"ri": ["n"], "l": ["1"]})("hill rib", "k")[0] == "hi11 nb"
+    assert Noiser("ocr", rate=1, lang="am", table={"ሰ": ["ስ"]})("ሰላም", "k")[0] == "ስላም"
+
+
+def test_user_tables_on_the_command_line(parallel, tmp_path, capsys):
+    """Several words, longest first; what can never match is named once, in all conditions together."""
+    write(tmp_path, {"own.tsv": "the\tteh\nthe teacher's\tthe teachers\n12\t13\nbbc.com\tbbc\nwrote\twrote\n"})
+    flags = f"--tasks lines --languages en --fields candidates --splits test --profile {tmp_path}/own.tsv"
+    run(parallel, tmp_path / "out", f"--ops profile --rate 1 {flags}")
+    assert "The teachers 12 students wrote" in (tmp_path / "out/profile-rate1/parallel/news/en.txt").read_text()
+    (note,) = capsys.readouterr().err.splitlines()
+    assert note == (
+        f"--profile {tmp_path}/own.tsv: entries that can never match: '12' (digits stay as they are), 'bbc.com' "
+        "(addresses, placeholders and codes stay as they are), 'wrote' (stands for itself)"
+    )
+
+
+def test_ocr_map_and_japanese_readings_on_the_command_line(tmp_path):
+    texts = {"parallel/x/ja.txt": "機会がある\n" * 40, "parallel/x/am.txt": "ሰላም ነው\n" * 40}
+    data = write(tmp_path / "data", texts)
+    write(tmp_path, {"ja.tsv": "機会\tきかい\n機械\tきかい\n", "am.map": "ሰ\tስ\n"})
+    run(
+        data,
+        tmp_path / "a",
+        f"--ops ime --level 5 --languages ja --ime {tmp_path}/{{lang}}.tsv".replace("level", "levels"),
+    )
+    assert "機械がある" in (tmp_path / "a/ime-5/parallel/x/ja.txt").read_text()
+    run(data, tmp_path / "b", f"--ops ocr --levels 5 --languages am --ocr_map {tmp_path}/{{lang}}.map")
+    assert "ስላም" in (tmp_path / "b/ocr-5/parallel/x/am.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    "flag, op", [("profile", "profile"), ("codeswitch", "codeswitch"), ("ime", "ime"), ("ocr_map", "ocr")]
+)
+def test_a_table_of_which_nothing_occurs_is_an_error(tmp_path, capsys, flag, op):
+    data = write(tmp_path / "data", {"tatoeba/ja-en.ja": "こどもは学校へ行きました。\n" * 5})
+    write(tmp_path, {"none.tsv": "猫\tねこ\n犬\tねこ\n", "empty.tsv": "12\t13\n"})
+    defaults = f"--data_dir {data} --output_dir {tmp_path}/out --ops {op} --levels 2 --{flag}"
+    error = refused(capsys, [*defaults.split(), f"{tmp_path}/none.tsv"])
+    assert "none of its entries occurs in the texts of tatoeba in ja" in error and not (tmp_path / "out").exists()
+    with pytest.raises(NoiseError, match="no entry that could match"):
+        read_table(str(tmp_path / "empty.tsv"), flag)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
