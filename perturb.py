@@ -1,7 +1,7 @@
 """Noised copies of XTREME's evaluation sets: same files, same labels, other typing.
 
     python perturb.py --data_dir data/xtreme --output_dir noised --ops keyboard swap --levels 1 2 3 --num_proc 2
-    python perturb.py --list                               # which operation applies to which script
+    python perturb.py --list                               # which operation applies to which language
 
 Writes <output_dir>/<op>-<level>/<the same layout>, which XTREME's scripts, run_xtreme.py --conditions and
 datasets.load_dataset read like the clean folder, and manifest.json, edits.jsonl.gz and README.md beside them.
@@ -30,7 +30,7 @@ try:
     from noise.operations import OPERATIONS, not_applicable
     from noise.protection import user_patterns
     from noise.scripts import script_of
-    from noise.tables import LANGUAGES, SCRIPT_OF
+    from noise.tables import SCRIPT_OF
     from noise.user_tables import TABLES, check_tables, read_table, read_words
 except ModuleNotFoundError as error:
     if error.name != "regex":
@@ -313,24 +313,30 @@ def build_parser():
         metavar="PATH",
         help="tokenizer.json or its folder: adds the share of edits that its normalizer keeps (needs tokenizers)",
     )
-    add("--list", action="store_true", help="print which operation applies to which script, and stop")
+    add("--list", action="store_true", help="print which operation applies to which language, and stop")
     return parser
 
 
 def list_operations():
-    """The table operation x script, as text."""
-    lines = [f"{'operation':<14}{' '.join(LANGUAGES)}"]
+    """The languages of each operation, as text: those it applies to, and those it needs a table of the user's for."""
+    lines = []
     for op in OPERATIONS:
-        marks = []
-        for script, codes in LANGUAGES.items():
-            reasons = [not_applicable(op, code, script) for code in codes.split()]
-            needs = all(reason.startswith("needs") for reason in reasons)
-            marks.append("yes " if not all(reasons) else "user" if needs else "n/a ")
-        lines.append(f"{op:<14}{' '.join(marks)}".rstrip())
-    lines.append(
-        '"user": with a table of yours (--ime, --codeswitch, --profile, --ocr_map). mixed takes what applies.'
-    )
+        reasons = {lang: not_applicable(op, lang, script) for lang, script in sorted(SCRIPT_OF.items())}
+        applies = [lang for lang, reason in reasons.items() if not reason]
+        needs = [lang for lang, reason in reasons.items() if reason.startswith("needs")]
+        parts = [some_of(applies, reasons)] if applies else []
+        parts += [f"with --{OPERATIONS[op].table}: {some_of(needs, reasons)}"] if needs else []
+        lines.append(f"{op:<14}{'; '.join(parts)}")
+    lines.append("(mixed takes what applies.) A language that is not here has the script of its text.")
     return "\n".join([*lines, "Definitions: noise/README.md."])
+
+
+def some_of(languages, every):
+    """all, all but some, or their names."""
+    others = [lang for lang in every if lang not in languages]
+    if len(others) < len(languages):
+        return f"all but {' '.join(others)}" if others else "all"
+    return " ".join(languages)
 
 
 def check(args):

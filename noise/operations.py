@@ -6,7 +6,7 @@ To add one, write its function in noise/proposals.py and its record here.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from noise import proposals, tables
+from noise import input_methods, proposals, tables
 from noise.entries import entries
 from noise.scripts import Neighbors, everywhere, gaps, words
 
@@ -39,6 +39,10 @@ def has_ocr(lang, script):
 
 def has_kana(lang, script):
     return script == "Jpan"
+
+
+def is_vietnamese(lang, script):
+    return lang == "vi"
 
 
 def has_spellings(lang, script):
@@ -120,6 +124,10 @@ OPERATIONS = {
                       "KS X 5002", scripts=among({"Kore"})),
     "ime": Operation(proposals.ime, EDIT, "ja: voicing or size of a kana; zh: a character of the same reading",
                      "kana input; TextFlint", scripts=among({"Jpan", "Hans"}), table="ime", ready=has_kana),
+    "telex": Operation(input_methods.telex, EDIT, "a keystroke of a Vietnamese letter in Telex is missed, doubled or "
+                       "beside, or Telex is off", "TCVN's Telex keys", scripts=among({"Latn"}), ready=is_vietnamese),
+    "romaji": Operation(input_methods.romaji, EDIT, "a keystroke of a kana typed in Latin letters is missed, doubled "
+                        "or beside", "JIS X 4063", scripts=among({"Jpan"})),
     "codeswitch": Operation(proposals.look_up, WORD, "a word becomes its translation in the user's dictionary",
                             "CoSDA-ML (Qin et al. 2020)", entries, table="codeswitch", ready=needs_table),
     "profile": Operation(proposals.look_up, WORD, "a word becomes an attested misspelling of the user's list",
@@ -134,5 +142,5 @@ def not_applicable(op, lang, script, table=None):
     if not operation.scripts(script):
         return f"does not apply to the script {script}"
     if not operation.ready(lang, script) and not (operation.table and table):
-        return f"needs a table from the user (--{operation.table})" if operation.table else f"no table for {lang}"
+        return f"needs a table from the user (--{operation.table})" if operation.table else f"does not apply to {lang}"
     return ""

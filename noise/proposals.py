@@ -281,15 +281,18 @@ def invisible(noiser):
 
 @cache
 def jamo_neighbors():
-    """{jamo: jamo beside it on the two-set keyboard, consonants beside consonants, and its other shift level}."""
+    """{jamo: jamo on the keys that touch its key on the two-set keyboard, consonants beside consonants, and its other
+    shift level}.
+    """
+    keys = {char: (x + i, y) for y, (x, row) in enumerate(tables.JAMO_ROWS.items()) for i, char in enumerate(row)}
     neighbors = {}
-    for y, row in enumerate(tables.JAMO_ROWS):
-        for x, char in enumerate(row):
-            vowel = char in tables.JAMO_VOWEL
-            near = "".join(other[max(0, x - 1) : x + 2] for other in tables.JAMO_ROWS[max(0, y - 1) : y + 2])
-            neighbors[char] = "".join(
-                other for other in near if other != char and (other in tables.JAMO_VOWEL) == vowel
-            )
+    for char, (x, y) in keys.items():
+        vowel = char in tables.JAMO_VOWEL
+        neighbors[char] = "".join(
+            other
+            for other, (other_x, other_y) in keys.items()
+            if other != char and max(abs(other_x - x), abs(other_y - y)) <= 1 and (other in tables.JAMO_VOWEL) == vowel
+        )
     for plain, shifted in tables.JAMO_SHIFT.split():
         neighbors[shifted] = plain
         neighbors[plain] += shifted

@@ -170,8 +170,9 @@ JOINING = set("Arab Deva Beng Guru Gujr Orya Taml Telu Knda Mlym Sinh Khmr Mymr 
 # Right-to-left override: the swapped pair is shown in its old order (Boucher et al. 2022, "Bad Characters").
 REORDER = "\u202e{}\u202c"
 
-# Korean two-set keyboard (KS X 5002), by rows; below, the letters on Shift, each beside its plain key.
-JAMO_ROWS = ("ㅂㅈㄷㄱㅅㅛㅕㅑㅐㅔ", "ㅁㄴㅇㄹㅎㅗㅓㅏㅣ", "ㅋㅌㅊㅍㅠㅜㅡ")
+# Korean two-set keyboard (KS X 5002): where a row begins, in key widths, and its letters; below, those on
+# Shift, each beside its plain key.
+JAMO_ROWS = {0: "ㅂㅈㄷㄱㅅㅛㅕㅑㅐㅔ", 0.25: "ㅁㄴㅇㄹㅎㅗㅓㅏㅣ", 0.75: "ㅋㅌㅊㅍㅠㅜㅡ"}
 JAMO_SHIFT = "ㅂㅃ ㅈㅉ ㄷㄸ ㄱㄲ ㅅㅆ ㅐㅒ ㅔㅖ"
 JAMO_LEAD, JAMO_VOWEL = "ㄱㄲㄴㄷㄸㄹㅁㅂㅃㅅㅆㅇㅈㅉㅊㅋㅌㅍㅎ", "ㅏㅐㅑㅒㅓㅔㅕㅖㅗㅘㅙㅚㅛㅜㅝㅞㅟㅠㅡㅢㅣ"
 JAMO_TAIL = " ㄱㄲㄳㄴㄵㄶㄷㄹㄺㄻㄼㄽㄾㄿㅀㅁㅂㅄㅅㅆㅇㅈㅊㅋㅌㅍㅎ"  # " ": none
@@ -183,6 +184,17 @@ KANA = (
     "カガ キギ クグ ケゲ コゴ サザ シジ スズ セゼ ソゾ タダ チヂ ツヅッ テデ トド "
     "ハバパ ヒビピ フブプ ヘベペ ホボポ ヤャ ユュ ヨョ アァ イィ ウゥヴ エェ オォ ワヮ"
 )
+
+# Vietnamese Telex: what a letter is typed with after its base; a tone is typed after both.
+TELEX_LETTERS = {"â": "aa", "ă": "aw", "ê": "ee", "ô": "oo", "ơ": "ow", "ư": "uw", "đ": "dd"}
+TELEX_TONES = {"\u0301": "s", "\u0300": "f", "\u0309": "r", "\u0303": "x", "\u0323": "j"}
+
+# How kana are typed in Latin letters (JIS X 4063, shortest spelling): vowel by vowel; "-": no kana.
+ROMAJI = {
+    "": "あいうえお", "k": "かきくけこ", "g": "がぎぐげご", "s": "さしすせそ", "z": "ざじずぜぞ", "t": "たちつてと",
+    "d": "だぢづでど", "n": "なにぬねの", "h": "はひふへほ", "b": "ばびぶべぼ", "p": "ぱぴぷぺぽ", "m": "まみむめも",
+    "y": "や-ゆ-よ", "r": "らりるれろ", "w": "わ---を", "x": "ぁぃぅぇぉ", "l": "ぁぃぅぇぉ", "xy": "ゃ-ゅ-ょ",
+}  # fmt: skip
 
 # What `mixed` is made of: operation -> weight, per script. Substitution, deletion, insertion and transposition as in
 # MulTypo (.28 .28 .15 .28), with fewer transpositions, which are two errors in edit distance, and what each script

@@ -368,7 +368,7 @@ def test_script_of_unknown_languages():
         (("codeswitch", 1), "needs a table"),
         (("case", 1, "th"), "does not apply"),
         (("ime", 1, "zh"), "needs a table"),
-        (("orthography", 1, "ka"), "no table for ka"),
+        (("orthography", 1, "ka"), "does not apply to ka"),
     ],
 )
 def test_bad_arguments(arguments, says):

@@ -1,14 +1,18 @@
 """noise/: candidates, protection, user tables, keyboards, spellings, typing with an input method, other scripts."""
 
+import runpy
 import time
+import unicodedata
 
 import pytest
 from noise_checks import new_faults
 from test_noise import SENTENCES, replay
-from test_perturb import REAL, files_in, refused, run, write
+from test_perturb import REAL, ROOT, files_in, refused, run, write
 
 from noise import NoiseError, Noiser, tables
 from noise.operations import OPERATIONS, not_applicable
+from noise.proposals import jamo_neighbors
+from noise.scripts import Neighbors, keyboards
 from noise.user_tables import read_table
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -156,7 +160,7 @@ def test_protection_takes_time_in_proportion(piece):
     """40,000 letters before an @ took 2.8 s."""
     noise = Noiser("keyboard", 1)
     seconds = []
-    for size in (10_000, 80_000):
+    for size in (5_000, 40_000):
         text = piece * (size // len(piece)) + " @x a1"
         tries = []
         for _ in range(2):
@@ -242,6 +246,84 @@ def test_a_table_of_which_nothing_occurs_is_an_error(tmp_path, capsys, flag, op)
     assert "none of its entries occurs in the texts of tatoeba in ja" in error and not (tmp_path / "out").exists()
     with pytest.raises(NoiseError, match="no entry that could match"):
         read_table(str(tmp_path / "empty.tsv"), flag)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Keyboards and input methods
+
+
+@pytest.mark.parametrize(
+    "lang, letter, near",
+    [
+        ("hu", "í", "ay"),  # was Ø
+        ("pl", "ę", "edrsw"),  # was ð ś œ
+        ("pl", "ł", "lkop"),
+        ("ga", "á", "aqswz"),  # was ß
+        ("ro", "ă", "aqswz"),
+        ("de", "ü", "pßäö"),
+        ("vi", "a", "qswz"),
+    ],
+)
+def test_slips_stay_on_the_base_layer_and_in_the_alphabet(lang, letter, near):
+    assert Neighbors(lang, "Latn")[letter] == near
+
+
+def test_no_neighbor_is_foreign_to_its_language():
+    """By CLDR as ICU has it, in the 50 languages of XTREME-R and more; the tool is needed at build time only."""
+    tool = runpy.run_path(str(ROOT / "tools/make_keyboards.py"))
+    try:
+        alphabets = tool["Exemplars"]()
+    except (AttributeError, OSError):
+        pytest.skip("libicu is not here")
+    data, known = keyboards(), 0
+    for lang, about in data["languages"].items():
+        if alphabet := alphabets(lang):
+            known += 1
+            foreign = set("".join(data["layouts"][about["layout"]].values())) - alphabet
+            assert lang == "my" or not foreign, (lang, foreign)  # Zawgyi's letters are none of CLDR's
+    assert known >= 90
+
+
+def test_keys_of_the_two_set_keyboard_touch_by_the_stagger_of_their_rows():
+    near = jamo_neighbors()
+    assert set(near["ㅂ"]) == set("ㅈㅁㅃ")  # not ㄴ, which lies under ㅈ and ㄷ
+    assert set(near["ㄴ"]) == set("ㅁㅇㅈㄷㅋㅌ") and set(near["ㅍ"]) == set("ㅊㄹㅎ")
+    assert all(a in near[b] for a in near for b in near[a])
+
+
+@pytest.mark.parametrize(
+    "letter, comes_out",
+    [
+        ("ệ", "eej ẹ ê êj êh êi êk êm ên êu"),  # Telex off; e missed; j missed, twice, beside
+        ("đ", "dd d dc"),
+        ("Ấ", "Aas Á Áq Â Âs Ẫ"),
+        ("é", "es e ẽ"),
+    ],
+)
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_telex(letter, comes_out, form):
+    text = unicodedata.normalize(form, letter)
+    outcomes = {new for *_, new in Noiser("telex", 1, "vi").candidates(text)}
+    assert outcomes == {unicodedata.normalize(form, new) for new in comes_out.split()}
+
+
+def test_telex_and_romaji_leave_the_rest():
+    assert Noiser("telex", 5, "vi").candidates("an nam 12 ßñ") == []
+    assert Noiser("romaji", 5, "ja").candidates("漢字ABC、ーっきゃ") == []
+    with pytest.raises(NoiseError, match="does not apply to de"):
+        Noiser("telex", 1, "de")
+
+
+@pytest.mark.parametrize(
+    "kana, comes_out",
+    [
+        ("か", "あ っか いあ ぁ ま おあ かあ"),  # k missed, twice, and i l m o beside it; a twice
+        ("カ", "ア ッカ イア ァ マ オア カア"),
+        ("あ", "ああ"),
+    ],
+)
+def test_romaji(kana, comes_out):
+    assert {new for *_, new in Noiser("romaji", 1, "ja").candidates(kana)} == set(comes_out.split())
 
 
 # ---------------------------------------------------------------------------------------------------------------------

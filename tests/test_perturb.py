@@ -21,7 +21,7 @@ from noise.files import concatenate
 from noise.json_spans import places_of, replaced
 from noise.layouts import LAYOUTS, match
 from noise.operations import EDIT, GAP, LOOKALIKE, OPERATIONS, WORD, not_applicable
-from noise.tables import LANGUAGES
+from noise.tables import LANGUAGES, SCRIPT_OF
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared/data"
@@ -640,8 +640,17 @@ def test_help_loads_no_large_package():
 
 def test_list_is_complete(capsys):
     perturb.main(["--list"])
-    listed = capsys.readouterr().out
-    assert all(f"\n{op} " in listed for op in OPERATIONS)
+    listed = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    for op in OPERATIONS:
+        own, _, user = listed[op].partition("with --")
+        for part, table in ((own, None), (user.partition(": ")[2], {"a": ["b"]})):
+            names = set(re.sub(r"^all( but)?|;", "", part).split())
+            named = SCRIPT_OF.keys() - names if part.startswith("all") else names
+            needs = (
+                {lang for lang, script in SCRIPT_OF.items() if not_applicable(op, lang, script)} if table else set()
+            )
+            applies = {lang for lang, script in SCRIPT_OF.items() if not not_applicable(op, lang, script, table)}
+            assert named == (applies & needs if table else applies), op
 
 
 @pytest.mark.parametrize("flag", ["--help", "--list"])
