@@ -9,6 +9,7 @@ from typing import NamedTuple
 from noise import input_methods, proposals, tables
 from noise.entries import entries
 from noise.scripts import Neighbors, everywhere, gaps, words
+from noise.spellings import ORTHOGRAPHY
 
 # Level -> rate. EDIT is the grapheme error rate: edit distance in grapheme clusters over the clean text's clusters.
 EDIT = (0, 0.01, 0.02, 0.05, 0.10, 0.15)
@@ -46,7 +47,7 @@ def is_vietnamese(lang, script):
 
 
 def has_spellings(lang, script):
-    return bool({lang, script} & tables.ORTHOGRAPHY.keys()) or script == "Jpan"
+    return bool({lang, script} & ORTHOGRAPHY.keys())
 
 
 def spaced_script(script):

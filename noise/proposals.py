@@ -16,6 +16,7 @@ import regex
 
 from noise import tables
 from noise.scripts import base_index, in_word, is_letter
+from noise.spellings import ORTHOGRAPHY
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Slips of the fingers: letters, words, spaces, case and marks
@@ -190,49 +191,73 @@ def diacritics(noiser):
     return propose
 
 
-def substitutions(*texts):
-    """{source: [(new, only at the end of a word)]} of `from>to` tables; cased letters also capitalized."""
+def substitutions(text):
+    """{source: [(new, borders)]} of the rules of noise/spellings.py; cased letters also capitalized."""
     table = {}
-    for pair in " ".join(texts).split():
-        (old, new), final = pair.rstrip("$").split(">"), pair.endswith("$")
-        for source, target in ((old, new), (old.capitalize(), new.capitalize())):
-            if source != target and (target, final) not in table.setdefault(source, []):
-                table[source].append((target, final))
+    for rule in text.split():
+        borders = "".join(sign for sign in "^_$~" if sign in (rule[0], rule[-1]))
+        old, new = rule.strip("^_$~").split(">")
+        for source, target in ((old, new), (old.capitalize(), new.capitalize())):  # in NFC, and for texts in NFD
+            decomposed = [unicodedata.normalize("NFD", text) for text in (source, target)]
+            for old_form, new_form in [(source, target), decomposed][: 1 + (decomposed[0] != source)]:
+                if old_form != new_form and (new_form, borders) not in table.setdefault(old_form, []):
+                    table[old_form].append((new_form, borders))
     return table
 
 
-def substitute(table):
-    """Propose from {source: [(new, only at the end of a word)]}: the longest source that begins here, of several units
-    or one, or a character of the unit.
+def substitute(table, script=""):
+    """Propose from {source: [(new, borders)]}: the longest source that begins here, of several units or one, or a
+    character of the unit. In Japanese a word also ends where another kind of letters begins.
     """
     longest = max(map(len, table), default=0)
     beginnings = {source[0] for source in table if len(source) > 1}
+    kind = japanese_kind if script == "Jpan" else is_letter
+
+    def fits(units, first, last, borders):
+        if not borders:
+            return True
+        begins, ends = (
+            i in (0, len(units)) or not (kind(units[i - 1]) and kind(units[i - 1]) == kind(units[i]))
+            for i in (first, last)
+        )
+        wanted = {"^": begins, "_": not begins, "$": ends, "~": not ends}
+        return all(wanted[sign] for sign in borders)
 
     def propose(units, i, random):
-        unit, width = units[i], 1
+        unit = units[i]
+        if not is_letter(unit):
+            return None
         if unit[0] in beginnings:
-            widths = range(min(longest, len(units) - i), 0, -1)
-            width = next((width for width in widths if "".join(units[i : i + width]) in table), 1)
-        source = "".join(units[i : i + width])
-        ends = i + width == len(units) or not is_letter(units[i + width])  # the word ends here
-        if source in table:
-            spots = [("", new, "") for new, final in table[source] if ends or not final]
+            for last in range(min(i + longest, len(units)), i + 1, -1):
+                news = table.get("".join(units[i:last]), ())
+                if news := [new for new, borders in news if fits(units, i, last, borders)]:
+                    return i, last, news[random(len(news))]
+        if unit in table:
+            spots = [(0, len(unit), table[unit])]
         else:
-            spots = [
-                (unit[:j], new, unit[j + 1 :])
-                for j, char in enumerate(unit)
-                for new, final in table.get(char, ())
-                if ends or not final
-            ]
-        return (i, i + width, "".join(spots[random(len(spots))])) if spots else None
+            spots = [(j, j + 1, table[char]) for j, char in enumerate(unit) if char in table]
+        news = [
+            unit[:j] + new + unit[end:]
+            for j, end, others in spots
+            for new, borders in others
+            if fits(units, i, i + 1, borders)
+        ]
+        return (i, i + 1, news[random(len(news))]) if news else None
 
     return propose
+
+
+def japanese_kind(unit):
+    """Hiragana, katakana, other letters, or no letter."""
+    if "\u3041" <= unit[0] <= "\u309f":
+        return "hiragana"
+    return "katakana" if "\u30a1" <= unit[0] <= "\u30ff" else "letter" * is_letter(unit)
 
 
 def anywhere(table):
     """A user's {source: [new]} as substitute() takes it; no number word comes in."""
     usable = {source: [new for new in others if new not in tables.NUMERALS] for source, others in table.items()}
-    return {source: [(new, False) for new in others] for source, others in usable.items() if others}
+    return {source: [(new, "") for new in others] for source, others in usable.items() if others}
 
 
 def ocr(noiser):
@@ -242,13 +267,8 @@ def ocr(noiser):
 
 
 def orthography(noiser):
-    table = substitutions(tables.ORTHOGRAPHY.get(noiser.lang, tables.ORTHOGRAPHY.get(noiser.script, "")))
-    wide = dict(tables.FULL_WIDTH) if noiser.script in ("Jpan", "Kore", "Hans") else {}
-    wide |= tables.HALF_KANA if noiser.script == "Jpan" else {}
-    for narrow, other in wide.items():
-        table.setdefault(narrow, []).append((other, False))
-        table.setdefault(other, []).append((narrow, False))
-    return substitute(table)
+    rules = ORTHOGRAPHY.get(noiser.lang) or ORTHOGRAPHY[noiser.script]
+    return substitute(substitutions(rules), noiser.script)
 
 
 def homoglyph(noiser):

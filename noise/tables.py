@@ -1,7 +1,7 @@
 """What noise knows about scripts and languages: tables, no code, no I/O.
 
 Scripts are named by their ISO 15924 codes, languages as in XTREME's files. Substitutions are written `from>to`,
-separated by spaces; `$` at the end means: at the end of a word only. They are facts of common knowledge about each
+separated by spaces. They are facts of common knowledge about each
 orthography, written down for this project, unless the comment above a table names another source.
 """
 
@@ -52,62 +52,8 @@ PUNCTUATION = {
     "Mymr": "၊။", "Ethi": "፣።፤፥", "Khmr": "។៖,!?", "Tibt": "།༎",
 }  # fmt: skip
 
-# Spellings that are confused, or replaced by what a keyboard or an old encoding offers; per language, else per script.
-ORTHOGRAPHY = {
-    "ar": "أ>ا إ>ا آ>ا ا>أ ا>إ ى>ي$ ي>ى$ ة>ه$ ه>ة$ ؤ>و ئ>ى",
-    "Arab": "ی>ي ي>ی ک>ك ك>ک أ>ا إ>ا آ>ا ؤ>و ئ>ی ة>ه$ ۀ>ه ہ>ه ھ>ہ ے>ی$ ى>ی$",
-    "Hebr": "ו>וו י>יי וו>ו יי>י",
-    "de": "ß>ss ss>ß ä>ae ö>oe ü>ue Ä>Ae Ö>Oe Ü>Ue",
-    "en": "ie>ei ei>ie ll>l ss>s tt>t nn>n mm>m pp>p rr>r cc>c ff>f",
-    "es": "b>v v>b ll>y y>ll z>c c>z",
-    "pt": "ss>ç ç>ss s>z z>s x>ch ch>x",
-    "fr": "œ>oe æ>ae é>er$ er>é$ ss>s nn>n",
-    "it": "à>a' è>e' é>e' ì>i' ò>o' ù>u'",
-    "ro": "ș>ş ț>ţ Ș>Ş Ț>Ţ ş>ș ţ>ț â>î î>â",
-    "pl": "ó>u u>ó rz>ż ż>rz ch>h h>ch",
-    "hu": "j>ly ly>j",
-    "nl": "ij>ei ei>ij d>t$ t>d$",
-    "id": "u>oe j>dj c>tj y>j",
-    "vi": "òa>oà oà>òa óa>oá oá>óa ỏa>oả oả>ỏa ọa>oạ oạ>ọa úy>uý uý>úy ùy>uỳ uỳ>ùy ụy>uỵ uỵ>ụy ỹ>ĩ ý>í ỳ>ì ĩ>ỹ",
-    "az": "ə>e Ə>E",
-    "tr": "â>a î>i û>u",
-    "ru": "ё>е е>ё Ё>Е",
-    "uk": "ґ>г г>ґ є>е ї>і",
-    "be": "ў>у ё>е",
-    "kk": "ә>а ғ>г қ>к ң>н ө>о ұ>у ү>у һ>х і>и",
-    "mn": "ө>о ү>у",
-    "ky": "ң>н ө>о ү>у",
-    "el": "η>ι ι>η υ>ι ω>ο ο>ω ει>ι οι>ι αι>ε",
-    "Deva": "ँ>ं ं>ँ ि>ी ी>ि ु>ू ू>ु श>ष ष>श",
-    "Beng": "ি>ী ী>ি ু>ূ ূ>ু ন>ণ ণ>ন শ>ষ ষ>শ স>শ জ>য য>জ",
-    "Gujr": "િ>ી ી>િ ુ>ૂ ૂ>ુ શ>ષ ષ>શ",
-    "Guru": "ੰ>ਂ ਂ>ੰ ਿ>ੀ ੀ>ਿ ੁ>ੂ ੂ>ੁ",
-    "Taml": "ன>ண ண>ன ந>ன ர>ற ற>ர ல>ள ள>ல ள>ழ ழ>ள",
-    "Telu": "ి>ీ ీ>ి ు>ూ ూ>ు శ>ష ష>శ న>ణ ణ>న ళ>ల ల>ళ",
-    "Mlym": "ര>റ റ>ര ന>ണ ണ>ന ല>ള ള>ല ി>ീ ീ>ി",
-    "Knda": "ಿ>ೀ ೀ>ಿ ು>ೂ ೂ>ು ಶ>ಷ ಷ>ಶ ನ>ಣ ಣ>ನ ಳ>ಲ ಲ>ಳ",
-    "Thai": "ใ>ไ ไ>ใ ศ>ส ษ>ส ส>ศ ณ>น น>ณ ล>ร ร>ล",
-    "Mymr": "န>ဏ ဏ>န ိ>ီ ီ>ိ ု>ူ ူ>ု",
-    "Kore": (
-        "에>애 애>에 돼>되 되>돼 왜>외 외>왜 웨>왜 예>얘 데>대 대>데 네>내 내>네 게>개 개>게 세>새 새>세 메>매 매>메"
-    ),
-    "Hans": (
-        "的>得 的>地 地>的 得>的 在>再 再>在 做>作 作>做 他>她 她>他 那>哪 哪>那 像>象 象>像 以>已 已>以 和>合 到>道 "
-        "坐>座 座>坐"
-    ),
-}
-
 # Number words of Chinese and Japanese: as digits, they stay as they are and never come in.
 NUMERALS = "〇零一二三四五六七八九十百千万萬亿億兆两兩廿卅壱弐参"
-
-# Full-width and half-width letters of East Asian keyboards; the inverse applies too.
-FULL_WIDTH = {chr(code): chr(code + 0xFEE0) for code in (*range(0x41, 0x5B), *range(0x61, 0x7B))}
-HALF_KANA = dict(
-    zip(
-        "アイウエオカキクケコサシスセソタチツテトナニヌネノハヒフヘホマミムメモヤユヨラリルレロワヲンァィゥェォッャュョー",
-        "ｱｲｳｴｵｶｷｸｹｺｻｼｽｾｿﾀﾁﾂﾃﾄﾅﾆﾇﾈﾉﾊﾋﾌﾍﾎﾏﾐﾑﾒﾓﾔﾕﾖﾗﾘﾙﾚﾛﾜｦﾝｧｨｩｪｫｯｬｭｮｰ",
-    )
-)
 
 # What a scanner reads for what was printed, per script. No digits and numerals: they are protected, so they must not
 # appear either.

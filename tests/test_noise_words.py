@@ -5,14 +5,16 @@ import time
 import unicodedata
 
 import pytest
+import regex
 from noise_checks import new_faults
 from test_noise import SENTENCES, replay
 from test_perturb import REAL, ROOT, files_in, refused, run, write
 
 from noise import NoiseError, Noiser, tables
 from noise.operations import OPERATIONS, not_applicable
-from noise.proposals import jamo_neighbors
+from noise.proposals import jamo_neighbors, substitutions
 from noise.scripts import Neighbors, keyboards
+from noise.spellings import ORTHOGRAPHY
 from noise.user_tables import read_table
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -324,6 +326,75 @@ def test_telex_and_romaji_leave_the_rest():
 )
 def test_romaji(kana, comes_out):
     assert {new for *_, new in Noiser("romaji", 1, "ja").candidates(kana)} == set(comes_out.split())
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Spellings
+
+
+@pytest.mark.parametrize(
+    "lang, text, comes_out",
+    [
+        ("ar", "أحمد سأل", ["احمد سأل"]),  # hamza at the beginning of a word only
+        ("ar", "استخدم بالقراءة", ["إستخدم بالقراءة", "استخدم بالقراءه"]),
+        ("ru", "все ещё берег", ["все еще берег"]),  # ё comes in only where it belongs
+        ("ru", "Еще учиться", ["Ещё учиться", "Еще учится"]),
+        ("ru", "еще", ["ещё"]),
+        ("vi", "hoả nhà", ["hỏa nhà", "hoã nhà"]),
+        ("es", "Hay que", ["Ay que", "Hay ke"]),
+        ("es", "cha", []),
+        ("nl", "niet wordt", ["niet word"]),
+        ("pl", "chór", ["hór", "chur"]),
+        ("de", "dass große", ["das große", "daß große", "dass grosse"]),
+        ("tr", "geliyor", ["geliyo"]),
+        ("he", "רוח", []),  # no כ at the end of a word
+        ("th", "ครับ ก็", ["คับ ก็", "คลับ ก็", "ครับ ก้"]),
+        ("hi", "हूँ में", ["हुँ में", "हूं में"]),
+        ("ta", "நல்ல", ["நள்ல", "நல்ள"]),
+        ("ko", "학교에 안", ["학교의 안", "학교에 않"]),
+        ("zh", "他在家ABC", ["她在家ABC", "他再家ABC"]),
+        ("ja", "終わる", ["終る"]),
+        ("ja", "センターは", ["センタは"]),  # a word of katakana ends where hiragana begin
+        ("ja", "すこしずつ", ["すこしづつ"]),
+        ("ja", "ABC", []),
+        ("am", "ሰላም", ["ሠላም"]),
+    ],
+)
+def test_spellings_that_a_reader_believes(lang, text, comes_out):
+    edits = Noiser("orthography", 1, lang).candidates(text)
+    assert sorted(applied(text, edit) for edit in edits) == sorted(comes_out)
+
+
+def test_every_language_of_xtreme_r_has_spellings():
+    langs = (
+        "af ar az bg bn de el en es et eu fa fi fr gu he hi ht hu id it ja jv ka kk ko lt ml mr ms my nl pa pl pt qu "
+        "ro ru sw ta te th tl tr uk ur vi wo yo zh"
+    ).split()
+    assert len(langs) == 50
+    assert [lang for lang in langs if not_applicable("orthography", lang, tables.SCRIPT_OF[lang])] == []
+
+
+@pytest.mark.parametrize("lang", ORTHOGRAPHY)
+def test_spellings_are_rules_that_no_tokenizer_undoes(lang):
+    rules = ORTHOGRAPHY[lang].split()
+    assert len(rules) == len(set(rules))
+    for source, targets in substitutions(ORTHOGRAPHY[lang]).items():
+        for target, borders in targets:
+            assert set(borders) <= set("^_$~") and target and not regex.search(r"[\d\s\"]", target)
+            forms = {unicodedata.normalize("NFKC", text) for text in (source, target)}
+            assert len(forms) == 2 and not set(target) & set(tables.NUMERALS)
+
+
+def test_a_condition_that_the_tokenizer_undoes_says_so(tmp_path):
+    tokenizers = pytest.importorskip("tokenizers")
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0}, "a"))
+    tokenizer.normalizer = tokenizers.normalizers.Lowercase()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    data = write(tmp_path / "data", {"tatoeba/de-en.de": f"{SENTENCES['de']}\n" * 30})
+    manifest = run(data, tmp_path / "out", f"--ops case swap --levels 3 --tokenizer {tmp_path}")
+    assert {file["op"]: file["undone"] for file in manifest["files"]} == {"case": True, "swap": False}
+    readme = (tmp_path / "out/README.md").read_text()
+    assert "## Undone by the tokenizer" in readme and "| case-3 | tatoeba/de-en.de | 0.0% |" in readme
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -745,7 +745,13 @@ def test_readme_names_every_task_and_field_of_the_manifest(noised):
     assert set(re.findall(r"`(\w+)`", " ".join(columns[0] for columns in table_of("task")))) == LAYOUTS.keys()
     manifest = json.loads((noised / "manifest.json").read_text())
     fields = {field for columns in table_of("field") for field in re.findall(r"`(\w+)`", columns[0])}
-    assert fields == {*manifest, *(field for file in manifest["files"] for field in file), "survived", "survival_rate"}
+    assert fields == {
+        *manifest,
+        *(field for file in manifest["files"] for field in file),
+        "survived",
+        "survival_rate",
+        "undone",
+    }
 
 
 # --- bad input
