@@ -5,7 +5,6 @@
 
 import sys
 from array import array
-from bisect import bisect_left
 from collections.abc import Callable
 from functools import lru_cache
 from hashlib import blake2b
@@ -59,15 +58,6 @@ def distance(old, new):
         for j, y in enumerate(b, start=1):
             row.append(min(previous[j] + 1, row[-1] + 1, previous[j - 1] + (x != y)))
     return row[-1]
-
-
-def touches(blocked, start, end):
-    """Whether characters start to end meet a blocked range; blocked: (sorted starts, ends) or None."""
-    if blocked is None:
-        return False
-    begins, stops = blocked
-    after = bisect_left(begins, end)  # the first range that begins at the end of the edit or later
-    return after > 0 and stops[after - 1] > start
 
 
 class Choice(NamedTuple):

@@ -6,7 +6,8 @@ it was drawn, so that rare ones get less than their share. Keyboards and tables 
 
 from hashlib import blake2b
 
-from noise.draws import distance, touches
+from noise.draws import distance
+from noise.protection import hit
 
 
 def stream(key):
@@ -28,7 +29,7 @@ def select(noiser, units, starts, size, blocked, random):
         free = (
             place
             for place in noiser.places(units, noiser)
-            if (edit := propose(units, place, random)) and not _hit(blocked, edit, starts)
+            if (edit := propose(units, place, random)) and not hit(blocked, edit, starts)
         )
         places, margin = list(free), 0
         size = len(places)
@@ -44,7 +45,7 @@ def select(noiser, units, starts, size, blocked, random):
             continue
         first, last, new = edit
         if (taken and not taken.isdisjoint(range(first - margin, last + margin))) or (
-            blocked and _hit(blocked, edit, starts)
+            blocked and hit(blocked, edit, starts)
         ):
             continue
         cost = 1 if places is not None else distance("".join(units[first:last]), new)
@@ -55,7 +56,3 @@ def select(noiser, units, starts, size, blocked, random):
         if cost:
             chosen.append(edit)
     return chosen, size, spent
-
-
-def _hit(blocked, edit, starts):
-    return touches(blocked, *(edit[:2] if starts is None else (starts[edit[0]], starts[edit[1]])))

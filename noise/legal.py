@@ -4,7 +4,7 @@ import unicodedata
 
 import regex
 
-from noise.draws import touches
+from noise.protection import hit
 
 # Sequences that no orthography has. A noised text has no more of them than the clean one.
 ILLEGAL = regex.compile(  # in NFC, where a vowel sign of two parts is one
@@ -43,15 +43,14 @@ class Limits:
 
     def __call__(self, edit):
         first, last, new = edit
-        start, end = (first, last) if self.starts is None else (self.starts[first], self.starts[last])
-        if touches(self.blocked, start, end):
+        if hit(self.blocked, edit, self.starts):
             return None
         if self.starts is None and new.isascii():
             return edit
         form = self.form = self.form or self.normal_form()
         if form != "neither" and not unicodedata.is_normalized(form, new):
             new = unicodedata.normalize(form, new)
-        old = self.text[start:end]
+        old = "".join(self.units[first:last])
         if new == old:
             return None
         if self.starts is not None:

@@ -94,6 +94,7 @@ def summary(record):
     file["reached"] = abs(file["realised"] - file["target"]) <= PROMISE * file["target"]
     if "survived" in file:
         file["survival_rate"] = share(file, "survived", "edits")
+        file["undone"] = file["survival_rate"] < 0.5
     return file
 
 
@@ -122,6 +123,10 @@ def readme(manifest, records):
         lines += ["## Rates that could not be reached", "", "| condition | file | target | realised |"]
         lines += ["|---|---|---|---|"]
         lines += [f"| {f['condition']} | {f['path']} | {f['target']} | {f['realised']:.4f} |" for f in missed] + [""]
+    if undone := [file for file in manifest["files"] if file.get("undone")]:
+        lines += ["## Undone by the tokenizer", "", "More than half of the edits are gone in the model's input.", ""]
+        lines += ["| condition | file | edits that survive |", "|---|---|---|"]
+        lines += [f"| {f['condition']} | {f['path']} | {f['survival_rate']:.1%} |" for f in undone] + [""]
     if refused := manifest["not_applicable"]:
         lines += ["## Not applicable", "", "| condition | task | language | reason |", "|---|---|---|---|"]
         lines += [f"| {r['condition']} | {r['task']} | {r['language']} | n/a: {r['reason']} |" for r in refused] + [""]

@@ -51,6 +51,8 @@ class NoisedFile(NamedTuple):
     roles: tuple
     qa: str
     table: dict | None
+    protect: tuple  # regular expressions
+    protect_words: tuple
     tokenizer: str | None
     draws: int
     input_sha256: str
@@ -60,9 +62,10 @@ class NoisedFile(NamedTuple):
         settings = self._asdict()
         for name in ("source", "output_dir"):
             del settings[name]
-        table = json.dumps(settings.pop("table"), sort_keys=True)
+        for name in ("table", "protect_words"):
+            settings[name] = text_hash(json.dumps(settings[name], sort_keys=True))
         version = str(settings.pop("draws"))
-        return settings | {"roles": list(self.roles), "table": text_hash(table), "version": version}
+        return settings | {"roles": list(self.roles), "protect": list(self.protect), "version": version}
 
     def noiser(self, language, scale=1.0, factors=None):
         return Noiser(
@@ -75,6 +78,8 @@ class NoisedFile(NamedTuple):
             table=self.table,
             one_token=one_tag_per_token(self.task),
             scale=scale,
+            patterns=self.protect,
+            words=self.protect_words,
             factors=factors,
             draws=self.draws,
         )

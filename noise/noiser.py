@@ -3,6 +3,7 @@
     from noise import Noiser
     noiser = Noiser("keyboard", level=2, lang="th", seed=0)
     text, spans, edits = noiser("สวัสดีครับ", key="example 7", spans=[(0, 6)])
+    edits = noiser.candidates("สวัสดีครับ")  # all that it could do, one at a time
 
 The same (seed, op, level, lang, key) and text give the same noise on every machine, in any order and any process;
 there is no global state. Edits never overlap and are recorded as (start, old, new) in characters of the clean text, so
@@ -14,32 +15,15 @@ from hashlib import blake2b
 from itertools import accumulate
 from typing import NamedTuple
 
-import regex
-
 from noise import draws1, tables
+from noise.candidates import candidate_edits, distinct
 from noise.draws import VERSION, select_edits, select_places, stream
+from noise.entries import Entries
 from noise.files import NoiseError, nearest
 from noise.legal import Limits
 from noise.operations import EDIT, OPERATIONS, mix_of, not_applicable
+from noise.protection import blocked_ranges, user_patterns
 from noise.scripts import Neighbors, segment
-
-# URLs, e-mail addresses, @names, #tags, and host names without a protocol
-PROTECTED = regex.compile(
-    r"(?:\w+://|www\.)[^\s<>\"、。，]+"
-    r"|[\w.%+-]{1,64}@[\w.-]+"
-    r"|[@#][\w\p{M}]+"
-    r"|[\w-]{1,63}(?:\.[\w-]{1,63}){0,5}\.(?:com|org|net)\b[^\s、。，]*"
-)
-PROTECTED_SIGNS = (
-    "@",
-    "#",
-    "://",
-    "www.",
-    ".com",
-    ".org",
-    ".net",
-)  # a text without any of them has nothing to protect
-
 
 make = tuple.__new__  # of a NamedTuple: half the time of its constructor, for every text
 
@@ -86,18 +70,20 @@ class Noiser:
 
     op: a key of OPERATIONS; level: 0 to 5, or rate: 0 to 1; lang: ISO code as in XTREME's files
     script: ISO 15924 code, for a language that noise/tables.py does not know
-    table: {word: [replacements]} of codeswitch, profile, and ime in Chinese
+    table: {word: [replacements]} of codeswitch, profile, ime and ocr
     one_token: the text is tokens with a line break between them, and stays so: none is split, breaks are not counted
     scale, factors: multiply the rate, and the shares of `mixed` ({operation: factor}), with the same draws; perturb.py
         uses them where a file misses its targets
     draws: 2, or 1 for the noise of version 1, see noise/draws1.py
+
+    patterns, words: regular expressions and words that stay as they are
 
     Raises NoiseError for unknown values and where the operation does not apply to the language.
     """
 
     def __init__(
         self, op, level=None, lang="en", seed=0, *, rate=None, script=None, table=None, one_token=False, scale=1.0,
-        factors=None, draws=2,
+        factors=None, draws=2, patterns=(), words=(),
     ):  # fmt: skip
         if op not in OPERATIONS:
             raise NoiseError(f"unknown operation {op!r}; {nearest(op, OPERATIONS)}")
@@ -116,6 +102,8 @@ class Noiser:
         self.op, self.lang, self.table, self.one_token = op, lang, table, one_token
         self.rate = OPERATIONS[op].rates[level] if rate is None else rate
         self.scale = scale
+        self.patterns = user_patterns(patterns, words, self.script)
+        self.entries = Entries(table, lang, self.script) if table else None
         self.keys = Neighbors(lang, self.script)
         self.places = OPERATIONS[op].places
         self.propose = OPERATIONS[op].make(self)
@@ -131,14 +119,8 @@ class Noiser:
 
     def noise(self, text, key="", spans=(), protect=()):
         """The same as a Noised, with the counts from which the rate that came out is computed."""
-        for start, end in (*spans, *protect) if spans or protect else ():
-            if not 0 <= start <= end <= len(text):
-                raise NoiseError(
-                    f"span ({start}, {end}): not within a text of {len(text)} characters; spans are (start, end) "
-                    "with start <= end"
-                )
-        units, starts, size = segment(text)
         blocked = self._blocked(text, spans, protect)
+        units, starts, size = segment(text)
         chosen, size, spent = self._draw(text, units, starts, size, blocked, key)
         if not chosen:
             return make(Noised, (text, list(spans), [], size, 0, []))
@@ -171,23 +153,27 @@ class Noiser:
         chosen, spent = select_edits(self.mix, units, size * rate, stream(self.hashed, key), limits)
         return chosen, size, spent
 
-    def _blocked(self, text, spans, protect):
-        """Character ranges that no edit may touch, as (sorted starts, ends), disjoint; None where there are none.
+    def candidates(self, text, key="", spans=(), protect=()):
+        """[Edit]: every distinct single edit that the operation can make to the text, by start, old and new.
 
-        They are what the caller protects, spans that one edit could empty, and PROTECTED with the spaces around.
+        For `mixed` those of its operations. Of edits that give the same text the first stands for all. A place with
+        more than candidates.MOST possible draws (a long word to shuffle) gives those that the key draws. Level, rate
+        and scale change nothing; spans and protect as in a call.
         """
-        blocked = [*protect, *(span for span in spans if span[1] - span[0] <= 2)] if spans or protect else []
-        for sign in PROTECTED_SIGNS:  # done for every text: a plain loop is faster than any()
-            if sign in text:
-                blocked += [(match.start() - 1, match.end() + 1) for match in PROTECTED.finditer(text)]
-                break
-        if not blocked:
-            return None
-        starts, ends = [], []
-        for start, end in sorted(blocked):
-            if ends and start < ends[-1]:
-                ends[-1] = max(ends[-1], end)
-            elif start < end:
-                starts.append(start)
-                ends.append(end)
-        return starts, ends
+        blocked, edits = self._blocked(text, spans, protect), set()
+        for op in self.mix.shares:
+            other = self
+            if op != self.op:
+                other = Noiser(op, 0, self.lang, script=self.script, table=self.table, one_token=self.one_token)
+            edits |= candidate_edits(other, text, blocked, stream(self.hashed, key))
+        return [Edit(start, text[start:end], new) for start, end, new in distinct(text, edits)]
+
+    def _blocked(self, text, spans, protect):
+        """The ranges that no edit may touch; NoiseError for spans that the text does not have."""
+        for start, end in (*spans, *protect) if spans or protect else ():
+            if not 0 <= start <= end <= len(text):
+                raise NoiseError(
+                    f"span ({start}, {end}): not within a text of {len(text)} characters; spans are (start, end) "
+                    "with start <= end"
+                )
+        return blocked_ranges(text, self.script, self.patterns, spans, protect)

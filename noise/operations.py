@@ -7,11 +7,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from noise import proposals, tables
+from noise import input_methods, proposals, tables
 from noise.draws import Choice, Mix
+from noise.entries import entries
 from noise.marks import SCRIPTS as MARKED_SCRIPTS
 from noise.marks import marks
-from noise.scripts import Neighbors, entries, everywhere, gaps, sentence_marks, words
+from noise.scripts import Neighbors, everywhere, gaps, sentence_marks, words
+from noise.spellings import ORTHOGRAPHY
 
 # Level -> rate. EDIT is the grapheme error rate: edit distance in grapheme clusters over the clean text's clusters.
 EDIT = (0, 0.01, 0.02, 0.05, 0.10, 0.15)
@@ -24,8 +26,32 @@ def every_script(script):
     return True
 
 
+def every_language(lang, script):
+    return True
+
+
+def needs_table(lang, script):
+    return False
+
+
 def among(scripts):
     return lambda script: script in scripts
+
+
+def has_ocr(lang, script):
+    return script in tables.OCR
+
+
+def has_kana(lang, script):
+    return script == "Jpan"
+
+
+def is_vietnamese(lang, script):
+    return lang == "vi"
+
+
+def has_spellings(lang, script):
+    return bool({lang, script} & ORTHOGRAPHY.keys())
 
 
 def spaced_script(script):
@@ -47,7 +73,8 @@ class Operation(NamedTuple):
     # Removes or reorders what may carry the meaning: refused for PAWS-X, whose labels turn on word order.
     flips: bool = False
     splits: bool = False  # changes the number of tokens: not for tagging
-    table: str = ""  # the user's table without which it does not apply
+    table: str = ""  # the flag of the user's table that it takes
+    ready: Callable = every_language  # (lang, script) -> whether it has what it needs of its own
     cost: int = 1  # edit distance that an edit usually has
 
 
@@ -119,17 +146,21 @@ OPERATIONS = {
     "invisible": Operation(proposals.invisible, LOOKALIKE, "an invisible sign or a bidi control comes in",
                            "Bad Characters (Boucher et al. 2022)", everywhere),
     "ocr": Operation(proposals.ocr, LOOKALIKE, "a letter is misread by a scanner",
-                     "nlpaug's OCR operation, own tables", everywhere, among(tables.OCR)),
+                     "nlpaug's OCR operation, own tables", everywhere, table="ocr_map", ready=has_ocr),
     "orthography": Operation(proposals.orthography, WORD, "a spelling variant or common confusion of the language",
-                             "own tables", everywhere),
+                             "own tables", everywhere, ready=has_spellings),
     "jamo": Operation(proposals.jamo, EDIT, "one jamo of a syllable becomes one beside it on the two-set keyboard",
                       "KS X 5002", scripts=among({"Kore"})),
     "ime": Operation(proposals.ime, EDIT, "ja: voicing or size of a kana; zh: a character of the same reading",
-                     "kana input; TextFlint", scripts=among({"Jpan", "Hans"}), table="ime"),
+                     "kana input; TextFlint", scripts=among({"Jpan", "Hans"}), table="ime", ready=has_kana),
+    "telex": Operation(input_methods.telex, EDIT, "a keystroke of a Vietnamese letter in Telex is missed, doubled or "
+                       "beside, or Telex is off", "TCVN's Telex keys", scripts=among({"Latn"}), ready=is_vietnamese),
+    "romaji": Operation(input_methods.romaji, EDIT, "a keystroke of a kana typed in Latin letters is missed, doubled "
+                        "or beside", "JIS X 4063", scripts=among({"Jpan"})),
     "codeswitch": Operation(proposals.look_up, WORD, "a word becomes its translation in the user's dictionary",
-                            "CoSDA-ML (Qin et al. 2020)", entries, table="codeswitch"),
+                            "CoSDA-ML (Qin et al. 2020)", entries, table="codeswitch", ready=needs_table),
     "profile": Operation(proposals.look_up, WORD, "a word becomes an attested misspelling of the user's list",
-                         BELINKOV, entries, table="profile"),
+                         BELINKOV, entries, table="profile", ready=needs_table),
     "mixed": Operation(mixed, EDIT, "the typing errors above in natural shares for the script", NOISEQA, flips=True),
 }  # fmt: skip
 
@@ -139,8 +170,6 @@ def not_applicable(op, lang, script, table=None):
     operation = OPERATIONS[op]
     if not operation.scripts(script):
         return f"does not apply to the script {script}"
-    if operation.table and not table and not (op == "ime" and script == "Jpan"):
-        return f"needs a table from the user (--{operation.table})"
-    if op == "orthography" and not {lang, script} & tables.ORTHOGRAPHY.keys() and script != "Jpan":
-        return f"no table of variants for {lang}"
+    if not operation.ready(lang, script) and not (operation.table and table):
+        return f"needs a table from the user (--{operation.table})" if operation.table else f"does not apply to {lang}"
     return ""

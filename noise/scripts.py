@@ -78,20 +78,6 @@ def words(units, noiser):
     return runs
 
 
-def entries(units, noiser):
-    """[(first, last)] of the words that the user's table has; the longest match where words run together."""
-    if noiser.script not in tables.WITHOUT_SPACES:
-        return words(units, noiser)
-    matches, i = [], 0
-    longest = max(map(len, noiser.table), default=0)
-    while i < len(units):
-        lasts = range(min(len(units), i + longest), i, -1)
-        last = next((last for last in lasts if "".join(units[i:last]) in noiser.table), None)
-        matches += [(i, last)] if last else []
-        i = last or i + 1
-    return matches
-
-
 def gaps(units, noiser):
     """The places of spaces between two letters."""
     if isinstance(units, str):

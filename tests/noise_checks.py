@@ -1,4 +1,4 @@
-"""What no noise may do to a text, checked independently of noise/, for test_noise.py, test_perturb.py, test_rates.py."""
+"""What no noise may do to a text, checked independently of noise/, for the tests of noise/ and perturb.py."""
 
 import unicodedata
 from collections import Counter
