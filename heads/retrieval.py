@@ -1,7 +1,7 @@
 """Sentence retrieval without training: Tatoeba (nearest neighbor) and BUCC 2018 (bitext mining).
 
 A sentence is the mean of one layer's hidden states over all of its tokens, `<s>` and `</s>` included, L2-normalized.
-All search is exact and in blocks, so memory holds the embeddings and one block of similarities.
+The search is that of common/search.py: exact, in blocks.
 """
 
 import logging
@@ -11,14 +11,13 @@ import torch
 from datasets import Dataset
 
 import metrics
-from common import launching
 from common.files import InputError, write_text
+from common.search import neighbors, normalize
 from heads import check_unique, path_of, read_lines, read_table
 
 logger = logging.getLogger("xtreme")
 SORTED = 10  # different sentences in order of their characters are sorted, not chance, from here on
 NEIGHBORS = 4  # k of the margin (XTREME, LASER)
-BLOCK = 8192  # rows and columns of one block of similarities
 
 
 def read(task, data_dir, split, language):
@@ -115,47 +114,6 @@ def pooled(model, batch, layers):
     states = model(**batch, output_hidden_states=True).hidden_states
     mask = batch["attention_mask"][:, :, None].float()
     return torch.stack([(states[layer].float() * mask).sum(1) / mask.sum(1) for layer in layers], dim=1)
-
-
-def normalize(vectors):
-    """L2-normalized rows; a zero vector stays zero."""
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
-
-
-def neighbors(x, y, k, block=BLOCK):
-    """Exact k nearest neighbors by inner product in both directions, in one pass over blocks of x @ y.T.
-
-    x: [n, width], y: [m, width]. Returns (similarities, indices) of x in y, each [n, k], and of y in x, each [m, k],
-    best first; fewer than k where a side has fewer rows. Memory: one block x block matrix plus n*k + m*k.
-    """
-    device = launching.search_device()
-    x, y = torch.from_numpy(x).to(device), torch.from_numpy(y).to(device)
-    forward, backward = _Best(len(x), min(k, len(y)), device), _Best(len(y), min(k, len(x)), device)
-    for row in range(0, len(x), block):
-        for column in range(0, len(y), block):
-            similarities = x[row : row + block] @ y[column : column + block].T
-            forward.update(row, similarities, column)
-            backward.update(column, similarities.T, row)
-    return forward.arrays(), backward.arrays()
-
-
-class _Best:
-    """Running top-k of rows whose candidates arrive block by block."""
-
-    def __init__(self, rows, k, device):
-        self.values = torch.full((rows, k), -torch.inf, device=device)
-        self.indices = torch.zeros((rows, k), dtype=torch.int64, device=device)
-
-    def update(self, row, similarities, first_column):
-        best = similarities.topk(min(self.values.shape[1], similarities.shape[1]), dim=1)
-        own = slice(row, row + len(similarities))
-        values = torch.cat((self.values[own], best.values), dim=1)
-        indices = torch.cat((self.indices[own], best.indices + first_column), dim=1)
-        self.values[own], order = values.topk(self.values.shape[1], dim=1)
-        self.indices[own] = indices.gather(1, order)
-
-    def arrays(self):
-        return self.values.cpu().numpy(), self.indices.cpu().numpy()
 
 
 def _margins(values, indices, other_values):

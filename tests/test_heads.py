@@ -10,6 +10,7 @@ from datasets import Dataset
 from transformers import AutoModelForMultipleChoice, AutoTokenizer
 
 from common.batching import Collator
+from common.search import normalize
 from heads import Settings, classification, multiple_choice, question_answering, retrieval, tagging
 from tasks import INTERMEDIATE, TARGETS
 
@@ -242,21 +243,9 @@ def test_hub_rows_are_read_with_labels_by_name(tmp_path):
 # --- retrieval
 
 
-def test_neighbors_are_exact_in_blocks():
-    generator = np.random.default_rng(0)
-    x, y = (generator.standard_normal((n, 8)).astype("float32") for n in (37, 23))
-    similarities = x @ y.T
-    for block in (1, 5, 16, 100):
-        (values, indices), (back_values, back_indices) = retrieval.neighbors(x, y, 4, block)
-        assert (indices == np.argsort(-similarities, axis=1)[:, :4]).all()
-        assert (back_indices == np.argsort(-similarities.T, axis=1)[:, :4]).all()
-        assert np.allclose(values, -np.sort(-similarities, axis=1)[:, :4], atol=1e-6)
-        assert np.allclose(back_values, -np.sort(-similarities.T, axis=1)[:, :4], atol=1e-6)
-
-
 def test_nearest_is_english_to_source():
-    source = retrieval.normalize(np.eye(3, dtype="float32"))
-    english = retrieval.normalize(np.array([[0, 1, 0.1], [0, 0.9, 0.2], [1, 0, 0]], dtype="float32"))
+    source = normalize(np.eye(3, dtype="float32"))
+    english = normalize(np.array([[0, 1, 0.1], [0, 0.9, 0.2], [1, 0, 0]], dtype="float32"))
     predictions = retrieval.nearest(source, english)
     assert predictions[""].tolist() == [1, 1, 0]  # for each English line a source line
     assert predictions["_reverse"].tolist()[:2] == [2, 0]
@@ -271,7 +260,7 @@ def margin_by_hand(x, y, k=4):
 
 def test_mining_matches_greedily_by_ratio_margin():
     generator = np.random.default_rng(1)
-    x, y = (retrieval.normalize(np.abs(generator.standard_normal((n, 6))).astype("float32")) for n in (12, 9))
+    x, y = (normalize(np.abs(generator.standard_normal((n, 6))).astype("float32")) for n in (12, 9))
     margin = margin_by_hand(x, y)
     mined = retrieval.mine(x, y)
     assert len({a for a, _, _ in mined}) == len(mined) == len({b for _, b, _ in mined})

@@ -247,14 +247,3 @@ def test_the_speed_of_bf16_is_measured_once():
 
 def test_the_log_names_threads_and_their_variable():
     assert launching.threads() == (torch.get_num_threads(), "OMP_NUM_THREADS=1")
-
-
-def test_search_runs_on_the_device_of_the_run(monkeypatch):
-    """With --use_cpu that is the CPU, also where a GPU is there."""
-    from heads import retrieval
-
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(launching, "search_device", lambda: torch.device("cpu"))
-    vectors = np.eye(3, dtype=np.float32)
-    (_, indices), _ = retrieval.neighbors(vectors, vectors, 1)
-    assert indices[:, 0].tolist() == [0, 1, 2]
