@@ -1,0 +1,191 @@
+"""Measures of alignment between two matrices of sentence vectors, row i of both being translations of each other.
+
+x, y: float32 [lines, width]. Pure functions of tensors. Sources and traps of each are in docs/alignment.md; the
+debiased HSIC is that of Song et al. (2012), CSLS that of Conneau et al. (2018).
+"""
+
+import torch
+
+CSLS_NEIGHBORS = 10
+
+
+def unit(x):
+    """Rows of length 1; a zero row stays zero."""
+    return x / x.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+
+
+def z_scored(x):
+    """Every dimension with mean 0 and standard deviation 1: none outweighs the others; constant ones become 0."""
+    x = x - x.mean(0)
+    return x / x.std(0, unbiased=False).clamp_min(1e-12)
+
+
+# --- Retrieval -------------------------------------------------------------------------------------------------------
+
+
+def csls_vectors(x, y, mean_x, mean_y):
+    """Vectors whose inner products are the CSLS scores 2 cos(x, y) - r(x) - r(y).
+
+    x, y are unit rows, mean_x and mean_y their mean cosines r to the nearest rows of the other side, [lines]. So the
+    blockwise search by inner product finds the best by CSLS among all candidates, not only among the k nearest.
+    """
+    one = torch.ones(len(x), 1, dtype=x.dtype, device=x.device)
+    x = torch.cat((2**0.5 * x, mean_x[:, None], one), dim=1)
+    one = torch.ones(len(y), 1, dtype=y.dtype, device=y.device)
+    return x, torch.cat((2**0.5 * y, -one, -mean_y[:, None]), dim=1)
+
+
+def pair_gaps(x, y):
+    """[lines]: cosine of each pair of unit rows, minus the mean over all pairs i != j."""
+    pairs = (x * y).sum(1)
+    return pairs - mean_of_others(x, y)
+
+
+def mean_of_others(x, y):
+    """Mean cosine of rows i and j != i of unit rows: what shuffled lines would have, in lines * width steps."""
+    n = len(x)
+    return (x.sum(0) @ y.sum(0) - (x * y).sum()) / (n * (n - 1))
+
+
+def overlaps(a, b, lines):
+    """(share of neighbors that two lists of each line have in common, [lines]; that of shuffled lines).
+
+    a, b: int64 [lines, k], distinct within a line.
+    """
+    n, k = a.shape
+    common = (a[:, :, None] == b[:, None, :]).sum((1, 2)).float() / k
+    counts = [torch.bincount(one.flatten(), minlength=lines).double() for one in (a, b)]
+    shuffled = ((counts[0] * counts[1]).sum() / k - common.sum()) / (n * (n - 1))
+    return common, float(shuffled)
+
+
+# --- Centered kernel alignment ---------------------------------------------------------------------------------------
+
+
+def gram(x):
+    """Gram matrix of the centered rows with a zero diagonal, float64 [lines, lines]."""
+    x = (x - x.mean(0)).double()
+    return (x @ x.T).fill_diagonal_(0)
+
+
+def hsic(k, l):
+    """Debiased HSIC of two Gram matrices with zero diagonals; 0 in the mean for independent data, at every n."""
+    rows_k, rows_l = k.sum(1), l.sum(1)
+    return _hsic((k * l).sum(), rows_k.sum(), rows_l.sum(), rows_k @ rows_l, len(k))
+
+
+def _hsic(products, sum_k, sum_l, rows, n):
+    """From tr KL, 1'K1, 1'L1 and 1'KL1."""
+    return (products + sum_k * sum_l / ((n - 1) * (n - 2)) - 2 / (n - 2) * rows) / (n * (n - 3))
+
+
+def cka(k, l):
+    """Debiased linear CKA of two Gram matrices, from -1 to 1: 0 unrelated, 1 equal up to rotation and scale."""
+    return float(hsic(k, l) / _root(hsic(k, k) * hsic(l, l)))
+
+
+def _root(product):
+    """Square root of a product of variances; NaN where noise or a constant side makes it not positive."""
+    return torch.where(product > 0, product, torch.nan).sqrt()
+
+
+def feature_cka(x, y):
+    """`cka` without a Gram matrix, in lines * width ** 2 steps: for many lines."""
+    x, y = ((side - side.mean(0)).double() for side in (x, y))
+    norms = {"x": (x * x).sum(1), "y": (y * y).sum(1)}
+    rows = {"x": x @ x.sum(0) - norms["x"], "y": y @ y.sum(0) - norms["y"]}
+    sides = {"x": x, "y": y}
+
+    def between(a, b):
+        products = ((sides[a].T @ sides[b]) ** 2).sum() - norms[a] @ norms[b]
+        return _hsic(products, rows[a].sum(), rows[b].sum(), rows[a] @ rows[b], len(x))
+
+    return float(between("x", "y") / _root(between("x", "x") * between("y", "y")))
+
+
+def cka_of_halves(k, l, halves):
+    """`cka` of each half of the lines, [halves]; halves: [lines, halves] of 0 and 1."""
+    k, l, m = k.float(), l.float(), float(halves[:, 0].sum())
+    of_k, of_l = k @ halves, l @ halves
+
+    def between(a, b, of_a, of_b):
+        products = (halves * ((a * b) @ halves)).sum(0).double()
+        sums = [(halves * of).sum(0).double() for of in (of_a, of_b)]
+        return _hsic(products, *sums, (halves * of_a * of_b).sum(0).double(), m)
+
+    return between(k, l, of_k, of_l) / _root(between(k, k, of_k, of_k) * between(l, l, of_l, of_l))
+
+
+# --- Correlations ----------------------------------------------------------------------------------------------------
+
+
+def neuron_correlations(x, y):
+    """(ANC: mean over dimensions of the correlation of x's and y's, signed; its influences, [lines], mean 0).
+
+    The influences are each line's share in the deviation from the truth (the derivative of Pearson's r), so that the
+    mean of ANC + influence over a resample of lines is the resampled ANC to first order.
+    """
+    x, y = z_scored(x.double()), z_scored(y.double())
+    products = x * y
+    r = products.mean(0)
+    return float(r.mean()), (products - r * (x * x + y * y) / 2).mean(1)
+
+
+def ranks(x):
+    """Ranks of the cosines of all pairs of centered rows, centered, 0 on the diagonal: float32 [lines, lines].
+
+    Pearson's correlation of two such matrices is Spearman's of the cosines. Equal cosines share their mean rank.
+    """
+    n = len(x)
+    x = unit(x - x.mean(0))
+    upper = torch.triu_indices(n, n, 1, device=x.device)
+    values, order = (x @ x.T)[upper[0], upper[1]].sort()
+    group = torch.cat((values.new_zeros(1, dtype=torch.int64), (values[1:] != values[:-1]).cumsum(0)))
+    sizes = torch.bincount(group)
+    shared = sizes.cumsum(0) - (sizes - 1) / 2  # mean of the ranks, from 1, of a group
+    rank = torch.empty(len(values), dtype=torch.float64, device=x.device)
+    rank[order] = shared[group].double() - (len(values) + 1) / 2
+    matrix = torch.zeros(n, n, device=x.device)
+    matrix[upper[0], upper[1]] = (rank / len(values)).float()
+    return matrix + matrix.T
+
+
+def rsa(r, s):
+    """Representational similarity: Spearman's correlation of two sides' cosines, from their `ranks`."""
+    r, s = r.double(), s.double()
+    return float((r * s).sum() / _root((r * r).sum() * (s * s).sum()))
+
+
+def rsa_of_halves(r, s, halves):
+    """`rsa` of each half, [halves], with the ranks of the whole sample, which to first order are those of the half."""
+    m = float(halves[:, 0].sum())
+    pairs = m * (m - 1)
+
+    def total(matrix):
+        return (halves * (matrix @ halves)).sum(0).double()
+
+    sum_r, sum_s = total(r), total(s)
+    covariance = total(r * s) - sum_r * sum_s / pairs
+    return covariance / _root((total(r * r) - sum_r**2 / pairs) * (total(s * s) - sum_s**2 / pairs))
+
+
+# --- Noise -----------------------------------------------------------------------------------------------------------
+
+
+def shift(x, noised):
+    """How far noise moves all lines alike: the length of the mean difference over the mean distance from the center.
+
+    The squared length is the mean of d_i . d_j over pairs i != j, so that lines that move independently give 0.
+    """
+    d, n = (noised - x).double(), len(x)
+    total = d.sum(0)
+    squared = (total @ total - (d * d).sum()) / (n * (n - 1))
+    return float(squared.clamp_min(0).sqrt() / (x - x.mean(0)).norm(dim=1).mean())
+
+
+def shift_of_halves(x, noised, halves):
+    """`shift` of each half, [halves]."""
+    d, m = noised - x, float(halves[:, 0].sum())
+    totals = d.T @ halves
+    squared = ((totals * totals).sum(0) - (d * d).sum(1) @ halves) / (m * (m - 1))
+    return squared.clamp_min(0).sqrt().double() / ((x - x.mean(0)).norm(dim=1) @ halves / m)
