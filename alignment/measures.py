@@ -36,9 +36,14 @@ def csls_vectors(x, y, mean_x, mean_y):
 
 
 def pair_gaps(x, y):
-    """[lines]: cosine of each pair of unit rows, minus the mean over all pairs i != j."""
-    pairs = (x * y).sum(1)
-    return pairs - mean_of_others(x, y)
+    """[lines]: cosine of each pair of unit rows minus those of its rows with all others.
+
+    Their mean is the mean cosine of pairs minus that of i != j; what a line adds to the latter is on both sides of it,
+    so that the values are the line's whole share in the gap, and resampling them gives the gap's interval.
+    """
+    n, pairs = len(x), (x * y).sum(1)
+    others = (x @ y.sum(0) + y @ x.sum(0) - 2 * pairs) / (n - 1)
+    return pairs - others + mean_of_others(x, y)
 
 
 def mean_of_others(x, y):
