@@ -28,19 +28,15 @@ try:
     from noise.manifest import earlier_manifest, unreached, write_manifest
     from noise.noised_file import NoisedFile, finished, noise_file, survival
     from noise.operations import OPERATIONS, not_applicable
+    from noise.protection import user_patterns
     from noise.scripts import script_of
     from noise.tables import LANGUAGES, SCRIPT_OF
+    from noise.user_tables import TABLES, read_table, read_words
 except ModuleNotFoundError as error:
     if error.name != "regex":
         raise
     print(f"perturb.py: error: {sys.executable} has no package regex; run: pip install regex", file=sys.stderr)
     sys.exit(2)
-
-TABLES = {  # flag of a table of the user's -> its two columns
-    "ime": "character, reading",
-    "codeswitch": "word, translation",
-    "profile": "correct, misspelt",
-}
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Which files there are
@@ -57,21 +53,23 @@ def find_files(args):
     if not files:
         raise NoiseError(
             f"--data_dir {args.data_dir}: no file of XTREME's layout, such as xnli/test-en.tsv; name the folder that "
-            "holds xnli/, xquad/, ..."
+            "holds xnli/, xquad/, intermediate/ or parallel/"
         )
     check_known(args.data_dir, "tasks", args.tasks, {file.task for file in files})
     check_known(args.data_dir, "languages", args.languages, {file.language for file in files})
-    wanted = [
-        file
-        for file in files
-        if (not args.tasks or file.task in args.tasks)
-        and (not args.languages or file.language in (*args.languages, "mul"))
-    ]
-    chosen = [file for file in wanted if file.split in args.splits]
+    known_tasks = [file for file in files if not args.tasks or file.task in args.tasks]
+    wanted = [file for file in known_tasks if not args.languages or file.language in (*args.languages, "mul")]
+    # parallel/<set>/en.txt is the other side of all languages of its folder.
+    english = [file for file in known_tasks if file.side == "candidates" and file.side_language == file.language]
+    if "candidates" in (args.fields or ()):
+        english = []
+    chosen = [file for file in wanted if file.split in args.splits and file not in english]
     if not chosen:
         raise NoiseError(
             f"--splits {' '.join(args.splits)}: no such file for these tasks and languages; there are "
             f"{' '.join(sorted({file.split for file in wanted}))}"
+            + " (English lines beside no other language: --fields candidates)"
+            * bool(english)
         )
     known = {role for file in chosen for role in LAYOUTS[file.task].fields}
     for role in args.fields or ():
@@ -82,51 +80,13 @@ def find_files(args):
             )
     # XTREME tunes BUCC's threshold on its dev files.
     kept = [file for file in wanted if file.task == "bucc2018" and file.split == "dev" and file not in chosen]
-    return chosen, kept
+    return chosen, kept + english
 
 
 def check_known(data_dir, flag, values, known):
     for value in values or ():
         if value not in known:
             raise NoiseError(f"--{flag} {value}: no file of it below {data_dir}; {nearest(value, sorted(known))}")
-
-
-def read_pairs(path, flag):
-    """[[first, second]] of a user's TSV file of two columns."""
-    try:
-        lines = Path(path).read_bytes().decode("utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8"
-        raise NoiseError(f"--{flag} {path}: cannot be read ({reason}); give a TSV file in UTF-8") from None
-    pairs = []
-    for number, line in enumerate(lines, start=1):
-        columns = line.removesuffix("\r").split("\t")
-        if columns == [""]:
-            continue
-        if len(columns) != 2 or not all(column.strip() == column != "" and column.isprintable() for column in columns):
-            raise NoiseError(
-                f"--{flag} {path}, line {number}: {line[:60]!r} is not two columns {TABLES[flag]} with a tab between "
-                "them; correct it"
-            )
-        pairs.append(columns)
-    return pairs
-
-
-def read_table(path, flag):
-    """{word: [other words]} of a user's file; for --ime, characters of one reading replace each other."""
-    table = {}
-    if flag != "ime":
-        for word, other in read_pairs(path, flag):
-            table.setdefault(word, []).append(other)
-        return table
-    readings = {}
-    for char, reading in read_pairs(path, flag):
-        readings.setdefault(reading, []).append(char)
-    for chars in readings.values():
-        for char in chars:
-            if others := sorted({other for other in chars if other != char and len(other) == 1}):
-                table[char] = others
-    return table
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -140,13 +100,6 @@ def conditions(args):
             for replicate in range(args.replicates):
                 name = f"{op}-{level}" if args.rate is None else f"{op}-rate{args.rate:g}"
                 yield f"{name}-r{replicate}" if replicate else name, op, level, replicate
-
-
-def side_of(file):
-    """Retrieval: the role of a file; "gold" for BUCC's pairs, None for other tasks."""
-    if file.side is None:
-        return None
-    return "queries" if file.side == file.language else "candidates" if file.side == "en" else "gold"
 
 
 def refusal(op, file, script, table):
@@ -171,12 +124,18 @@ def user_table(args, op, language, read):
 
 def scripts_of(data_dir, files):
     """{language: script}, of a language that noise/tables.py does not know by its first file's text."""
-    scripts = {}
+    scripts = dict(SCRIPT_OF)
     for file in files:
-        if file.language not in SCRIPT_OF and file.language not in scripts:
+        if file.side_language not in scripts:
             with open(Path(data_dir, file.path), "rb") as content:
-                scripts[file.language] = script_of(content.read(1 << 16).decode("utf-8", "ignore"))
-    return SCRIPT_OF | scripts
+                scripts[file.side_language] = script_of(content.read(1 << 16).decode("utf-8", "ignore"))
+    return dict.fromkeys((file.language for file in files), "Latn") | scripts
+
+
+def goes_with(kept, file):
+    """Whether a file that is copied belongs to one that is noised: of the same folder and language, or its English."""
+    folders = {os.path.dirname(kept.path), os.path.dirname(file.path)}
+    return len(folders) == 1 and kept.task == file.task and kept.language in (file.language, "en")
 
 
 def assign(args, chosen, kept):
@@ -184,31 +143,32 @@ def assign(args, chosen, kept):
     noised, copies, refused = [], [], []
     scripts, roles = scripts_of(args.data_dir, chosen), (*(args.fields or DEFAULT_ROLES), "tokens")
     read, digest = cache(read_table), cache(sha256)  # once for all conditions
+    words = tuple(read_words(args.protect_words)) if args.protect_words else ()
     for condition, op, level, replicate in conditions(args):
         for file in chosen:
-            table, side = user_table(args, op, file.language, read), side_of(file)
+            table = user_table(args, op, file.language, read)
             reason = refusal(op, file, scripts[file.language], table)
             if reason:
                 entry = {"condition": condition, "op": op, "task": file.task, "split": file.split}
                 entry |= {"language": file.language, "reason": reason}
                 refused += [entry] if entry not in refused else []
-            elif level == 0 or (side and side not in roles):
+            elif level == 0 or (file.side and file.side not in roles):
                 copies.append((condition, file.path))
-            elif side == "candidates" and not_applicable(op, "en", "Latn", table):
+            elif file.side and not_applicable(op, file.side_language, scripts[file.side_language], table):
                 copies.append((condition, file.path))
             else:
                 source = str(Path(args.data_dir, file.path))
-                language = file.side if side == "candidates" else file.language
                 noised.append(
                     NoisedFile(
                         source, file.path, args.output_dir, condition, op, level, args.rate, args.seed, replicate,
-                        file.task, file.split, language, side, file.context, scripts[file.language],
-                        roles, args.qa, table, args.tokenizer, digest(source),
+                        file.task, file.split, file.side_language, file.side, file.context,
+                        scripts[file.side_language], roles, args.qa, table, tuple(args.protect), words, args.tokenizer,
+                        digest(source),
                     )
                 )  # fmt: skip
-        left_out = {entry["language"] for entry in refused if entry["condition"] == condition}
-        applied = {file.language for file in chosen if file.task == "bucc2018"} - left_out
-        copies += [(condition, file.path) for file in kept if file.language in applied]
+        left_out = {(entry["task"], entry["language"]) for entry in refused if entry["condition"] == condition}
+        applied = [file for file in chosen if (file.task, file.language) not in left_out]
+        copies += [(condition, file.path) for file in kept if any(goes_with(file, other) for other in applied)]
     return noised, copies, refused
 
 
@@ -323,7 +283,7 @@ def build_parser():
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--data_dir", help="folder in google/xtreme's layout, or one that holds intermediate/")
+    add("--data_dir", help="folder in google/xtreme's layout, or one that holds intermediate/ or parallel/")
     add("--output_dir", help="folder for the noised copies")
     add("--ops", nargs="+", metavar="OP", default=[], help=f"operations: {', '.join(OPERATIONS)}")
     add("--levels", nargs="+", type=int, default=[1, 2, 3], metavar="N", help="0 (unchanged) to 5; default 1 2 3")
@@ -348,6 +308,8 @@ def build_parser():
             else "{lang} in the name stands for the language"
         )
         add(f"--{flag}", metavar="TSV", help=f"{columns}: {use}")
+    add("--protect", nargs="+", metavar="REGEX", default=[], help="what matches one of these stays as it is")
+    add("--protect_words", metavar="FILE", help="words or phrases that stay as they are, one a line")
     add(
         "--tokenizer",
         metavar="PATH",
@@ -398,6 +360,9 @@ def check(args):
         path = getattr(args, flag)
         if path and "{lang}" not in path and not os.path.isfile(path):
             raise NoiseError(f"--{flag} {path}: no such file; give a TSV file, or a name with {{lang}} in it")
+    user_patterns(args.protect, [], "Latn")
+    if args.protect_words:
+        read_words(args.protect_words)
     if args.tokenizer:
         check_tokenizer(args.tokenizer)
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 CODE = r"[a-z]{2,3}(?:-[A-Za-z]+)?"
 SPLIT = r"(?P<split>train|dev|val|validation|test)"
+PARALLEL = r"parallel/(?:[\w.-]+/)?"  # parallel/<set>/
 LANG_FILE = rf"{SPLIT}-(?P<lang>{CODE})\."  # test-de.
 
 
@@ -25,7 +26,8 @@ class CleanFile(NamedTuple):
     task: str
     split: str  # train, dev or test
     language: str  # "mul": a file of several languages
-    side: str | None  # retrieval: the language of this side, or "gold"
+    side: str | None  # retrieval, parallel text: queries, candidates (the English or target side) or gold
+    side_language: str  # what it is written in
     context: str | None  # MLQA: the language of the context
 
 
@@ -52,6 +54,14 @@ LAYOUTS = {
     "squad": Layout((rf"squad/{SPLIT}-v[12]\.[01]\.json", hub_rows("squad")), "squad"),
     "bucc2018": Layout((rf"bucc2018/(?P<lang>{CODE})-en\.{SPLIT}\.(?P<side>{CODE}|gold)",), "sentence", SIDES, id=0),
     "tatoeba": Layout((rf"tatoeba/(?P<lang>{CODE})-en\.(?P<side>{CODE})",), "sentence", SIDES),
+    "lines": Layout(
+        (
+            rf"{PARALLEL}{SPLIT}\.(?P<lang>{CODE})-(?P<target>{CODE})\.(?P<side>(?P=lang)|(?P=target))",
+            rf"{PARALLEL}(?P<lang>{CODE})\.txt",
+        ),
+        "sentence",
+        SIDES,
+    ),
     "xcopa": Layout(  # the second name is that of XTREME's own download
         (rf"xcopa/{LANG_FILE}jsonl", rf"xcopa/{SPLIT}\.(?P<lang>{CODE})\.jsonl"),
         "row",
@@ -95,8 +105,19 @@ def match(path):
                 if task == "tydiqa" and split == "dev":  # TyDiQA's dev file is what XTREME tests on
                     split = "test"
                 language = parts.get("lang") or ("mul" if task == "mewslix" else "en")
-                return CleanFile(path, task, split, language, parts.get("side"), parts.get("context"))
+                side_language = parts.get("side") or language
+                side = (
+                    side_of(side_language, language, parts.get("target") or "en") if layout.fields is SIDES else None
+                )
+                return CleanFile(path, task, split, language, side, side_language, parts.get("context"))
     return None
+
+
+def side_of(side_language, language, target):
+    """Parallel text of many languages, parallel/<set>/<lang>.txt, has its English lines as candidates."""
+    if side_language == target:
+        return "candidates"
+    return "queries" if side_language == language else "gold"
 
 
 def one_tag_per_token(task):

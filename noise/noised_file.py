@@ -49,6 +49,8 @@ class NoisedFile(NamedTuple):
     roles: tuple
     qa: str
     table: dict | None
+    protect: tuple  # regular expressions
+    protect_words: tuple
     tokenizer: str | None
     input_sha256: str
 
@@ -57,8 +59,9 @@ class NoisedFile(NamedTuple):
         settings = self._asdict()
         for name in ("source", "output_dir"):
             del settings[name]
-        table = json.dumps(settings.pop("table"), sort_keys=True)
-        return settings | {"roles": list(self.roles), "table": text_hash(table), "version": VERSION}
+        for name in ("table", "protect_words"):
+            settings[name] = text_hash(json.dumps(settings[name], sort_keys=True))
+        return settings | {"roles": list(self.roles), "protect": list(self.protect), "version": VERSION}
 
     def noiser(self, language, scale):
         return Noiser(
@@ -71,6 +74,8 @@ class NoisedFile(NamedTuple):
             table=self.table,
             one_token=one_tag_per_token(self.task),
             scale=scale,
+            patterns=self.protect,
+            words=self.protect_words,
         )
 
     def target(self):

@@ -3,6 +3,7 @@
     from noise import Noiser
     noiser = Noiser("keyboard", level=2, lang="th", seed=0)
     text, spans, edits = noiser("สวัสดีครับ", key="example 7", spans=[(0, 6)])
+    edits = noiser.candidates("สวัสดีครับ")  # all that it could do, one at a time
 
 The same (seed, op, level, lang, key) and text give the same noise on every machine, in any order and any process;
 there is no global state. Edits never overlap and are recorded as (start, old, new) in characters of the clean text, so
@@ -15,30 +16,14 @@ from hashlib import blake2b
 from itertools import accumulate
 from typing import NamedTuple
 
-import regex
-
 from noise import tables
+from noise.candidates import candidate_edits, distinct, operations_of
 from noise.files import NoiseError, nearest
 from noise.operations import EDIT, OPERATIONS, not_applicable
+from noise.protection import blocked_ranges, hit, user_patterns
 from noise.scripts import CLUSTER, Neighbors, segment
 
 VERSION = "1"  # part of every draw: change it when the same key gives other noise
-# URLs, e-mail addresses, @names, #tags, and host names without a protocol
-PROTECTED = regex.compile(
-    r"(?:\w+://|www\.)[^\s<>\"、。，]+"
-    r"|[\w.%+-]{1,64}@[\w.-]+"
-    r"|[@#][\w\p{M}]+"
-    r"|[\w-]{1,63}(?:\.[\w-]{1,63}){0,5}\.(?:com|org|net)\b[^\s、。，]*"
-)
-PROTECTED_SIGNS = (
-    "@",
-    "#",
-    "://",
-    "www.",
-    ".com",
-    ".org",
-    ".net",
-)  # a text without any of them has nothing to protect
 
 
 class Edit(NamedTuple):
@@ -113,11 +98,25 @@ class Noiser:
     table: {word: [replacements]} of codeswitch, profile, and ime in Chinese; one_token: they hold no white space
     scale: multiplies the rate without changing the draws; perturb.py uses it where a short file misses its target
 
+    patterns, words: regular expressions and words that stay as they are
+
     Raises NoiseError for unknown values and where the operation does not apply to the language.
     """
 
     def __init__(
-        self, op, level=None, lang="en", seed=0, *, rate=None, script=None, table=None, one_token=False, scale=1.0
+        self,
+        op,
+        level=None,
+        lang="en",
+        seed=0,
+        *,
+        rate=None,
+        script=None,
+        table=None,
+        one_token=False,
+        scale=1.0,
+        patterns=(),
+        words=(),
     ):
         if op not in OPERATIONS:
             raise NoiseError(f"unknown operation {op!r}; {nearest(op, OPERATIONS)}")
@@ -134,6 +133,7 @@ class Noiser:
         self.op, self.lang, self.table, self.one_token = op, lang, table, one_token
         self.rate = OPERATIONS[op].rates[level] if rate is None else rate
         self.scale = scale
+        self.patterns = user_patterns(patterns, words, self.script)
         self.keys = Neighbors(lang, self.script)
         self.places = OPERATIONS[op].places
         self.propose = OPERATIONS[op].make(self)
@@ -147,14 +147,8 @@ class Noiser:
 
     def noise(self, text, key="", spans=(), protect=()):
         """The same as a Noised, with the counts from which the rate that came out is computed."""
-        for start, end in (*spans, *protect):
-            if not 0 <= start <= end <= len(text):
-                raise NoiseError(
-                    f"span ({start}, {end}): not within a text of {len(text)} characters; spans are (start, end) "
-                    "with start <= end"
-                )
-        units, starts, size = segment(text)
         blocked = self._blocked(text, spans, protect)
+        units, starts, size = segment(text)
         chosen, size, spent = self._select(units, starts, size, blocked, stream(f"{self.prefix}{key}"))
         if not chosen:
             return Noised(text, list(spans), [], size, 0)
@@ -167,26 +161,33 @@ class Noiser:
         moved = [Offsets(edits).span(*span) for span in spans] if spans else []
         return Noised("".join(parts) + text[done:], moved, edits, size, spent)
 
-    def _blocked(self, text, spans, protect):
-        """Character ranges that no edit may touch, as (sorted starts, ends), disjoint; None where there are none.
+    def candidates(self, text, key="", spans=(), protect=()):
+        """[Edit]: every distinct single edit that the operation can make to the text, by start, old and new.
 
-        They are what the caller protects, spans that one edit could empty, and PROTECTED with the spaces around.
+        For `mixed` those of its operations. Of edits that give the same text the first stands for all. A place with
+        more than candidates.MOST possible draws (a long word to shuffle) gives those that the key draws. Level, rate
+        and scale change nothing; spans and protect as in a call.
         """
-        blocked = [*protect, *(span for span in spans if span[1] - span[0] <= 2)] if spans or protect else []
-        for sign in PROTECTED_SIGNS:  # done for every text: a plain loop is faster than any()
-            if sign in text:
-                blocked += [(match.start() - 1, match.end() + 1) for match in PROTECTED.finditer(text)]
-                break
-        if not blocked:
-            return None
-        starts, ends = [], []
-        for start, end in sorted(blocked):
-            if ends and start < ends[-1]:
-                ends[-1] = max(ends[-1], end)
-            elif start < end:
-                starts.append(start)
-                ends.append(end)
-        return starts, ends
+        blocked, edits = self._blocked(text, spans, protect), set()
+        for op in operations_of(self):
+            if op == self.op:
+                other = self
+            elif not_applicable(op, self.lang, self.script, self.table):
+                continue
+            else:
+                other = Noiser(op, 0, self.lang, script=self.script, table=self.table, one_token=self.one_token)
+            edits |= candidate_edits(other, text, blocked, stream(f"{self.prefix}{key}"))
+        return [Edit(start, text[start:end], new) for start, end, new in distinct(text, edits)]
+
+    def _blocked(self, text, spans, protect):
+        """The ranges that no edit may touch; NoiseError for spans that the text does not have."""
+        for start, end in (*spans, *protect):
+            if not 0 <= start <= end <= len(text):
+                raise NoiseError(
+                    f"span ({start}, {end}): not within a text of {len(text)} characters; spans are (start, end) "
+                    "with start <= end"
+                )
+        return blocked_ranges(text, self.script, self.patterns, spans, protect)
 
     def _select(self, units, starts, size, blocked, random):
         """([(first, last, new)], size, spent): edits at places in random order until the rate is spent.
@@ -200,7 +201,7 @@ class Noiser:
             free = (
                 place
                 for place in self.places(units, self)
-                if (edit := propose(units, place, random)) and not _hit(blocked, edit, starts)
+                if (edit := propose(units, place, random)) and not hit(blocked, edit, starts)
             )
             places, margin = list(free), 0
             size = len(places)
@@ -216,7 +217,7 @@ class Noiser:
                 continue
             first, last, new = edit
             if (taken and not taken.isdisjoint(range(first - margin, last + margin))) or (
-                blocked and _hit(blocked, edit, starts)
+                blocked and hit(blocked, edit, starts)
             ):
                 continue
             cost = 1 if places is not None else distance("".join(units[first:last]), new)
@@ -227,13 +228,3 @@ class Noiser:
             if cost:
                 chosen.append(edit)
         return chosen, size, spent
-
-
-def _hit(blocked, edit, starts):
-    """Whether an edit of units touches a blocked range of characters."""
-    if blocked is None:
-        return False
-    start, end = edit[:2] if starts is None else (starts[edit[0]], starts[edit[1]])
-    begins, stops = blocked
-    after = bisect_left(begins, end)  # the first range that begins at the end of the edit or later
-    return after > 0 and stops[after - 1] > start

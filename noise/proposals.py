@@ -65,7 +65,8 @@ def insert(noiser):
         if near:
             return i, i + 1, unit + near[random(len(near))]
         other = units[random(len(units))]  # Chinese, Korean: another character of the text
-        return (i, i + 1, unit + other) if len(other) == 1 and ord(other) > 0x2E7F and other.isalpha() else None
+        fits = len(other) == 1 and ord(other) > 0x2E7F and other.isalpha() and other not in tables.NUMERALS
+        return (i, i + 1, unit + other) if fits else None
 
     return propose
 
@@ -308,7 +309,7 @@ def ime(noiser):
         groups = {char: "".join(others) for char, others in (noiser.table or {}).items()}
 
     def propose(units, i, random):
-        others = groups.get(units[i])
+        others = [other for other in groups.get(units[i], "") if other not in tables.NUMERALS]
         return (i, i + 1, others[random(len(others))]) if others else None
 
     return propose

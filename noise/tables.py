@@ -94,6 +94,9 @@ ORTHOGRAPHY = {
     ),
 }
 
+# Number words of Chinese and Japanese: as digits, they stay as they are and never come in.
+NUMERALS = "〇零一二三四五六七八九十百千万萬亿億兆两兩廿卅壱弐参"
+
 # Full-width and half-width letters of East Asian keyboards; the inverse applies too.
 FULL_WIDTH = {chr(code): chr(code + 0xFEE0) for code in (*range(0x41, 0x5B), *range(0x61, 0x7B))}
 HALF_KANA = dict(
@@ -103,7 +106,8 @@ HALF_KANA = dict(
     )
 )
 
-# What a scanner reads for what was printed, per script. No digits: they are protected, so they must not appear either.
+# What a scanner reads for what was printed, per script. No digits and numerals: they are protected, so they must not
+# appear either.
 OCR = {
     "Latn": (
         "rn>m m>rn cl>d d>cl vv>w w>vv li>h h>b b>h h>li e>c c>e f>t t>f i>l l>i l>I I>l o>c u>v v>y n>u u>n a>o y>v "
@@ -129,10 +133,10 @@ OCR = {
     "Geor": "ბ>ზ ზ>ბ ე>ვ ვ>ე გ>კ კ>გ ს>ა ა>ს ძ>მ მ>ძ ი>რ რ>ი უ>ჟ დ>ლ ლ>დ ნ>ს",
     "Jpan": (
         "ソ>ン ン>ソ シ>ツ ツ>シ ク>タ タ>ク ワ>ク フ>ワ ヌ>ス ス>ヌ は>ほ ほ>は わ>れ れ>わ ね>れ ぬ>め め>ぬ る>ろ "
-        "ろ>る さ>き き>さ ち>ら ら>ち い>り り>い け>は ま>も ニ>二 日>曰 未>末 土>士 人>入 大>太"
+        "ろ>る さ>き き>さ ち>ら ら>ち い>り り>い け>は ま>も 日>曰 未>末 土>士 人>入 大>太"
     ),
     "Hans": (
-        "己>已 已>己 日>曰 未>末 末>未 土>士 士>土 人>入 入>人 大>太 太>大 千>干 干>千 侯>候 今>令 令>今 刀>力 力>刀 "
+        "己>已 已>己 日>曰 未>末 末>未 土>士 士>土 人>入 入>人 大>太 太>大 侯>候 今>令 令>今 刀>力 力>刀 "
         "王>玉 玉>王 目>自 自>目 木>本 本>木 田>由 由>田 申>甲 甲>申 鸟>乌 折>拆 买>卖 卖>买 拔>拨 免>兔 问>间 间>问 "
         "白>自 午>牛 住>往 往>住 特>持 持>特 第>弟 师>帅 休>体 体>休 清>请 请>清 情>清 晴>睛 了>子 子>了 天>夫 夫>天 "
         "中>申 上>土 不>小 的>旳 有>冇 是>昰 国>囯"
@@ -152,7 +156,7 @@ HOMOGLYPHS = """
     هھہە وࢱ ىيٮںی يىٮںی کكڪ گࢰ ںىيٮی ھهہە ۀۂ ہهھە یىيٮں ےىيٮں उਤ टਟ ठਠ ढਫ पਧ भਮ मਸ वਕ हਵ ਕव ਟट ਠठ ਤउ ਧप ਫढ ਮभ ਵह ਸम
     ஈர உഉ ஐജஜ ஜജஐ ணണ மഥ ரஈ ழഴ வഖ ஸശஶ ഉஉ ഖவ ജஐஜ ഞൡ ണண ഥம രറ റര ഴழ ശஶஸ అಅ ఆಆ ఇಇ ఐಐ ఒಒ గಗ జಜ ఞಞ టಟ ణಣ దದ నನ యಯ రರ లಲ ళಳ
     ಅఅ ಆఆ ಇఇ ಐఐ ಒఒ ಗగ ಜజ ಝఝ ಞఞ ಟట ಣణ ದద ನన ಯయ ರర ಱఱ ಲల ಳళ ขฃ คดต ฆม จຈ ชซ ซช ฎฏ ฏฎ ฑท ดคต ตคด ทฑ บບ ปປ ฝຝ พພ ฟຟ ภฦ
-    มฆ ยຍ าๅ ຈจ ຍย ບบ ປป ຝฝ ພพ ຟฟ へヘ イ亻 エ工 カ力 タ夕 ト卜 ニ二 ノ丿 ハ八 ヘへ ロ口囗 二ニ 値值 值値 八ハ 力カ
+    มฆ ยຍ าๅ ຈจ ຍย ບบ ປป ຝฝ ພพ ຟฟ へヘ イ亻 エ工 カ力 タ夕 ト卜 ノ丿 ヘへ ロ口囗 値值 值値 力カ
     口ロ囗 土士 填塡 士土 夕タ 工エ 晚晩 晩晚 研硏 絶絕 黑黒 黒黑
 """
 HOMOGLYPH_SCRIPTS = set("Latn Cyrl Grek Armn Arab Deva Guru Taml Mlym Telu Knda Thai Laoo Jpan".split())

@@ -1,0 +1,108 @@
+"""What no edit may touch: addresses, placeholders, codes, Chinese and Japanese number words, and what the user names.
+
+Every pattern looks at each character a bounded number of times: a run of letters is entered at its beginning only and
+never given back (`++`), so that a long text takes time in proportion.
+"""
+
+import re
+import unicodedata
+from bisect import bisect_left
+from functools import cache
+
+import regex
+
+from noise import tables
+from noise.files import NoiseError
+
+# Of the local part of an e-mail address; not letters of scripts whose words run together.
+NAME = r"[[\w\p{M}.%+-]--[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]]"
+REST = r"[^\s<>\"、。，]"  # of a URL
+CASED = r"[\p{Lu}\p{Ll}]"
+CODE = r"[\p{Lu}\p{Ll}\d/._-]"
+# Last part of a host without a protocol: any country's two letters, and common ones of more
+DOMAINS = "com|org|net|edu|gov|mil|int|info|biz|name|app|dev|tech|online|shop|site|blog|news"
+KINDS = (
+    rf"(?<![a-zA-Z\d+.-])[a-zA-Z][a-zA-Z\d+.-]*+://{REST}++",  # https://...
+    rf"(?<![\w.-])www\.{REST}++",
+    rf"(?<!{NAME}){NAME}++@[\w.-]++",  # e-mail
+    r"[@#][\w\p{M}]++",  # @user, #tag
+    r"(?<![\w.@-])[a-zA-Z\d-]++(?:\.[a-zA-Z\d-]++)++"  # bbc.co.uk, ipa.go.jp/x
+    rf"(?<=\.(?:[a-z][a-z]|(?i:{DOMAINS})))(?:[:/?#]{REST}*+)?",
+    r"[$%]?\{[^{}\n]{1,64}\}",  # {name}
+    r"</?[a-zA-Z][^<>\n]{0,200}>",  # <br/>
+    r"\[[A-Z][A-Z\d_-]{0,31}\]",  # [ID]
+    r"%(?:\(\w{1,32}\)|\d\$)?[-+0#]?\d{0,3}(?:\.\d{1,2})?[sdifgexrc](?!\p{L})",  # %s, %(name)s
+    r"%[A-Za-z_]{1,32}%",  # %NAME%
+    r"&(?:[a-zA-Z]{2,8}|#\d{1,6});",  # &amp;
+    # 1234-12CAR-12, COVID-19, 5G: digits beside letters, or beside a capital and a hyphen
+    rf"(?<!{CODE})(?={CODE}*?(?:\d{CASED}|{CASED}\d|\p{{Lu}}-\d|\d-\p{{Lu}})){CODE}++",
+)
+PROTECTED = regex.compile("|".join(KINDS), regex.V1)
+# A text without any of these signs, and the common ones are digits in numbers, has nothing of it.
+SIGNS = re.compile(r"[@#{<\[%&0-9]")
+MORE_SIGNS = re.compile(r"[@#{<\[%&]|[0-9](?:(?<=[^\W\d_][0-9])|(?<=[^\W\d_]-[0-9])|(?=-?[^\W\d_]))")
+DOTTED = re.compile(r"\.[a-zA-Z0-9]")
+NUMBERS = re.compile(f"[{tables.NUMERALS}]+")
+
+
+def may_hold(text):
+    """Whether PROTECTED could match: a test for every text, so it is made of the quickest searches."""
+    return (SIGNS.search(text) and MORE_SIGNS.search(text)) or DOTTED.search(text) or "://" in text
+
+
+def user_patterns(expressions, words, script):
+    """The user's regular expressions, and their words as one, compiled. Raises NoiseError for what is no expression.
+
+    A word is one between its borders, where the script has any; longer words come first.
+    """
+    patterns = [compiled(expression) for expression in expressions]
+    if words:
+        forms = {unicodedata.normalize(form, word) for word in words for form in ("NFC", "NFD")}
+        border = "" if script in tables.WITHOUT_SPACES else r"[\p{L}\p{M}]"
+        borders = (f"(?<!{border})", f"(?!{border})") if border else ("", "")
+        patterns.append(regex.compile(rf"{borders[0]}\L<words>{borders[1]}", words=forms))
+    return patterns
+
+
+@cache
+def compiled(expression):
+    try:
+        return regex.compile(expression)
+    except regex.error as error:
+        raise NoiseError(f"--protect {expression!r}: not a regular expression ({error}); correct it") from None
+
+
+def blocked_ranges(text, script, patterns, spans, protect):
+    """Character ranges that no edit may touch, as (sorted starts, ends), disjoint; None where there are none.
+
+    They are what the caller protects, spans that one edit could empty, and with the spaces around what PROTECTED and
+    the user's patterns match.
+    """
+    blocked = [*protect, *(span for span in spans if span[1] - span[0] <= 2)] if spans or protect else []
+    if script in ("Hans", "Jpan"):
+        blocked += [match.span() for match in NUMBERS.finditer(text)]
+    if may_hold(text):
+        blocked += [(match.start() - 1, match.end() + 1) for match in PROTECTED.finditer(text)]
+    for pattern in patterns:
+        for start, end in (match.span() for match in pattern.finditer(text)):
+            blocked.append((start - text.endswith(" ", 0, start), end + text.startswith(" ", end)))
+    if not blocked:
+        return None
+    starts, ends = [], []
+    for start, end in sorted(blocked):
+        if ends and start < ends[-1]:
+            ends[-1] = max(ends[-1], end)
+        elif start < end:
+            starts.append(start)
+            ends.append(end)
+    return starts, ends
+
+
+def hit(blocked, edit, starts):
+    """Whether an edit of units touches a blocked range; starts as of segment()."""
+    if blocked is None:
+        return False
+    start, end = edit[:2] if starts is None else (starts[edit[0]], starts[edit[1]])
+    begins, stops = blocked
+    after = bisect_left(begins, end)  # the first range that begins at the end of the edit or later
+    return after > 0 and stops[after - 1] > start
