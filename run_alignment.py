@@ -1,4 +1,4 @@
-"""Measure how well an encoder's languages line up with English, layer by layer, and what noise does to it. No training.
+"""Measure how well an encoder's languages line up with English, layer by layer, and what noise does to that.
 
   python run_alignment.py --data_dir data/parallel/ntrex --model_name_or_path xlm-roberta-large \\
       --output_dir outputs/align-direct
@@ -108,7 +108,10 @@ def run(parser, args, trainer_argv, given, conditions, argv):
     ]
 
     # From here on the folder is ours.
-    records = {name: {"folder": str(folder), **lines.noise_of(folder)} for name, folder in conditions.items()}
+    records = {
+        name: {"folder": str(folder), **lines.noise_of(folder, args.data_dir, files)}
+        for name, folder in conditions.items()
+    }
     this.open("run_alignment.py", argv, args, origins, {"clean": {"folder": args.data_dir}, **records})
     cells = Cells(this.folder)
     settings = [parent_hash, length, layers, args.pooling, args.pivot, args.both_sides, args.random_baseline]

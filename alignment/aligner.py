@@ -37,7 +37,7 @@ class Aligner:
         return self.kept[1]
 
     def language(self, pairs, noised, both_sides=False, desc=""):
-        """Yield (condition, {layer: {metric: Estimate}}, {name: array [layers, ...]}), "clean" first; on all processes.
+        """Yield (condition, {layer: {metric: Estimate}}, {name: array [layers, ...]}), first "clean".
 
         pairs: lines.Pairs; noised: {condition: (lines, pivot lines)}; layer None is what does not depend on one.
         """

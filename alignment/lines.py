@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common.files import InputError
+from common.run_record import noise_record
 from common.text import nearest
 from heads import read_lines
 from heads.retrieval import is_sorted
@@ -69,7 +70,9 @@ def _with_shared_lines(folder, names, pivot):
         paths = {code: folder / stems[stem] for stem, code in _codes(stems).items()}
         if pivot in paths:
             return {code: Files(path, paths[pivot]) for code, path in paths.items()}
-    stems = {match[2]: name for name in names if (match := re.fullmatch(r"newstest2019-(ref|src)\.([\w-]+)\.txt", name))}
+    stems = {
+        match[2]: name for name in names if (match := re.fullmatch(r"newstest2019-(ref|src)\.([\w-]+)\.txt", name))
+    }
     paths = {code: folder / stems[stem] for stem, code in _codes(stems).items()}
     return {code: Files(path, paths[pivot]) for code, path in paths.items()} if pivot in paths else {}
 
@@ -265,6 +268,11 @@ def read_noised(noised, clean, kept):
     return texts
 
 
-def noise_of(folder):
-    """What perturb.py's manifest says of a noised folder; {} where there is none."""
+def noise_of(folder, data_dir, files):
+    """What perturb.py's manifest says of a noised copy of data_dir (run_record.noise_record); {} without one."""
+    inner = _inside(Path(folder), Path(data_dir), files).resolve()
+    for root in inner.parents[:3]:
+        if (root / "manifest.json").exists():
+            condition, *below = inner.relative_to(root).parts
+            return noise_record(None, root / condition, "/".join(below))
     return {}

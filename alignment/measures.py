@@ -73,20 +73,20 @@ def gram(x):
     return (x @ x.T).fill_diagonal_(0)
 
 
-def hsic(k, l):
+def hsic(a, b):
     """Debiased HSIC of two Gram matrices with zero diagonals; 0 in the mean for independent data, at every n."""
-    rows_k, rows_l = k.sum(1), l.sum(1)
-    return _hsic((k * l).sum(), rows_k.sum(), rows_l.sum(), rows_k @ rows_l, len(k))
+    rows_a, rows_b = a.sum(1), b.sum(1)
+    return _hsic((a * b).sum(), rows_a.sum(), rows_b.sum(), rows_a @ rows_b, len(a))
 
 
-def _hsic(products, sum_k, sum_l, rows, n):
-    """From tr KL, 1'K1, 1'L1 and 1'KL1."""
-    return (products + sum_k * sum_l / ((n - 1) * (n - 2)) - 2 / (n - 2) * rows) / (n * (n - 3))
+def _hsic(products, sum_a, sum_b, rows, n):
+    """From tr AB, 1'A1, 1'B1 and 1'AB1."""
+    return (products + sum_a * sum_b / ((n - 1) * (n - 2)) - 2 / (n - 2) * rows) / (n * (n - 3))
 
 
-def cka(k, l):
+def cka(a, b):
     """Debiased linear CKA of two Gram matrices, from -1 to 1: 0 unrelated, 1 equal up to rotation and scale."""
-    return float(hsic(k, l) / _root(hsic(k, k) * hsic(l, l)))
+    return float(hsic(a, b) / _root(hsic(a, a) * hsic(b, b)))
 
 
 def _root(product):
@@ -95,30 +95,29 @@ def _root(product):
 
 
 def feature_cka(x, y):
-    """`cka` without a Gram matrix, in lines * width ** 2 steps: for many lines."""
-    x, y = ((side - side.mean(0)).double() for side in (x, y))
-    norms = {"x": (x * x).sum(1), "y": (y * y).sum(1)}
-    rows = {"x": x @ x.sum(0) - norms["x"], "y": y @ y.sum(0) - norms["y"]}
-    sides = {"x": x, "y": y}
+    """`cka` without a Gram matrix, in lines * width ** 2 steps."""
+    sides = [(side - side.mean(0)).double() for side in (x, y)]
+    norms = [(side * side).sum(1) for side in sides]
+    rows = [side @ side.sum(0) - norm for side, norm in zip(sides, norms)]
 
-    def between(a, b):
-        products = ((sides[a].T @ sides[b]) ** 2).sum() - norms[a] @ norms[b]
-        return _hsic(products, rows[a].sum(), rows[b].sum(), rows[a] @ rows[b], len(x))
+    def between(i, j):
+        products = ((sides[i].T @ sides[j]) ** 2).sum() - norms[i] @ norms[j]
+        return _hsic(products, rows[i].sum(), rows[j].sum(), rows[i] @ rows[j], len(x))
 
-    return float(between("x", "y") / _root(between("x", "x") * between("y", "y")))
+    return float(between(0, 1) / _root(between(0, 0) * between(1, 1)))
 
 
-def cka_of_halves(k, l, halves):
+def cka_of_halves(a, b, halves):
     """`cka` of each half of the lines, [halves]; halves: [lines, halves] of 0 and 1."""
-    k, l, m = k.float(), l.float(), float(halves[:, 0].sum())
-    of_k, of_l = k @ halves, l @ halves
+    a, b, m = a.float(), b.float(), float(halves[:, 0].sum())
+    of_a, of_b = a @ halves, b @ halves
 
-    def between(a, b, of_a, of_b):
-        products = (halves * ((a * b) @ halves)).sum(0).double()
-        sums = [(halves * of).sum(0).double() for of in (of_a, of_b)]
-        return _hsic(products, *sums, (halves * of_a * of_b).sum(0).double(), m)
+    def between(one, other, of_one, of_other):
+        products = (halves * ((one * other) @ halves)).sum(0).double()
+        sums = [(halves * of).sum(0).double() for of in (of_one, of_other)]
+        return _hsic(products, *sums, (halves * of_one * of_other).sum(0).double(), m)
 
-    return between(k, l, of_k, of_l) / _root(between(k, k, of_k, of_k) * between(l, l, of_l, of_l))
+    return between(a, b, of_a, of_b) / _root(between(a, a, of_a, of_a) * between(b, b, of_b, of_b))
 
 
 # --- Correlations ----------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Files of an alignment run: a cell is finished when both of its files are there, from the same inputs.
 
     <output_dir>/scores/<condition>/alignment/test-<lang>.jsonl    the cell's rows, as in results.jsonl
-    <output_dir>/scores/<condition>/alignment/test-<lang>.npz      per layer: hits and cosines of each line, CKA of halves
+    <output_dir>/scores/<condition>/alignment/test-<lang>.npz      per layer: hits, cosines of lines, CKA of halves
     <output_dir>/results.jsonl     the rows of all cells; written when a run ends or is stopped
 
 Rows: task "alignment", language, condition, layer (None where it does not depend on one), metric, value, low, high,

@@ -12,7 +12,7 @@ from heads.retrieval import pooled
 
 
 class Encoder:
-    """A model with what it takes to turn lines into vectors; `layers` are indices of hidden_states, 0 the embeddings."""
+    """A model with what it takes to turn lines into vectors; `layers` index hidden_states, 0 the embeddings."""
 
     def __init__(self, model, tokenizer, max_seq_length, layers, pooling, args):
         self.model, self.tokenizer, self.length, self.layers = model.eval(), tokenizer, max_seq_length, layers

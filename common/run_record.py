@@ -211,8 +211,9 @@ def plain(value):
     return getattr(value, "value", value)
 
 
-def noise_record(task, folder):
+def noise_record(task, folder, below=None):
     """What perturb.py's manifest says of a task in an evaluation folder; {} where perturb.py did not write the folder.
+    With `below`, a folder in it, of all files there, whatever their task.
 
     {"op", "level", "realised": {language: error rate}, "not_applicable": {language: reason}}: with it, results speak
     for themselves.
@@ -220,11 +221,16 @@ def noise_record(task, folder):
     folder = Path(folder).resolve()
     try:
         manifest = _manifest(folder.parent / "manifest.json")
-        wanted = folder.name, task.name, "test"
-        noised, left_out = (
-            [file for file in manifest[name] if (file["condition"], file["task"], file["split"]) == wanted]
-            for name in ("files", "not_applicable")
-        )
+
+        def belongs(file):
+            if below is None:
+                return file["task"] == task.name and file["split"] == "test"
+            return file["path"].startswith(f"{below}/") if "path" in file else file["task"] in tasks
+
+        of_folder = [file for file in manifest["files"] if file["condition"] == folder.name]
+        noised = [file for file in of_folder if belongs(file)]
+        tasks = {file["task"] for file in noised}
+        left_out = [file for file in manifest["not_applicable"] if file["condition"] == folder.name and belongs(file)]
         spent, size = {}, {}
         for file in noised:
             code = file["language"]

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from alignment import intervals, measures
 from alignment.cell import Lines, Side, measure
 
 

@@ -23,8 +23,8 @@ def numbered(n):
 
 
 def biased_cka(x, y):
-    k, l = ((side - side.mean(0)).double() @ (side - side.mean(0)).double().T for side in (x, y))
-    return float((k * l).sum() / ((k * k).sum() * (l * l).sum()).sqrt())
+    a, b = ((side - side.mean(0)).double() @ (side - side.mean(0)).double().T for side in (x, y))
+    return float((a * b).sum() / ((a * a).sum() * (b * b).sum()).sqrt())
 
 
 def test_rotated_scaled_and_moved_copies_have_cka_and_rsa_1():
@@ -55,9 +55,9 @@ def test_one_rotation_of_both_sides_changes_nothing():
 @pytest.mark.parametrize("width", [64, 384, 1024])
 @pytest.mark.parametrize("n", [100, 700, pytest.param(2000, marks=pytest.mark.slow)])
 def test_independent_data_have_cka_0_at_every_size_and_the_biased_estimator_has_not(n, width):
-    k, l = (measures.gram(normal(n, width, seed=seed)) for seed in (n, n + 1))
-    again = measures.cka_of_halves(k, l, intervals.halves(n))
-    assert abs(measures.cka(k, l)) <= 3 * float(again.std())
+    a, b = (measures.gram(normal(n, width, seed=seed)) for seed in (n, n + 1))
+    again = measures.cka_of_halves(a, b, intervals.halves(n))
+    assert abs(measures.cka(a, b)) <= 3 * float(again.std())
     biased = biased_cka(normal(n, width, seed=n), normal(n, width, seed=n + 1))
     assert biased == pytest.approx(width / (n + width), rel=0.05) and biased > 3 * float(again.std())
 
@@ -70,14 +70,14 @@ def test_gram_and_feature_forms_agree(n, width):
 
 
 def test_hsic_is_the_u_statistic_that_it_stands_for():
-    """h(i, j, q, r) = k_ij (l_ij + l_qr - 2 l_iq), averaged over different i, j, q, r."""
-    k, l = measures.gram(normal(7, 3)), measures.gram(normal(7, 4, seed=1))
+    """h(i, j, q, r) = a_ij (b_ij + b_qr - 2 b_iq), averaged over different i, j, q, r."""
+    a, b = measures.gram(normal(7, 3)), measures.gram(normal(7, 4, seed=1))
     total, number = 0.0, 0
     for i, j, q, r in np.array(np.meshgrid(*[range(7)] * 4)).reshape(4, -1).T:
         if len({i, j, q, r}) == 4:
-            total += float(k[i, j] * (l[i, j] + l[q, r] - 2 * l[i, q]))
+            total += float(a[i, j] * (b[i, j] + b[q, r] - 2 * b[i, q]))
             number += 1
-    assert float(measures.hsic(k, l)) == pytest.approx(total / number, rel=1e-9)
+    assert float(measures.hsic(a, b)) == pytest.approx(total / number, rel=1e-9)
 
 
 def test_cka_of_halves_is_cka_of_their_rows():
@@ -219,9 +219,9 @@ def test_permuting_the_lines_of_both_sides_changes_nothing():
         own = [names[number] for number in order]
         lines = Lines(own, own, (), [number % 3 > 0 for number in order])
         clean = Side(x[order], lines.distinct)
-        before, kept = measure(Side(pivot[order], lines.distinct), clean, lines, 0)
-        after, _ = measure(Side(pivot[order], lines.distinct), Side(moved[order], lines.distinct, clean.mean), lines, 0,
-                           clean, kept)  # fmt: skip
+        english, noised = Side(pivot[order], lines.distinct), Side(moved[order], lines.distinct, clean.mean)
+        before, kept = measure(english, clean, lines, 0)
+        after, _ = measure(english, noised, lines, 0, clean, kept)
         results.append((before, after))
     for plain, permuted in zip(*results):
         for name in plain:
