@@ -54,9 +54,13 @@ class Side:
     def gram(self):
         return measures.gram(self.x[self.distinct])
 
+    @property
+    def z(self):
+        return measures.z_scored(self.x[self.distinct])
+
     @cached_property
     def gram_z(self):
-        return measures.gram(measures.z_scored(self.x[self.distinct]))
+        return measures.gram(self.z)
 
     @cached_property
     def ranks(self):
@@ -162,12 +166,14 @@ def of_kernels(pivot, side, halves, seed):
     """({"cka", "cka_z", "rsa": Estimate}, CKA of the halves)."""
     result, n = {}, len(halves)
     order = intervals.shuffle(n, seed).to(halves.device)
-    for name, own, other in (("cka", side.gram, pivot.gram), ("cka_z", side.gram_z, pivot.gram_z)):
-        again, floor = measures.cka_of_halves(own, other, halves), measures.cka(own, other[order][:, order])
-        value = measures.cka(own, other)
+    kept = measures.cka_of_halves(side.gram, pivot.gram, halves)
+    again_z = measures.cka_z_of_halves(side.z, pivot.z, side.gram_z, pivot.gram_z, halves)
+    for name, own, other, again in (
+        ("cka", side.gram, pivot.gram, kept),
+        ("cka_z", side.gram_z, pivot.gram_z, again_z),
+    ):
+        value, floor = measures.cka(own, other), measures.cka(own, other[order][:, order])
         result[name] = Estimate(value, *intervals.of_halves(value, again), floor, n)
-        if name == "cka":
-            kept = again
     again, value = measures.rsa_of_halves(side.ranks, pivot.ranks, halves), measures.rsa(side.ranks, pivot.ranks)
     floor = measures.rsa(side.ranks, pivot.ranks[order][:, order])
     result["rsa"] = Estimate(value, *intervals.of_halves(value, again), floor, n)

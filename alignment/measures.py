@@ -120,6 +120,33 @@ def cka_of_halves(a, b, halves):
     return between(a, b, of_a, of_b) / _root(between(a, a, of_a, of_a) * between(b, b, of_b, of_b))
 
 
+def cka_z_of_halves(x, y, a, b, halves):
+    """`cka` of each half of z-scored x and y, [halves], with Gram matrices a and b, every half z-scored anew.
+
+    To first order: dividing a dimension by another variance moves log CKA by minus the variance's change times the
+    dimension's share in HSIC(a, b), beyond its share in the side's own HSIC.
+    """
+    x, y, m = x.float(), y.float(), float(halves[:, 0].sum())
+    centered = {"a": u_centered(a), "b": u_centered(b)}
+
+    def shares(side, other):  # of each dimension in HSIC with the other matrix, [width]
+        own = (side * (centered[other] @ side)).sum(0)
+        return own / own.sum()
+
+    moved = cka_of_halves(a, b, halves)
+    for side, own, other in ((x, "a", "b"), (y, "b", "a")):
+        variance = (side * side).T @ halves / m - (side.T @ halves / m) ** 2 - 1  # [width, halves]
+        moved = moved * (1 - (shares(side, other) - shares(side, own)) @ variance)
+    return moved
+
+
+def u_centered(a):
+    """A Gram matrix with zero diagonal such that HSIC(a, b) is the sum of b times it over n (n - 3), float32."""
+    n, rows = len(a), a.sum(1)
+    a = a - (rows[:, None] + rows) / (n - 2) + rows.sum() / ((n - 1) * (n - 2))
+    return a.fill_diagonal_(0).float()
+
+
 # --- Correlations ----------------------------------------------------------------------------------------------------
 
 

@@ -90,6 +90,19 @@ def test_cka_of_halves_is_cka_of_their_rows():
         assert float(again[column]) == pytest.approx(expected, abs=1e-5)
 
 
+def test_cka_of_halves_z_scores_every_half_anew():
+    x = normal(300, 6) * torch.tensor([1, 2, 3, 4, 5, 6.0])
+    y = x + 4 * normal(300, 6, seed=2) * normal(300, 1, seed=3).abs()
+    z = [measures.z_scored(side) for side in (x, y)]
+    halves = intervals.halves(300)
+    grams = [measures.gram(side) for side in z]
+    again, plain = measures.cka_z_of_halves(*z, *grams, halves), measures.cka_of_halves(*grams, halves)
+    own = [halves[:, column].bool() for column in range(40)]
+    exact = [measures.cka(*(measures.gram(measures.z_scored(side[half])) for side in (x, y))) for half in own]
+    errors = [np.abs(one[:40].numpy() - exact).mean() for one in (again, plain)]
+    assert errors[0] < 0.004 and errors[0] < errors[1] / 3
+
+
 def test_naive_bootstrap_of_cka_is_wrong_and_halves_are_right():
     x, y = normal(200, 64), normal(200, 64, seed=1)
     rows = torch.from_numpy(np.random.default_rng(0).integers(200, size=200))
