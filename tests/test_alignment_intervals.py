@@ -37,7 +37,7 @@ def covered(n, runs):
 
 
 def within(shares, low, high):
-    """The metrics whose share is outside, but for raw top-1: its errors come of hubs, which other pools do not have."""
+    """Metrics whose share is outside, but for raw top-1: its errors come of hubs, which other pools do not have."""
     return {name: share for name, share in shares.items() if not low <= share <= high and "top1_raw" not in name}
 
 
