@@ -32,11 +32,13 @@ percent of sentences whose nearest neighbor by CSLS is their translation."""
 
 def load_libraries():
     """torch and transformers take seconds to import: only now that flags and files are known to be right."""
-    global Aligner, Cells, Encoder, checkpoints, launching, lines, retrieval, session, training_arguments
+    global Aligner, Cells, Encoder, checkpoints, launching, layer_of, lines, retrieval, session
+    global training_arguments, with_words
     from alignment import lines
     from alignment.aligner import Aligner
     from alignment.records import Cells
     from alignment.states import Encoder
+    from alignment.words import layer_of, with_words
     from common import checkpoints, launching, session, training_arguments
     from heads import retrieval
 
@@ -59,6 +61,8 @@ def build_parser():
     add("--max_lines", type=int, help="use the first N lines, so that all languages have as many (default: all)")
     add("--pooling", choices=("all", "inner"), default="all", help="mean over all tokens, or without <s> and </s>")
     add("--both_sides", action="store_true", help="noised conditions also read the pivot from the noised folder")
+    add("--words", action="store_true", help="also link words with the pivot's, on clean and noised text")
+    add("--segmented", nargs="+", default=[], help="--words: languages whose files have spaces between words")
     add("--random_baseline", action="store_true", help="measure random weights of the same configuration beside it")
     return parser
 
@@ -90,6 +94,7 @@ def run(parser, args, trainer_argv, given, conditions, argv):
 
     # All files are read, and so checked, before a model loads.
     files = lines.choose(lines.find_files(args.data_dir, args.pivot), args.languages, args.data_dir)
+    linked = with_words(list(files), args.languages, args.segmented) if args.words else []
     pairs, kept = lines.read_pairs(files, args.max_lines)
     noised = lines.find_noised(files, conditions, args.data_dir, args.both_sides)
     texts = {code: lines.read_noised(own, files[code], kept[code]) for code, own in noised.items()}
@@ -98,12 +103,15 @@ def run(parser, args, trainer_argv, given, conditions, argv):
     tokenizer = checkpoints.load_tokenizer(args.model_name_or_path, args.model_revision)
     config = checkpoints.load_config(args.model_name_or_path, tokenizer, length, args.model_revision)
     layers = chosen_layers(args.layers, config)
+    depth = max(*layers, layer_of(config.num_hidden_layers) if args.words else 0)
     options = {"revision": args.model_revision, "attn_implementation": args.attn_implementation}
-    model = checkpoints.load_encoder(args.model_name_or_path, config, max(layers), **options)
+    model = checkpoints.load_encoder(args.model_name_or_path, config, depth, **options)
     models = [model, checkpoints.random_encoder(config, training_args.seed)] if args.random_baseline else [model]
     seed = training_args.seed
     aligners = [
-        Aligner(Encoder(one.to(training_args.device), tokenizer, length, layers, args.pooling, training_args), seed)
+        Aligner(
+            Encoder(one.to(training_args.device), tokenizer, length, layers, args.pooling, training_args), seed, linked
+        )
         for one in models
     ]
 
@@ -114,12 +122,12 @@ def run(parser, args, trainer_argv, given, conditions, argv):
     }
     this.open("run_alignment.py", argv, args, origins, {"clean": {"folder": args.data_dir}, **records})
     cells = Cells(this.folder)
-    settings = [parent_hash, length, layers, args.pooling, args.pivot, args.both_sides, args.random_baseline]
+    settings = [parent_hash, length, layers, linked, args.pooling, args.pivot, args.both_sides, args.random_baseline]
     settings += launching.precision(training_args)
     with this.timed("measure"):
         for code in files:
             inputs = inputs_of(files[code], noised[code], [seed, *settings, kept[code]])
-            measure_language(aligners, code, pairs[code], texts[code], inputs, cells, this)
+            measure_language(aligners, code, pairs[code], texts[code], inputs, args.both_sides, cells, this)
     if this.is_main:
         cells.write_results()
     protocol = retrieval.default_layer(PROTOCOL, config.num_hidden_layers)
@@ -144,6 +152,10 @@ def check_arguments(args, given):
     conditions = parse_conditions(args.conditions, args.data_dir) if args.conditions else {}
     if os.path.realpath(conditions.pop("clean", args.data_dir)) != os.path.realpath(args.data_dir):
         raise InputError(f"--conditions clean=…: the clean text is --data_dir {args.data_dir}; leave clean out")
+    if args.segmented and not args.words:
+        raise InputError(
+            f"--segmented {' '.join(args.segmented)}: only --words looks at words; add it, or leave it out"
+        )
     if args.both_sides and not conditions:
         raise InputError("--both_sides: there is no noised text; give --conditions, or leave it out")
     return conditions
@@ -169,7 +181,7 @@ def inputs_of(clean, noised, settings):
     return {name: sha256(*settings, *texts, *(path for path in own if path)) for name, own in versions.items()}
 
 
-def measure_language(aligners, code, pairs, texts, inputs, cells, this):
+def measure_language(aligners, code, pairs, texts, inputs, both_sides, cells, this):
     """One language, clean and under every condition that has it; cells finished from the same `inputs` are skipped."""
     missing = [name for name in inputs if not cells.finished(code, name, inputs[name])]
     if not launching.any_process(missing):
@@ -180,7 +192,7 @@ def measure_language(aligners, code, pairs, texts, inputs, cells, this):
             cells.write_results()
         raise stopped("finished cells are kept")
     noised = {name: texts[name] for name in missing if name != "clean"}
-    measured = [aligner.language(pairs, noised, code) for aligner in aligners]
+    measured = [aligner.language(code, pairs, noised, both_sides) for aligner in aligners]
     for (condition, estimates, arrays), *random in zip(*measured, strict=True):
         if this.is_main:
             floors = random[0][1] if random else None

@@ -43,6 +43,16 @@ class Encoder:
                 result[index] = vector
         return result
 
+    def token_states(self, ids, layer, desc=None):
+        """Of one layer, [float32 [tokens and padding, width]] of each line, rows of length 1."""
+
+        def normalized(batch):
+            states = self.model(**batch, output_hidden_states=True).hidden_states[layer].float()
+            return {"states": torch.nn.functional.normalize(states, dim=-1)}
+
+        features = Dataset.from_dict({"input_ids": ids, "length": [len(tokens) for tokens in ids]})
+        return run_batches(normalized, features, self.collator, desc=desc, **self.options)["states"]
+
     def _pooled(self, batch):
         mask = None
         if self.special is not None:

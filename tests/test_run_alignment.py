@@ -195,6 +195,8 @@ def test_arrays_of_a_cell_are_its_rows(measured):
         ("--conditions clean=/", "the clean text is --data_dir"),
         ("--both_sides", "there is no noised text"),
         ("--pooling cls", "invalid choice"),
+        ("--segmented zh", "only --words looks at words"),
+        ("--words", "--words: zh is written without spaces; put spaces between the words"),
         ("--data_dir /nowhere", "--data_dir /nowhere: no such folder"),
         ("--max_seq_length 4", "must be at least 16"),
         ("--layer 3", "unknown flag --layer; did you mean --layers?"),
@@ -203,6 +205,17 @@ def test_arrays_of_a_cell_are_its_rows(measured):
 def test_bad_arguments_are_refused_in_one_line(toy, tmp_path, capsys, flags, words):
     assert words in refused([*command(toy, tmp_path / "out"), *flags.split()], capsys)
     assert not (tmp_path / "out").exists()
+
+
+def test_words(toy, noised, tmp_path):
+    output = tmp_path / "run"
+    run_alignment.main(command(toy, output, *conditions(noised), "--words", "--segmented", "zh", "--layers", 1))
+    found = {(row["language"], row["condition"], row["metric"]): row for row in rows(output, layer=2)}
+    assert found["de", "clean", "words_linked"]["value"] > 50 and ("zh", "swap-1", "words_linked") in found
+    one, two = (found["de", name, "words_f1"]["value"] for name in ("swap-1", "swap-2"))
+    assert 0 < two < one < 100
+    whole, edited, untouched = (found["hi", "swap-1", f"words_f1{kind}"] for kind in ("", "_edited", "_untouched"))
+    assert edited["value"] < whole["value"] < untouched["value"] and whole["low"] < whole["value"] < whole["high"]
 
 
 @pytest.mark.skipif(not cpu_has_bf16(), reason="this CPU has no bfloat16")
