@@ -4,9 +4,10 @@
   python report.py --runs outputs/mnli-* adversarial=outputs/adv-* --baseline outputs/direct-* --output_dir report \\
       --resamples 10000
 
-Reads the run.json, results.jsonl and scores/ of finished run_xtreme.py runs; runs of one setting are its seeds. Writes
-report.md, index.html (self-contained), tables/*.tex and *.csv, figures/*.png and *.svg, and scores.csv with every
-score of every run. Needs no model and no GPU. Terms and intervals: docs/report.md.
+Reads the run.json, results.jsonl and scores/ of finished run_xtreme.py runs; runs of one setting are its seeds. Those
+of run_alignment.py, one per setting, get a section of their own. Writes report.md, index.html (self-contained),
+tables/*.tex and *.csv, figures/*.png and *.svg, and scores.csv with every score of every run. Needs no model and no
+GPU. Terms and intervals: docs/report.md, docs/alignment.md.
 Copy with it: common/ metrics.py reporting/ tasks.py.
 """
 
@@ -61,24 +62,30 @@ def run(args, command):
     check_output_dir(args.output_dir, "files.json")
 
     # pyarrow, scipy and matplotlib take seconds, which --help and a wrong flag need not wait for.
+    from reporting.alignment import open_alignment
     from reporting.measure import measure_all, open_study
     from reporting.runs import load_runs
 
     # Runs that can be compared, by task: what all of a task's runs have is its study.
-    runs, baselines, notes = load_runs(args.runs, args.baseline)
+    runs, aligned, base, baselines, notes = load_runs(args.runs, args.baseline)
     by_task = {task: [run for run in runs if run.task == task] for task in sorted({run.task for run in runs})}
     studies = [open_study(task, baselines[task], members) for task, members in by_task.items()]
+    alignment = open_alignment(aligned, base)
+    notes += alignment.notes if alignment else []
 
     with locked(args.output_dir):
         # The counts per example are read and resampled: nearly all of the time goes here.
-        measure_all(studies, args.resamples, args.seed)
-        write(args, command, runs, studies, by_task)
-    done = f"{len(runs)} runs, {len(studies)} tasks: {Path(args.output_dir) / 'index.html'}"
+        if studies:
+            measure_all(studies, args.resamples, args.seed)
+        write(args, command, runs, studies, by_task, alignment)
+    done = f"{len(runs) + len(aligned)} runs, {len(studies)} tasks: {Path(args.output_dir) / 'index.html'}"
     show("\n".join([*(f"note: {note}" for note in notes), done]))
 
 
-def write(args, command, runs, studies, by_task):
-    """Tables, figures, pages of the measured studies; by_task {task: its runs}."""
+def write(args, command, runs, studies, by_task, alignment):
+    """Tables, figures, pages of the measured studies; by_task {task: its runs}, alignment None without such runs."""
+    from reporting.alignment import alignment_tables
+    from reporting.alignment_figures import alignment_figures
     from reporting.averages import average_tables
     from reporting.figures import figures
     from reporting.groups import headline_groups
@@ -88,8 +95,15 @@ def write(args, command, runs, studies, by_task):
 
     # Tables and figures of each task, tables of the whole report under "".
     tables = {study.task: task_tables(study, by_task[study.task]) for study in studies}
-    tables[""] = [*average_tables(studies, args.resamples, args.seed), *gaps_tables(studies)]
+    made_by = [source for study in studies for source in sources(study, by_task[study.task]).values()]
     drawn = {}
+    if alignment:
+        own = sources(alignment, [one.run for one in alignment.runs.values()])
+        made_by += own.values()
+        keys = {setting: source.key for setting, source in own.items()}
+        tables["alignment"] = alignment_tables(alignment, keys, studies)
+        drawn["alignment"] = alignment_figures(alignment)
+    tables[""] = [*average_tables(studies, args.resamples, args.seed), *gaps_tables(studies)]
     for study in studies:
         groups = headline_groups(study.languages)
         if len(groups) > 1:
@@ -97,15 +111,14 @@ def write(args, command, runs, studies, by_task):
         drawn[study.task] = figures(figure_scores(study), groups) if study.operations else []
 
     # The files: page, markdown, tables, figures, and every score of every run for other tools.
-    made_by = [source for study in studies for source in sources(study, by_task[study.task]).values()]
     folder = Path(args.output_dir)
-    words = summary(args, runs, studies)
+    words = summary(args, runs, studies, alignment)
     write_report(Report(args.title, command, words, tables, drawn, made_by, GLOSSARY), folder)
     lines = scores_table([(study, by_task[study.task]) for study in studies])
     write_text(folder / "scores.csv", comma_separated(lines, "\n"))
 
 
-def summary(args, runs, studies):
+def summary(args, runs, studies, alignment):
     """What was compared, in a few paragraphs of plain text."""
     paragraphs = []
     for study in studies:
@@ -116,6 +129,9 @@ def summary(args, runs, studies):
             f"{study.task}: {study.baseline} against {others}; {len(study.runs)} runs, {len(measured)} languages, "
             f"{noised} noised conditions, {sum(one.examples for one in measured)} test examples per condition."
         )
+    if alignment:
+        others, shared = ", ".join(list(alignment.runs)[1:]) or "nothing else", alignment.groups["all languages"]
+        paragraphs.append(f"alignment: {alignment.baseline} against {others}; {len(shared)} languages with the pivot.")
     paragraphs += [f"Left out: {run.folder} ({run.collapsed})." for run in runs if run.collapsed]
     missing = sum(len(study.missing) for study in studies)
     if missing:

@@ -95,8 +95,8 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {' '.join(str(message).split())}\n")
 
 
-def run_parser(script, description):
-    """A Parser with the flags that all run scripts share; its help also names those of TrainingArguments."""
+def encoder_parser(script, description):
+    """A Parser with the flags of every script that runs an encoder; its help also names TrainingArguments'."""
     switches = [f"--{name}" for name in TRAINER_FLAGS if not name.startswith("no_")]
     names = textwrap.fill(" ".join(switches), 100, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
     epilog = f"""every flag of transformers.TrainingArguments, with its meaning
@@ -106,6 +106,14 @@ def run_parser(script, description):
     add = parser.add_argument
     add("--model_revision", default="main", help="branch, tag or commit of a Hub model")
     add("--max_seq_length", type=int, help="longest input in sub-tokens (default: the task's)")
+    add("--attn_implementation", help="sdpa (default), eager, flash_attention_2, ...")
+    return parser
+
+
+def run_parser(script, description):
+    """An encoder_parser with the flags that the training scripts share."""
+    parser = encoder_parser(script, description)
+    add = parser.add_argument
     add(
         "--doc_stride",
         type=int,
@@ -131,7 +139,6 @@ def run_parser(script, description):
     )
     add("--max_train_samples", type=int, help="use the first N training examples of a task")
     add("--max_eval_samples", type=int, help="use the first N dev examples of a task")
-    add("--attn_implementation", help="sdpa (default), eager, flash_attention_2, ...")
     return parser
 
 

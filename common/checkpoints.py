@@ -179,6 +179,12 @@ def load_encoder(path, config, depth, revision="main", attn_implementation=None)
     return encoder
 
 
+def random_encoder(config, seed):
+    """The bare encoder of a configuration with weights drawn from `seed`: what its architecture alone gives."""
+    set_seed(seed)
+    return AutoModel.from_config(config, trust_remote_code=False, dtype=torch.float32)
+
+
 def load_whole_encoder(path, config, **options):
     """(the bare encoder, transformers' info about its keys), all weights but a pooler from the checkpoint."""
     encoder, info = _from_pretrained(AutoModel, path, config=config, **options)

@@ -212,8 +212,9 @@ def plain(value):
     return getattr(value, "value", value)
 
 
-def noise_record(task, folder):
+def noise_record(task, folder, below=None):
     """What perturb.py's manifest says of a task in an evaluation folder; {} where perturb.py did not write the folder.
+    With `below`, a folder in it, of all files there, whatever their task.
 
     {"op", "level", "realised": {language: error rate}, "not_applicable": {language: reason}}: with it, results speak
     for themselves. Of MLQA's pairs of languages the question's is noised.
@@ -221,11 +222,17 @@ def noise_record(task, folder):
     folder = Path(folder).resolve()
     try:
         manifest = _manifest(folder.parent / "manifest.json")
-        wanted = folder.name, "mlqa" if "pairs" in task.languages else task.name, "test"
-        noised, left_out = (
-            [file for file in manifest[name] if (file["condition"], file["task"], file["split"]) == wanted]
-            for name in ("files", "not_applicable")
-        )
+
+        def belongs(file):
+            if below is None:
+                return file["task"] == name and file["split"] == "test"
+            return file["path"].startswith(f"{below}/") if "path" in file else file["task"] in tasks
+
+        name = task and ("mlqa" if "pairs" in task.languages else task.name)
+        of_folder = [file for file in manifest["files"] if file["condition"] == folder.name]
+        noised = [file for file in of_folder if belongs(file)]
+        tasks = {file["task"] for file in noised}
+        left_out = [file for file in manifest["not_applicable"] if file["condition"] == folder.name and belongs(file)]
         spent, size = {}, {}
         for file in noised:
             for code in _codes(task, file):
@@ -247,7 +254,7 @@ def noise_record(task, folder):
 def _codes(task, file):
     """The languages of a task, or MLQA's pairs, that an entry of perturb.py's manifest is about."""
     language, context = file["language"], file.get("context")
-    if "pairs" not in task.languages:
+    if task is None or "pairs" not in task.languages:
         return [language] if context in (None, language) else []
     return (
         [f"{context}-{language}"]

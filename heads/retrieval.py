@@ -43,7 +43,7 @@ def read(task, data_dir, split, language):
                 "be translations"
             )
         gold = [(row["id"], row["id"]) for row in source]
-        if _is_sorted(english):
+        if is_sorted(english):
             logger.warning(
                 "%s: in the order of its characters, as XTREME's preprocessing sorts it, so line i of both sides is "
                 "no translation: no labels; LASER's files have them",
@@ -54,7 +54,7 @@ def read(task, data_dir, split, language):
     return {**sides, "gold": gold, "lines": not with_ids}
 
 
-def _is_sorted(rows):
+def is_sorted(rows):
     """Whether sentences stand in code-point order, which ten and more never do by chance."""
     texts = [row["text"].strip() for row in rows]
     return len(set(texts)) >= SORTED and texts == sorted(texts)
@@ -110,10 +110,13 @@ def encode(rows, tokenizer, settings):
     return rows.map(encode_batch, batched=True, remove_columns=rows.column_names, desc="encode")
 
 
-def pooled(model, batch, layers):
-    """Mean-pooled hidden states [sentences, layers, width]; layer 0 is the embedding layer."""
+def pooled(model, batch, layers, mask=None):
+    """Mean-pooled hidden states [sentences, layers, width]; layer 0 is the embedding layer.
+
+    The mean is over the tokens of `mask` [sentences, tokens], all but padding where it is None.
+    """
     states = model(**batch, output_hidden_states=True).hidden_states
-    mask = batch["attention_mask"][:, :, None].float()
+    mask = (batch["attention_mask"] if mask is None else mask)[:, :, None].float()
     return torch.stack([(states[layer].float() * mask).sum(1) / mask.sum(1) for layer in layers], dim=1)
 
 

@@ -36,7 +36,7 @@ ASSUMED = """assumed: {speed:,} sub-tokens/s in training on one GPU (TOKENS_PER_
 it here), three times that in prediction, 2 minutes for a run to start and save; mean lengths as in recipes/cost.py;
 XLM-R Large in float32"""
 # Seconds of a command on the invented world, two at a time on two cores.
-TOY_SECONDS = {"pretrained": 55, "intermediate": 30, "target": 24, "retrieval": 18, "other": 5}
+TOY_SECONDS = {"pretrained": 55, "intermediate": 30, "target": 24, "retrieval": 18, "alignment": 15, "other": 5}
 
 
 def main():
@@ -155,6 +155,8 @@ def toy_minutes(commands, jobs):
 def toy_step(script, flags):
     if script == "run_intermediate.py":
         return "pretrained" if flags.get("tasks") == ["mlm"] else "intermediate"
+    if script == "run_alignment.py":
+        return "alignment"
     return "other" if script != "run_xtreme.py" else "target" if "do_train" in flags else "retrieval"
 
 

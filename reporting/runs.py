@@ -69,26 +69,28 @@ class Run:
 
 
 def load_runs(patterns, baseline):
-    """(runs, {task: baseline setting}, notes on what was skipped). Raises InputError for what cannot be compared.
+    """(runs, runs of run_alignment.py, resolved folders of --baseline, {task: baseline setting}, notes on what was
+    skipped). Raises InputError for what cannot be compared.
 
     `patterns` and `baseline` are folders, or NAME=PATTERN to name a setting. Baseline runs need not be repeated in
     `patterns`.
     """
-    notes, runs, base = {}, {}, set()
+    notes, runs, aligned, base = {}, {}, {}, set()
     for flag, text in [*(("--runs", text) for text in patterns), *(("--baseline", text) for text in baseline)]:
         name, folders = expand(flag, text)
         for folder in folders:
             record, path = read_run(folder), folder.resolve()
             check_types(folder, record)
-            if target_of(record):
-                run = runs.setdefault(path, Run(folder, record, name))
+            kept = {"alignment": aligned}.get(record.get("task"), runs if target_of(record) else None)
+            if kept is not None:
+                run = kept.setdefault(path, Run(folder, record, name))
                 run.setting = run.setting or name
                 base |= {path} if flag == "--baseline" else set()
             else:
                 reason = "a run of phase 2, without target task" if record else "it has no run.json"
                 notes[path] = f"{folder}: skipped, {reason}"
     none = "no run of run_xtreme.py among them"
-    if not runs:
+    if not runs and not aligned:
         advice = "name folders that hold a run.json and results.jsonl"
         raise InputError(f"--runs {' '.join(patterns[:3])}: {none}; {advice}")
     if not base:
@@ -96,12 +98,12 @@ def load_runs(patterns, baseline):
         raise InputError(f"--baseline {' '.join(baseline[:3])}: {none}; {advice}")
     for run in runs.values():
         read_scores(run)
-    name_settings(list(runs.values()))
-    settings = check_baseline(runs, base)
+    name_settings([*runs.values(), *aligned.values()])
+    settings = check_baseline(runs, base & runs.keys()) if runs else {}
     check_alike(list(runs.values()))
     for run in runs.values():
         run.collapsed = collapse(run)
-    return list(runs.values()), settings, list(notes.values())
+    return list(runs.values()), list(aligned.values()), base, settings, list(notes.values())
 
 
 def check_types(folder, record):

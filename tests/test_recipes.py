@@ -15,6 +15,7 @@ import pytest
 
 import perturb
 import report
+import run_alignment
 import run_intermediate
 import run_xtreme
 from common import arguments
@@ -22,7 +23,7 @@ from mixture import plan
 from tasks import NINE, TARGETS
 
 ROOT = Path(__file__).resolve().parents[1]
-STUDIES = ("study1_noise", "study2_non_latin")
+STUDIES = ("study1_noise", "study2_non_latin", "study4_alignment")
 LEFT_BEHIND = ("__pycache__", "data", "outputs", "studies", "toy", "demo", "noised*", ".*")
 
 
@@ -88,6 +89,9 @@ def test_dry_run_lists_commands_that_the_scripts_accept_and_touches_nothing(chec
             args, _, given = arguments.parse(run_intermediate.build_parser(), argv)
             run_intermediate.check_arguments(args, given)
             assert plan.make_plan(args).tasks
+        elif script == "run_alignment.py":
+            args, _, given = arguments.parse(run_alignment.build_parser(), argv)
+            assert args.model_name_or_path in {*outputs, "xlm-roberta-large"} and len(args.conditions) > 3
         elif script == "perturb.py":
             args = perturb.build_parser().parse_args(argv)
             assert set(args.ops) <= perturb.OPERATIONS.keys() and set(args.tasks) <= TARGETS.keys()

@@ -74,7 +74,7 @@ def test_rows_and_card_tell_of_the_training(runs):
 
 def test_two_seeds_with_later_predictions_can_be_reported(runs):
     folder, _ = runs
-    loaded, _, _ = load_runs([f"{folder}/seed-*"], [f"{folder}/seed-*"])  # refuses two runs with one seed
+    loaded, *_ = load_runs([f"{folder}/seed-*"], [f"{folder}/seed-*"])  # refuses two runs with one seed
     assert sorted(run.seed for run in loaded) == [3, 4]
 
 

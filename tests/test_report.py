@@ -51,7 +51,7 @@ def flags(folder, *more, runs="*", baseline="direct-*"):
 
 def studies(folder):
     """{task: measured Study}"""
-    runs, baselines, _ = load_runs([f"{folder}/*"], [f"{folder}/direct-*"])
+    runs, _, _, baselines, _ = load_runs([f"{folder}/*"], [f"{folder}/direct-*"])
     opened = [
         measure.open_study(task, baselines[task], [run for run in runs if run.task == task]) for task in baselines
     ]
@@ -271,7 +271,7 @@ def test_one_seed_per_setting_says_what_the_interval_covers(outputs):
 
 def test_settings_are_named_after_how_the_encoder_was_made(outputs):
     def settings(baseline="direct-*"):
-        runs, baselines, _ = load_runs([f"{outputs}/*"], [f"{outputs}/{baseline}"])
+        runs, _, _, baselines, _ = load_runs([f"{outputs}/*"], [f"{outputs}/{baseline}"])
         return {run.folder.name[:-2]: run.setting for run in runs}, baselines["xnli"]
 
     mnli = record_of(outputs / "mnli-1")["parent"]
@@ -288,7 +288,7 @@ def test_settings_are_named_after_how_the_encoder_was_made(outputs):
 
 def test_the_user_can_name_settings(outputs):
     change(outputs / "mnli-3", training={**record_of(outputs / "mnli-3")["training"], "learning_rate": 1})
-    runs, _, _ = load_runs([f"{outputs}/mnli-[12]", f"fast={outputs}/mnli-3"], [f"{outputs}/direct-*"])
+    runs, *_ = load_runs([f"{outputs}/mnli-[12]", f"fast={outputs}/mnli-3"], [f"{outputs}/direct-*"])
     assert sorted({run.setting for run in runs}) == ["direct", "fast", "mnli"]
 
 

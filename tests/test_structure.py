@@ -24,6 +24,7 @@ ARROWS = {
     "common": {"tasks", "metrics"},
     "heads": {"common", "tasks", "metrics"},
     "mixture": {"heads", "common", "tasks", "metrics"},
+    "alignment": {"heads", "common", "tasks", "metrics"},
     "reporting": {"common", "tasks", "metrics"},
     "hub": {"common", "tasks"},
     "toyworld": {"common", "tasks"},

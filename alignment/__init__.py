@@ -1,0 +1,1 @@
+"""How well the languages of an encoder line up: lines and their states, measures, intervals, cells of a run."""
