@@ -412,9 +412,7 @@ def _check_weight_files(path, revision):
     if cached(WEIGHTS) is None and (index := cached(INDEX)) is not None:
         names = sorted(set(json.loads(Path(index).read_text(encoding="utf-8"))["weight_map"].values()))
         if outside := [name for name in names if Path(name).name != name]:
-            raise InputError(
-                f"{where}: {INDEX} names the file {outside[0]!r}, which is not in its folder; copy it again"
-            )
+            raise InputError(f"{where}: {INDEX} names {outside[0]!r}, which is not in its folder; copy it again")
     for name in names:
         file = cached(name)
         if file is None and (pickle := next(filter(None, map(cached, PICKLES)), None)):
