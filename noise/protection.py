@@ -102,10 +102,11 @@ def blocked_ranges(text, script, patterns, spans, protect):
     They are what the caller protects, spans that one edit could empty, and with the spaces around what protected()
     and the user's patterns find.
     """
-    blocked = [*protect, *(span for span in spans if span[1] - span[0] <= 2)] if spans or protect else []
+    blocked = [(start - 1, end + 1) for start, end in protected(text)]
+    if spans or protect:
+        blocked += [*protect, *(span for span in spans if span[1] - span[0] <= 2)]
     if script in ("Hans", "Jpan"):
         blocked += [match.span() for match in NUMBERS.finditer(text)]
-    blocked += [(start - 1, end + 1) for start, end in protected(text)]
     for pattern in patterns:
         for start, end in (match.span() for match in pattern.finditer(text)):
             blocked.append((start - text.endswith(" ", 0, start), end + text.startswith(" ", end)))
