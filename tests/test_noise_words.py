@@ -1,5 +1,6 @@
 """noise/: candidates, protection, user tables, keyboards, spellings, typing with an input method, other scripts."""
 
+import importlib.util
 import runpy
 import time
 import unicodedata
@@ -10,6 +11,7 @@ from noise_checks import new_faults
 from test_noise import SENTENCES, replay
 from test_perturb import REAL, ROOT, files_in, refused, run, write
 
+import perturb
 from noise import NoiseError, Noiser, tables
 from noise.operations import OPERATIONS, not_applicable
 from noise.proposals import jamo_neighbors, substitutions
@@ -395,6 +397,55 @@ def test_a_condition_that_the_tokenizer_undoes_says_so(tmp_path):
     assert {file["op"]: file["undone"] for file in manifest["files"]} == {"case": True, "swap": False}
     readme = (tmp_path / "out/README.md").read_text()
     assert "## Undone by the tokenizer" in readme and "| case-3 | tatoeba/de-en.de | 0.0% |" in readme
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Other letters
+
+
+@pytest.mark.parametrize(
+    "lang, text, comes_out",
+    [
+        ("ru", "привет, Мир 15", "ghbdtn, Vbh 15"),
+        ("he", "הילדים הלכו", "vhksho vkfu"),
+        ("ar", "إلى البيت", "Ygn hgfdj"),
+        ("el", "γράμματα", "gr;ammata"),
+        ("ko", "안녕 값 뷁", "dkssud rkqt qnpfr"),
+        ("de", "Zufall über Haus", "Yufall [ber Haus"),
+        ("fr", "qui", "aui"),
+        ("hi", "भारत", "Yejl"),
+        ("he", "סְפָרִים", "סְפָרִים"),  # points have no keys of their own: the word stays
+        ("th", "ภาษา", "ภาษา"),  # ภ is on a key of a digit
+    ],
+)
+def test_layout(lang, text, comes_out):
+    noised, (span,), _ = Noiser("layout", rate=1, lang=lang)(text, "k", [(0, len(text))])
+    assert (noised, span) == (comes_out, (0, len(comes_out)))
+
+
+@pytest.mark.parametrize("lang", ["en", "vi", "ja", "zh"])
+def test_layout_needs_a_layout_of_its_own(lang):
+    with pytest.raises(NoiseError, match=f"does not apply to {lang}"):
+        Noiser("layout", 1, lang)
+
+
+def test_romanize():
+    """Needs the package uroman; without it one line says so."""
+    if importlib.util.find_spec("uroman") is None:
+        assert not_applicable("romanize", "ru", "Cyrl") == "needs the package uroman; run: pip install uroman"
+        pytest.skip("uroman is not installed")
+    noised, spans, edits = Noiser("romanize", rate=1, lang="ru")("Это Москва, 5", "k", [(4, 10)])
+    assert (noised, spans, len(edits)) == ("Eto Moskva, 5", [(4, 10)], 2)
+    assert Noiser("romanize", rate=1, lang="ja")("こども 学校", "k")[0] == "kodomo 学校"
+    assert not_applicable("romanize", "de", "Latn")
+
+
+def test_romanize_without_its_package(monkeypatch, capsys):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(NoiseError, match="romanize for ru: needs the package uroman; run: pip install uroman"):
+        Noiser("romanize", 1, "ru")
+    perturb.main(["--list"])
+    assert "\nromanize      with the package uroman: am ar as be bg " in capsys.readouterr().out
 
 
 # ---------------------------------------------------------------------------------------------------------------------
