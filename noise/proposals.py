@@ -195,6 +195,9 @@ def substitutions(text):
     """{source: [(new, borders)]} of the rules of noise/spellings.py; cased letters also capitalized."""
     table = {}
     for rule in text.split():
+        if rule.endswith("!"):
+            table |= {rule[:-1]: [], rule[:-1].capitalize(): []}
+            continue
         borders = "".join(sign for sign in "^_$~" if sign in (rule[0], rule[-1]))
         old, new = rule.strip("^_$~").split(">")
         for source, target in ((old, new), (old.capitalize(), new.capitalize())):  # in NFC, and for texts in NFD
@@ -229,19 +232,13 @@ def substitute(table, script=""):
             return None
         if unit[0] in beginnings:
             for last in range(min(i + longest, len(units)), i + 1, -1):
-                news = table.get("".join(units[i:last]), ())
-                if news := [new for new, borders in news if fits(units, i, last, borders)]:
-                    return i, last, news[random(len(news))]
-        if unit in table:
-            spots = [(0, len(unit), table[unit])]
-        else:
-            spots = [(j, j + 1, table[char]) for j, char in enumerate(unit) if char in table]
-        news = [
-            unit[:j] + new + unit[end:]
-            for j, end, others in spots
-            for new, borders in others
-            if fits(units, i, i + 1, borders)
-        ]
+                source = "".join(units[i:last])
+                news = [new for new, borders in table.get(source, ()) if fits(units, i, last, borders)]
+                if news or table.get(source) == []:
+                    return (i, last, news[random(len(news))]) if news else None
+        changes = [(unit, *other) for other in table[unit]] if unit in table else []
+        changes = changes or [(char, *other) for char in dict.fromkeys(unit) for other in table.get(char, ())]
+        news = [unit.replace(old, new) for old, new, borders in changes if fits(units, i, i + 1, borders)]
         return (i, i + 1, news[random(len(news))]) if news else None
 
     return propose
@@ -268,7 +265,18 @@ def ocr(noiser):
 
 def orthography(noiser):
     rules = ORTHOGRAPHY.get(noiser.lang) or ORTHOGRAPHY[noiser.script]
-    return substitute(substitutions(rules), noiser.script)
+    table = substitutions(rules)
+    change = substitute(table, noiser.script)
+
+    def propose(units, i, random):
+        edit = change(units, i, random)
+        if edit and edit[1] == i + 1:  # not the end of a longer source (ι in αι), nor half of a doubled letter
+            before, after = units[i - 1] if i else " ", units[i + 1] if i + 1 < len(units) else " "
+            if before + units[i] in table or units[i][0] in (before[0], after[0]):
+                return None
+        return edit
+
+    return propose
 
 
 def homoglyph(noiser):
