@@ -97,7 +97,10 @@ def romanized(word, language):
 def romanize(noiser):
     language = tables.ISO_639_3.get(noiser.lang, noiser.lang)
 
-    def word_of(word):  # uroman reads Japanese kanji as Chinese
-        return None if noiser.script == "Jpan" and regex.search(r"\p{Han}", word) else romanized(word, language)
+    def word_of(word):
+        if noiser.script == "Jpan" and regex.search(r"\p{Han}", word):  # which uroman reads as Chinese
+            return None
+        new = romanized(word, language)
+        return new if regex.fullmatch(r"[\p{Latin}\p{P}]+", new) else None  # it leaves signs that it does not know
 
     return retyped(word_of)
