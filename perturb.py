@@ -165,7 +165,7 @@ def assign(args, chosen, kept):
                         source, file.path, args.output_dir, condition, op, level, args.rate, args.seed, replicate,
                         file.task, file.split, file.side_language, file.side, file.context,
                         scripts[file.side_language], roles, args.qa, table, tuple(args.protect), words, args.tokenizer,
-                        digest(source),
+                        args.draws, digest(source),
                     )
                 )  # fmt: skip
         left_out = {(entry["task"], entry["language"]) for entry in refused if entry["condition"] == condition}
@@ -313,6 +313,7 @@ def build_parser():
         metavar="PATH",
         help="tokenizer.json or its folder: adds the share of edits that its normalizer keeps (needs tokenizers)",
     )
+    add("--draws", type=int, choices=(1, 2), default=2, help="1: the rates and shares of version 1; default 2")
     add("--list", action="store_true", help="print which operation applies to which language, and stop")
     return parser
 

@@ -3,8 +3,7 @@
 There is no second generator: the operation's own propose() is asked for everything that its draws can give.
 """
 
-from noise import tables
-from noise.protection import hit
+from noise.legal import Limits
 from noise.scripts import segment
 
 MOST = 100  # rows of draws per place; shuffles and insertions of any character of a long text have more
@@ -13,10 +12,10 @@ MOST = 100  # rows of draws per place; shuffles and insertions of any character 
 def candidate_edits(noiser, text, blocked, random):
     """{(start, end, new)} in characters of the text, of one operation; blocked as of blocked_ranges()."""
     units, starts, _ = segment(text)
-    edits = set()
+    limits, edits = Limits(text, units, starts, blocked), set()
     for place in noiser.places(units, noiser) if noiser.places else range(len(units)):
         for edit in outcomes(noiser.propose, units, place, random):
-            if edit and not hit(blocked, edit, starts):
+            if edit and (edit := limits(edit)):
                 first, last, new = edit
                 start, end = (first, last) if starts is None else (starts[first], starts[last])
                 if text[start:end] != new:
@@ -59,10 +58,3 @@ def distinct(text, edits):
     for start, end, new in sorted(edits):
         texts.setdefault(text[:start] + new + text[end:], (start, end, new))
     return list(texts.values())
-
-
-def operations_of(noiser):
-    """The names of the operations that a Noiser draws from: those of `mixed`, else its own."""
-    if noiser.op != "mixed":
-        return [noiser.op]
-    return tables.MIXED.get(noiser.lang, tables.MIXED.get(noiser.script, tables.MIXED[""]))

@@ -5,7 +5,7 @@ import unicodedata
 import regex
 
 from noise import tables
-from noise.protection import PROTECTED
+from noise.protection import protected
 from noise.scripts import is_letter, segment
 
 APOSTROPHES = str.maketrans("\u2019\u02bc", "''")
@@ -85,7 +85,7 @@ def never_matches(source, others):
     """Why an entry changes no text, or ""."""
     if any(char.isdigit() for char in source):
         return "digits stay as they are"
-    if PROTECTED.search(source):
+    if protected(source):
         return "addresses, placeholders and codes stay as they are"
     if not any(char.isalpha() for char in source):
         return "has no letter"

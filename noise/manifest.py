@@ -10,7 +10,6 @@ from pathlib import Path
 
 from noise.files import NoiseError, concatenate, write_text
 from noise.noised_file import SAMPLES
-from noise.noiser import VERSION
 
 PROMISE = 0.05  # how far, as a share of the target, the rate of a file may lie from it
 KEYS = set("version command arguments files copied not_applicable".split())  # by which manifest.json is known as ours
@@ -35,7 +34,7 @@ def write_manifest(args, copied, refused):
     copies = {(copy["condition"], copy["path"]): copy for copy in (*before.get("copied", []), *copied)}
     earlier = [entry for entry in before.get("not_applicable", []) if entry not in (*refused, *unchanged)]
     manifest = {
-        "version": VERSION,
+        "version": str(args.draws),
         "command": f"python perturb.py {shlex.join(sys.argv[1:])}",
         "arguments": vars(args),
         "python": platform.python_version(),

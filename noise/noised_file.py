@@ -13,12 +13,14 @@ from typing import NamedTuple
 from noise.files import NoiseError, concatenate, sha256, write_text
 from noise.formats import FORMATS, chunks_of, line_chunks, paragraph_chunks, sentence_chunks
 from noise.layouts import LAYOUTS, one_tag_per_token
-from noise.noiser import VERSION, Noiser
+from noise.noiser import Noiser
 from noise.operations import OPERATIONS, not_applicable
 from noise.tables import SCRIPT_OF
 
 TOLERANCE = 0.03  # a file whose draws miss the target by more is drawn again with a scaled rate; the promise is 5 %
 TRIES = 8
+SHARE_TRIES = 3  # redraws of a file whose shares of `mixed` are off by more than 5 % and more than chance
+MOST = 4  # times its share an operation is drawn at most where it has few places
 WORTH_SCALING = 200  # clusters, places or words; below that one edit more or less is too much
 SAMPLES = 3  # before / after examples per file
 LOG_LINES = 1000  # are compressed at a time: a call of gzip for every line would take a tenth of the whole work
@@ -52,6 +54,7 @@ class NoisedFile(NamedTuple):
     protect: tuple  # regular expressions
     protect_words: tuple
     tokenizer: str | None
+    draws: int
     input_sha256: str
 
     def settings(self):
@@ -61,9 +64,10 @@ class NoisedFile(NamedTuple):
             del settings[name]
         for name in ("table", "protect_words"):
             settings[name] = text_hash(json.dumps(settings[name], sort_keys=True))
-        return settings | {"roles": list(self.roles), "protect": list(self.protect), "version": VERSION}
+        version = str(settings.pop("draws"))
+        return settings | {"roles": list(self.roles), "protect": list(self.protect), "version": version}
 
-    def noiser(self, language, scale):
+    def noiser(self, language, scale=1.0, factors=None):
         return Noiser(
             self.op,
             None if self.rate is not None else self.level,
@@ -76,6 +80,8 @@ class NoisedFile(NamedTuple):
             scale=scale,
             patterns=self.protect,
             words=self.protect_words,
+            factors=factors,
+            draws=self.draws,
         )
 
     def target(self):
@@ -120,13 +126,14 @@ def finished(file):
 class Shard(NamedTuple):
     file: NoisedFile
     scale: float
+    factors: dict  # of the shares of `mixed`
     begin: int  # bytes of the source
     end: int
     number: int  # of its first chunk
     part: str  # temporary file; the edits go to part + ".edits"
 
 
-def shards_of(file, scale, pieces, folder):
+def shards_of(file, scale, factors, pieces, folder):
     """Shards of about equal size that begin and end at borders of chunks. SQuAD JSON stays in one."""
     size, read = os.path.getsize(file.source), chunks_of(file)
     borders = [(0, 0)]  # (byte, number of the chunk that begins there)
@@ -137,7 +144,7 @@ def shards_of(file, scale, pieces, folder):
     borders = [border for border in borders if border[0] < size or border == (0, 0)]
     ends = [begin for begin, _ in borders[1:]] + [size]
     return [
-        Shard(file, scale, begin, end, number, str(folder / f"{index}"))
+        Shard(file, scale, factors, begin, end, number, str(folder / f"{index}"))
         for index, ((begin, number), end) in enumerate(zip(borders, ends))
     ]
 
@@ -165,10 +172,11 @@ def sentence_borders(source, size, pieces):
 class Recorder:
     """The `put` of noise/formats.py for one shard: noises a text, counts, and logs its edits."""
 
-    def __init__(self, file, scale, log):
-        self.file, self.scale, self.log = file, scale, log
+    def __init__(self, shard, log):
+        file = self.file = shard.file
+        self.scale, self.factors, self.log = shard.scale, shard.factors, log
         self.counts, self.samples, self.noisers, self.lines = Counter(), [], {}, []
-        self.example, self.changed = None, False
+        self.example, self.changed, self.mixed = None, False, file.op == "mixed" and file.draws > 1
         self.start = f"{file.task}|{file.split}|"
         self.about = json.dumps({name: getattr(file, name) for name in ("condition", "task", "split")})[:-1]
         self.survives = survival(file.tokenizer) if file.tokenizer else None
@@ -178,7 +186,7 @@ class Recorder:
         if language not in self.noisers:
             script = SCRIPT_OF.get(language, self.file.script or "Latn")
             applies = not not_applicable(self.file.op, language, script, self.file.table)
-            self.noisers[language] = self.file.noiser(language, self.scale) if applies else None
+            self.noisers[language] = self.file.noiser(language, self.scale, self.factors) if applies else None
         return self.noisers[language]
 
     def __call__(self, name, field, text, spans=(), protect=(), language=None):
@@ -199,6 +207,8 @@ class Recorder:
         counts["changed"] += not self.changed
         self.changed = True
         counts["edits"] += len(noised.edits)
+        if self.mixed:
+            counts.update((language, op) for op in noised.ops)
         # Most edits are within words: then there is no need to count them.
         within = all(old.split() == [old] and new.split() == [new] for _, old, new in noised.edits)
         counts["tokens_kept"] += within or len(text.split()) == len(noised.text.split())
@@ -242,7 +252,7 @@ def noise_shard(shard):
         open(shard.part, "wb") as target,
         gzip.GzipFile(f"{shard.part}.edits", "wb", 1, mtime=0) as log,
     ):
-        put = Recorder(file, shard.scale, log)
+        put = Recorder(shard, log)
         source.seek(shard.begin)
         for number, chunk in enumerate(read(source, file.source, shard.end), start=shard.number):
             noised = noise_chunk(chunk, number, file, put).encode()
@@ -265,8 +275,8 @@ def noise_file(file, run=map, pieces=1):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
 
-    def draw(scale):
-        results = list(run(noise_shard, shards_of(file, scale, pieces, folder)))
+    def draw(scale, factors):
+        results = list(run(noise_shard, shards_of(file, scale, factors, pieces, folder)))
         counts = sum((counts for counts, _, _ in results), Counter())
         if not counts["examples"]:
             raise NoiseError(
@@ -274,7 +284,7 @@ def noise_file(file, run=map, pieces=1):
             )
         return counts, [sample for _, samples, _ in results for sample in samples], [part for *_, part in results]
 
-    scale, (counts, samples, digests) = calibrate(draw, file.target())
+    scale, (counts, samples, digests) = calibrate(draw, file)
     record = {
         **file.settings(),
         "unit": "graphemes" if OPERATIONS[file.op].places is None else "places",
@@ -284,6 +294,8 @@ def noise_file(file, run=map, pieces=1):
         **{name: counts[name] for name in ("size", "spent", "edits", "texts", "examples", "changed", "tokens_kept")},
         "samples": samples[:SAMPLES],
     }
+    if ops := ops_of(counts):
+        record["shares"] = {op: round(count / counts["edits"], 4) for op, count in ops.most_common()}
     if file.tokenizer:
         record["survived"] = counts["survived"]
     if file.target() and not counts["edits"]:
@@ -303,15 +315,31 @@ def rate_of(counts):
     return counts["spent"] / max(1, counts["size"])
 
 
-def calibrate(draw, target):
-    """(scale, what draw(scale) returned) of the draw that comes closest to the target rate.
+def ops_of(counts):
+    """Counter of the edits of each operation of `mixed`."""
+    ops = Counter()
+    for name, count in counts.items():
+        if isinstance(name, tuple):
+            ops[name[1]] += count
+    return ops
+
+
+def calibrate(draw, file):
+    """(scale, what draw(scale, factors) returned) of the draw that comes closest to the target rate.
 
     A short file may miss its target because edits are whole: then the rate is scaled and the file drawn again, which
-    changes few of its examples.
+    changes few of its examples. So it is with the shares of `mixed`, where texts have no place for a rare operation.
     """
+    target, factors = file.target(), {}
+    first = draw(1.0, factors)
+    for _ in range(SHARE_TRIES):
+        if (corrected := corrected_factors(file, factors, first[0])) == factors:
+            break
+        factors = corrected
+        first = draw(1.0, factors)
     scale, low, high, misses, most = 1.0, 0.0, None, {}, 0
-    for _ in range(TRIES):
-        counts, *rest = drawn = draw(scale)
+    for attempt in range(TRIES):
+        counts, *rest = drawn = draw(scale, factors) if attempt else first
         rate = rate_of(counts)
         misses[scale] = abs(rate - target)
         no_more = scale > 1.5 and counts["spent"] <= most  # more places cannot be had
@@ -321,4 +349,28 @@ def calibrate(draw, target):
         most = counts["spent"]
         scale = (low + high) / 2 if high else scale * min(4, max(1.05, target / max(rate, target / 4)))
     best = min(misses, key=misses.get)
-    return best, drawn if best == list(misses)[-1] else draw(best)
+    return best, drawn if best == list(misses)[-1] else draw(best, factors)
+
+
+def corrected_factors(file, factors, counts):
+    """The factors of the shares of `mixed` such that they hold in the file; unchanged where they do, but for chance.
+
+    An operation that the file has no place for leaves its share to the others.
+    """
+    languages, ops = Counter(), ops_of(counts)
+    for name, count in counts.items():
+        if isinstance(name, tuple):
+            languages[name[0]] += count
+    wanted = Counter()
+    for language, count in languages.items():
+        for op, share in file.noiser(language).mix.shares.items():
+            wanted[op] += share * count
+    there = sum(wanted[op] for op in ops) / (sum(ops.values()) or 1)
+    ratios = {op: wanted[op] / there / count for op, count in ops.items()}
+    missed = [
+        op for op, ratio in ratios.items() if abs(ratio - 1) * ops[op] > max(0.05 * ops[op], 2.5 * ops[op] ** 0.5)
+    ]
+    if not missed:
+        return factors
+    new = {op: min(MOST, max(1 / MOST, factors.get(op, 1) * ratio)) for op, ratio in ratios.items()}
+    return new if max(abs(new[op] - factors.get(op, 1)) for op in missed) > 0.01 else factors

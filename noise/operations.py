@@ -4,11 +4,15 @@ To add one, write its function in noise/proposals.py and its record here.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from noise import input_methods, proposals, retyping, tables
+from noise.draws import Choice, Mix
 from noise.entries import entries
-from noise.scripts import Neighbors, everywhere, gaps, words
+from noise.marks import SCRIPTS as MARKED_SCRIPTS
+from noise.marks import marks
+from noise.scripts import Neighbors, everywhere, gaps, sentence_marks, words
 from noise.spellings import ORTHOGRAPHY
 
 # Level -> rate. EDIT is the grapheme error rate: edit distance in grapheme clusters over the clean text's clusters.
@@ -71,29 +75,50 @@ class Operation(NamedTuple):
     splits: bool = False  # changes the number of tokens: not for tagging
     table: str = ""  # the flag of the user's table that it takes
     ready: Callable = every_language  # (lang, script) -> whether it has what it needs of its own
+    cost: int = 1  # edit distance that an edit usually has
 
 
 def mixed(noiser):
-    """Draws one of the operations in tables.MIXED for each place."""
-    weights = tables.MIXED.get(noiser.script, tables.MIXED[""])
-    usable = [
-        (OPERATIONS[op].make(noiser), weight)
-        for op, weight in weights.items()
-        if not not_applicable(op, noiser.lang, noiser.script, noiser.table)
-    ]
-    choices = [propose for propose, weight in usable for _ in range(weight)]
+    """`mixed` of version 1, see noise/draws1.py: draws one of the operations in tables.MIXED_1 for each place."""
+    choices = [choice.propose for choice, weight in shares_of(noiser, tables.MIXED_1).items() for _ in range(weight)]
     return lambda units, i, random: choices[random(len(choices))](units, i, random)
 
 
+def mix_of(noiser, factors):
+    """The Mix of a Noiser: its operation, or those of `mixed` in their shares; factors: {operation: factor}."""
+    if noiser.op != "mixed":
+        return Mix({Choice(noiser.op, noiser.propose, OPERATIONS[noiser.op].cost, None): 1})
+    shares = shares_of(noiser, tables.MIXED)
+    return Mix({choice: share * factors.get(choice.op, 1) for choice, share in shares.items()})
+
+
+def shares_of(noiser, mixes):
+    """{Choice: share} of the operations of a table of mixes that apply to the noiser's language."""
+    wanted = dict(mixes.get(noiser.script, mixes[""]))
+    if mixes is tables.MIXED:
+        wanted |= {op: share for op, (share, languages) in tables.MIXED_TOO.items() if noiser.lang in languages}
+    shares = {}
+    for op, share in wanted.items():
+        operation = OPERATIONS[op]
+        refused = not_applicable(op, noiser.lang, noiser.script, noiser.table)
+        if not (refused or (operation.splits and noiser.one_token)):
+            places = operation.places and operation.places is not everywhere
+            seek = partial(operation.places, noiser=noiser) if places else None
+            shares[Choice(op, operation.make(noiser), operation.cost, seek)] = share
+    return shares
+
+
 BELINKOV, ZEROE = "Belinkov & Bisk 2018", "Zéroe (Eger & Benz 2020)"
-BYT5, MULTYPO = "ByT5 (Xue et al. 2022)", "MulTypo 2025"
+BYT5, MULTYPO, NOISEQA = "ByT5 (Xue et al. 2022)", "MulTypo 2025", "NoiseQA (Ravichander et al. 2021)"
 OPERATIONS = {
     "keyboard": Operation(proposals.keyboard, EDIT, "a letter becomes one beside it on the language's keyboard",
                           f"xkb layouts; {BELINKOV}", scripts=keyed_script),
-    "swap": Operation(proposals.swap, EDIT, "two letters next to each other change places", BELINKOV, flips=True),
+    "swap": Operation(proposals.swap, EDIT, "two letters next to each other change places", BELINKOV, flips=True,
+                      cost=2),
     "delete": Operation(proposals.delete, EDIT, "a letter is missing", MULTYPO, flips=True),
     "insert": Operation(proposals.insert, EDIT,
                         "a letter from a key beside comes in; Han, Hangul: another character of the text", MULTYPO),
+    "stray": Operation(proposals.stray, EDIT, "another letter of the text comes in", NOISEQA),
     "repeat": Operation(proposals.repeat, EDIT, "a letter stands twice", BYT5),
     "inner_shuffle": Operation(proposals.inner_shuffle, WORD,
                                "letters of a word but the first and last in random order",
@@ -109,9 +134,12 @@ OPERATIONS = {
     "case": Operation(proposals.case, EDIT, "a letter is of the other case", BYT5, scripts=among(tables.BICAMERAL)),
     "punctuation": Operation(proposals.punctuation, WORD,
                              "a mark is replaced by another of its script, doubled, or missing",
-                             "KaziText (Náplava et al. 2021)", everywhere),
+                             "KaziText (Náplava et al. 2021)", sentence_marks),
     "diacritics": Operation(proposals.diacritics, WORD, "a letter loses its diacritics, points or nukta",
                             "Unicode decomposition", everywhere, among(tables.DIACRITIC_SCRIPTS)),
+    "marks": Operation(marks, EDIT, "a vowel sign, tone, point or nukta is missing or taken for another; Hangul: a "
+                       "jamo is missing or doubled", "confusions of vowel length and tone, own tables",
+                       scripts=among(MARKED_SCRIPTS)),
     "homoglyph": Operation(proposals.homoglyph, LOOKALIKE, "a letter becomes one that looks like it",
                            "Unicode UTS 39 confusables; VIPER (Eger et al. 2019)", everywhere,
                            among(tables.HOMOGLYPH_SCRIPTS)),
@@ -137,7 +165,7 @@ OPERATIONS = {
                             "CoSDA-ML (Qin et al. 2020)", entries, table="codeswitch", ready=needs_table),
     "profile": Operation(proposals.look_up, WORD, "a word becomes an attested misspelling of the user's list",
                          BELINKOV, entries, table="profile", ready=needs_table),
-    "mixed": Operation(mixed, EDIT, "the typing errors above in realistic shares for the script", MULTYPO, flips=True),
+    "mixed": Operation(mixed, EDIT, "the typing errors above in natural shares for the script", NOISEQA, flips=True),
 }  # fmt: skip
 
 

@@ -72,6 +72,19 @@ def insert(noiser):
     return propose
 
 
+def stray(noiser):
+    def propose(units, i, random):
+        other = units[random(len(units))]
+        base = base_index(other) if is_letter(other) and in_word(units, i) else None
+        if base is None or other in tables.NUMERALS:
+            return None
+        letter = other if "\u1100" <= other[0] <= "\u11ff" else other[base]  # decomposed Hangul: the whole syllable
+        letter = letter.lower() if units[i].islower() else letter
+        return (i, i + 1, units[i] + letter) if letter != units[i] else None
+
+    return propose
+
+
 def repeat(noiser):
     def propose(units, i, random):
         unit = units[i]
@@ -148,7 +161,7 @@ def case(noiser):
         unit = units[i]
         other = turkic.get(unit[0]) or unit[0].swapcase()
         georgian = "\u10a0" <= unit[0] <= "\u10ff"  # has capitals that nobody types
-        if other != unit[0] and len(other) == 1 and not georgian:
+        if is_letter(unit) and other != unit[0] and len(other) == 1 and not georgian:
             return i, i + 1, other + unit[1:]
 
     return propose
@@ -212,8 +225,9 @@ def substitute(table, script=""):
     """Propose from {source: [(new, borders)]}: the longest source that begins here, of several units or one, or a
     character of the unit. In Japanese a word also ends where another kind of letters begins.
     """
-    longest = max(map(len, table), default=0)
-    beginnings = {source[0] for source in table if len(source) > 1}
+    longest = {}  # the first two characters of sources -> the length of the longest
+    for source in sorted(table, key=len):
+        longest[source[:2]] = len(source)
     kind = japanese_kind if script == "Jpan" else is_letter
 
     def fits(units, first, last, borders):
@@ -226,16 +240,28 @@ def substitute(table, script=""):
         wanted = {"^": begins, "_": not begins, "$": ends, "~": not ends}
         return all(wanted[sign] for sign in borders)
 
+    def sources(units, i, length):
+        """[(last, source)] of several units from i, of at most so many characters, the longest first."""
+        source, met = units[i], []
+        for last in range(i + 1, len(units)):
+            source += units[last]
+            if len(source) > length:
+                break
+            if source in table:
+                met.append((last + 1, source))
+        return reversed(met)
+
     def propose(units, i, random):
         unit = units[i]
+        length = longest.get((unit + units[i + 1])[:2], 0) if i + 1 < len(units) else 0
+        if not length and unit not in table and (len(unit) == 1 or table.keys().isdisjoint(unit)):
+            return None
+        for last, source in sources(units, i, length):
+            news = [new for new, borders in table[source] if fits(units, i, last, borders)]
+            if news or not table[source]:
+                return (i, last, news[random(len(news))]) if news else None
         if not is_letter(unit):
             return None
-        if unit[0] in beginnings:
-            for last in range(min(i + longest, len(units)), i + 1, -1):
-                source = "".join(units[i:last])
-                news = [new for new, borders in table.get(source, ()) if fits(units, i, last, borders)]
-                if news or table.get(source) == []:
-                    return (i, last, news[random(len(news))]) if news else None
         changes = [(unit, *other) for other in table[unit]] if unit in table else []
         changes = changes or [(char, *other) for char in dict.fromkeys(unit) for other in table.get(char, ())]
         news = [unit.replace(old, new) for old, new, borders in changes if fits(units, i, i + 1, borders)]

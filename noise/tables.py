@@ -157,10 +157,39 @@ ROMAJI = {
     "y": "や-ゆ-よ", "r": "らりるれろ", "w": "わ---を", "x": "ぁぃぅぇぉ", "l": "ぁぃぅぇぉ", "xy": "ゃ-ゅ-ょ",
 }  # fmt: skip
 
-# What `mixed` is made of: operation -> weight, per script. Substitution, deletion, insertion and transposition as in
-# MulTypo (.28 .28 .15 .28), with fewer transpositions, which are two errors in edit distance, and what each script
-# adds of its own.
+# What `mixed` is made of: operation -> share of the edits, per script; README.md names the source of each. Those of
+# the alphabets are of 1,335 edits of NoiseQA's natural keyboard set (English): neighbor keys 10, spaces 11,
+# punctuation 9, other insertions 13, swaps 4; how the rest is divided, and what other scripts have, is assumed.
+ALPHABET = {"delete": 34, "stray": 13, "whitespace": 11, "keyboard": 10, "punctuation": 9, "insert": 7, "repeat": 6,
+            "swap": 4}  # fmt: skip
+CASED = {**ALPHABET, "case": 6}
+INDIC = {**ALPHABET, "delete": 20, "marks": 14, "orthography": 5}  # a third of the keystrokes are marks
+CONTINUOUS = {op: share for op, share in INDIC.items() if op != "whitespace"}
 MIXED = {
+    "": ALPHABET,
+    **dict.fromkeys(("Latn", "Cyrl", "Grek", "Armn"), CASED),
+    **dict.fromkeys("Deva Beng Guru Gujr Orya Taml Telu Knda Mlym Sinh Thaa".split(), INDIC),
+    **dict.fromkeys(("Khmr", "Mymr", "Tibt"), CONTINUOUS),
+    **dict.fromkeys(("Thai", "Laoo"), {op: share for op, share in CONTINUOUS.items() if op != "punctuation"}),
+    "Arab": {**ALPHABET, "delete": 24, "orthography": 16},
+    "Hebr": {**ALPHABET, "delete": 33, "orthography": 7},
+    "Kore": {"jamo": 24, "whitespace": 20, "marks": 14, "delete": 12, "punctuation": 9, "stray": 6, "orthography": 6,
+             "repeat": 5, "swap": 4},
+    "Jpan": {"ime": 24, "delete": 20, "keyboard": 14, "insert": 9, "punctuation": 9, "stray": 7, "repeat": 7,
+             "orthography": 6, "swap": 4},
+    "Hans": {"ime": 40, "orthography": 16, "delete": 15, "stray": 9, "punctuation": 9, "repeat": 7, "swap": 4},
+}  # fmt: skip
+# And in these languages, in whose text there are places enough for it.
+MIXED_TOO = {
+    "diacritics": (
+        6,
+        "az ca cs da de el eo es et fi fr ga gl hr hu is lt lv mt nb nn no pl pt ro sk sl sq sv tr vi wo yo".split(),
+    ),
+    "orthography": (5, "az el es id kk ky mn nl pl pt ru".split()),
+}
+
+# The same for the draws of version 1: weights of proposals, of which those that do not apply are dropped.
+MIXED_1 = {
     "": {"keyboard": 32, "delete": 26, "insert": 15, "swap": 15, "repeat": 12},
     "Latn": {"keyboard": 28, "delete": 22, "insert": 13, "swap": 13, "repeat": 8, "case": 6, "diacritics": 6,
              "orthography": 4},

@@ -88,7 +88,7 @@ def check_safe(noise, texts):
         spans, protect = [(third, half), (0, 0), (half, len(text))], [(0, third)]
         noised, moved, edits = noise(text, str(index), spans, protect)
         assert replay(text, edits) == noised and [edit.start for edit in edits] == sorted(edit.start for edit in edits)
-        assert noised[:third] == text[:third] and not new_faults(text, noised), (noise.op, text, edits)
+        assert noised[:third] == text[:third] and not new_faults(text, noised, noise.op), (noise.op, text, edits)
         assert kept(noised) == kept(text) and noised.encode()
         for (start, end), (new_start, new_end) in zip(spans, moved):
             inside = [edit for edit in edits if edit.start < end and edit.start + len(edit.old) > start]
@@ -108,7 +108,10 @@ def check_safe(noise, texts):
 def test_no_operation_harms_a_text_or_its_offsets(op, lang):
     text = SENTENCES[lang]
     changed = check_safe(noiser(op, None, lang, rate=0.5), [text, unicodedata.normalize("NFD", text), text * 2])
-    if OPERATIONS[op].places is None:  # the others may have no place in this sentence
+    if OPERATIONS[op].places is None and (op, lang) not in {
+        ("marks", "fa"),
+        ("marks", "ur"),
+    }:  # else there may be none
         assert changed > 0
 
 
@@ -193,11 +196,12 @@ def test_same_noise_in_any_process(hash_seed, locale):
 
 def test_noise_of_this_version_does_not_change():
     """A published noised set must come out again from its seed. Where this fails on purpose, raise noise.VERSION."""
-    draws = {
-        op: Noiser(op, rate=0.2)("Seven brown foxes jumped over the fence", "golden")[0]
-        for op in ("keyboard", "swap", "delete", "insert", "full_shuffle")
-    }
-    assert draws == GOLDEN
+    for draws, golden in GOLDEN.items():
+        noised = {
+            op: Noiser(op, rate=0.2, draws=draws)("Seven brown foxes jumped over the fence", "golden")[0]
+            for op in golden
+        }
+        assert noised == golden
 
 
 def test_time_grows_as_the_text():
@@ -347,7 +351,7 @@ def test_other_scripts_and_strange_texts_pass_through():
         for op in ("mixed", "delete", "swap", "punctuation", "invisible", "homoglyph"):
             for lang in ("en", "th", "hi", "ja"):
                 noised, _, edits = Noiser(op, 5, lang)(text, "k")
-                assert replay(text, edits) == noised and not new_faults(text, noised)
+                assert replay(text, edits) == noised and not new_faults(text, noised, op)
     assert "".join(segment(SENTENCES["th"])[0]) == SENTENCES["th"] and faults(SENTENCES["hi"])["two vowel signs"] == 0
 
 
