@@ -23,11 +23,13 @@ from functools import cache
 from pathlib import Path
 
 try:
+    from noise import progress
     from noise.files import NoiseError, check_output_dir, lock, nearest, replacing, sha256, show
     from noise.layouts import DEFAULT_ROLES, LAYOUTS, QA_MODES, ROLES, match, one_tag_per_token
     from noise.manifest import earlier_manifest, unreached, write_manifest
     from noise.noised_file import NoisedFile, finished, noise_file, survival
     from noise.operations import OPERATIONS, not_applicable
+    from noise.progress import watched
     from noise.protection import user_patterns
     from noise.scripts import script_of
     from noise.tables import SCRIPT_OF
@@ -201,7 +203,7 @@ def workers(processes):
 
     Unlike multiprocessing.Pool it notices a worker that was killed: BrokenProcessPool.
     """
-    pool = ProcessPoolExecutor(processes, initializer=end_with_parent)
+    pool = ProcessPoolExecutor(processes, initializer=begin_worker, initargs=(progress.COUNTS,))
     try:
         yield pool
     except BaseException:
@@ -212,8 +214,11 @@ def workers(processes):
         pool.shutdown(cancel_futures=True)
 
 
-def end_with_parent():
-    """In a worker: Ctrl-C is the parent's to handle, and a parent that was killed leaves no worker behind."""
+def begin_worker(counts):
+    """In a worker: count its progress; Ctrl-C is the parent's to handle, and a parent that was killed leaves no worker
+    behind.
+    """
+    progress.join(counts)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
@@ -240,19 +245,10 @@ def write(args, files, copies, refused):
         f"{len(files)} files to noise, {len(files) - len(todo)} of them finished before, {len(copies)} to copy, "
         f"{len(refused)} not applicable"
     )
-    for done, record in enumerate(noise_files(todo, args.num_proc), start=1):
-        show_progress(done, len(todo), record)
+    with watched(len(todo), sum(os.path.getsize(file.source) for file in todo)) as watch:
+        for _ in noise_files(todo, args.num_proc):
+            watch.done += 1
     return write_manifest(args, copy_files(args, copies), refused)
-
-
-def show_progress(done, total, record):
-    """A progress bar on a terminal."""
-    if sys.stderr.isatty():
-        bar = ("#" * (30 * done // total)).ljust(30, ".")
-        name = f"{record['condition']} {record['path']}"
-        print(
-            f"\r[{bar}] {done}/{total} {name:<40.40}", end="\n" if done == total else "", file=sys.stderr, flush=True
-        )
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -175,8 +175,7 @@ MIXED = {
     "Hebr": {**ALPHABET, "delete": 33, "orthography": 7},
     "Kore": {"jamo": 24, "whitespace": 20, "marks": 14, "delete": 12, "punctuation": 9, "stray": 6, "orthography": 6,
              "repeat": 5, "swap": 4},
-    "Jpan": {"ime": 24, "delete": 20, "keyboard": 14, "insert": 9, "punctuation": 9, "stray": 7, "repeat": 7,
-             "orthography": 6, "swap": 4},
+    "Jpan": {"romaji": 24, "delete": 20, "ime": 14, "stray": 13, "punctuation": 9, "repeat": 7, "swap": 4},
     "Hans": {"ime": 40, "orthography": 16, "delete": 15, "stray": 9, "punctuation": 9, "repeat": 7, "swap": 4},
 }  # fmt: skip
 # And in these languages, in whose text there are places enough for it.
@@ -185,7 +184,8 @@ MIXED_TOO = {
         6,
         "az ca cs da de el eo es et fi fr ga gl hr hu is lt lv mt nb nn no pl pt ro sk sl sq sv tr vi wo yo".split(),
     ),
-    "orthography": (5, "az el es id kk ky mn nl pl pt ru".split()),
+    "orthography": (5, "az el es id kk ky mn pl pt".split()),
+    "telex": (10, ["vi"]),
 }
 
 # The same for the draws of version 1: weights of proposals, of which those that do not apply are dropped.
