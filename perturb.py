@@ -321,8 +321,9 @@ def list_operations():
         reasons = {lang: not_applicable(op, lang, script) for lang, script in sorted(SCRIPT_OF.items())}
         applies = [lang for lang, reason in reasons.items() if not reason]
         needs = [lang for lang, reason in reasons.items() if reason.startswith("needs")]
+        what = f"--{OPERATIONS[op].table}" if OPERATIONS[op].table else "the package uroman"
         parts = [some_of(applies, reasons)] if applies else []
-        parts += [f"with --{OPERATIONS[op].table}: {some_of(needs, reasons)}"] if needs else []
+        parts += [f"with {what}: {some_of(needs, reasons)}"] if needs else []
         lines.append(f"{op:<14}{'; '.join(parts)}")
     lines.append("(mixed takes what applies.) A language that is not here has the script of its text.")
     return "\n".join([*lines, "Definitions: noise/README.md."])
