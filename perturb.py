@@ -23,11 +23,13 @@ from functools import cache
 from pathlib import Path
 
 try:
+    from noise import progress
     from noise.files import NoiseError, check_output_dir, lock, nearest, replacing, sha256, show
     from noise.layouts import DEFAULT_ROLES, LAYOUTS, QA_MODES, ROLES, add_own, match, one_tag_per_token
     from noise.manifest import earlier_manifest, unreached, write_manifest
     from noise.noised_file import NoisedFile, finished, noise_file, survival
     from noise.operations import OPERATIONS, not_applicable
+    from noise.progress import watched
     from noise.protection import user_patterns
     from noise.scripts import script_of
     from noise.tables import SCRIPT_OF
@@ -208,7 +210,7 @@ def workers(processes):
 
     Unlike multiprocessing.Pool it notices a worker that was killed: BrokenProcessPool.
     """
-    pool = ProcessPoolExecutor(processes, initializer=begin, initargs=(LAYOUTS,))
+    pool = ProcessPoolExecutor(processes, initializer=begin_worker, initargs=(LAYOUTS, progress.COUNTS))
     try:
         yield pool
     except BaseException:
@@ -219,11 +221,12 @@ def workers(processes):
         pool.shutdown(cancel_futures=True)
 
 
-def begin(layouts):
-    """In a worker: the layouts of own tasks are known, Ctrl-C is the parent's to handle, and a parent that was killed
-    leaves no worker behind.
+def begin_worker(layouts, counts):
+    """In a worker: know the layouts of own tasks, count its progress; Ctrl-C is the parent's to handle, and a parent
+    that was killed leaves no worker behind.
     """
     LAYOUTS.update(layouts)
+    progress.join(counts)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
@@ -250,19 +253,10 @@ def write(args, files, copies, refused):
         f"{len(files)} files to noise, {len(files) - len(todo)} of them finished before, {len(copies)} to copy, "
         f"{len(refused)} not applicable"
     )
-    for done, record in enumerate(noise_files(todo, args.num_proc), start=1):
-        show_progress(done, len(todo), record)
+    with watched(len(todo), sum(os.path.getsize(file.source) for file in todo)) as watch:
+        for _ in noise_files(todo, args.num_proc):
+            watch.done += 1
     return write_manifest(args, copy_files(args, copies), refused)
-
-
-def show_progress(done, total, record):
-    """A progress bar on a terminal."""
-    if sys.stderr.isatty():
-        bar = ("#" * (30 * done // total)).ljust(30, ".")
-        name = f"{record['condition']} {record['path']}"
-        print(
-            f"\r[{bar}] {done}/{total} {name:<40.40}", end="\n" if done == total else "", file=sys.stderr, flush=True
-        )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -337,8 +331,9 @@ def list_operations():
         reasons = {lang: not_applicable(op, lang, script) for lang, script in sorted(SCRIPT_OF.items())}
         applies = [lang for lang, reason in reasons.items() if not reason]
         needs = [lang for lang, reason in reasons.items() if reason.startswith("needs")]
+        what = f"--{OPERATIONS[op].table}" if OPERATIONS[op].table else "the package uroman"
         parts = [some_of(applies, reasons)] if applies else []
-        parts += [f"with --{OPERATIONS[op].table}: {some_of(needs, reasons)}"] if needs else []
+        parts += [f"with {what}: {some_of(needs, reasons)}"] if needs else []
         lines.append(f"{op:<14}{'; '.join(parts)}")
     lines.append("(mixed takes what applies.) A language that is not here has the script of its text.")
     return "\n".join([*lines, "Definitions: noise/README.md."])

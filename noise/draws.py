@@ -114,7 +114,7 @@ def select_edits(mix, units, budget, random, limits):
         if cost > left and cost > choice.cost and random(COIN) * cost >= max(choice.cost, left) * COIN:
             break
         spent += cost
-        taken.update(range(first - 1, last + 1))
+        taken.update((first - 1, first, last) if last - first == 1 else range(first - 1, last + 1))
         chosen.append((first, last, new, choice.op))
     return chosen, spent
 

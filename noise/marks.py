@@ -56,7 +56,7 @@ KEYS = {  # jamo of two keystrokes
 
 
 def jamo_slip(units, i, random):
-    """The last keystroke of a Hangul syllable is missing, 한 > 하, 값 > 갑, 하 > ㅎ, or doubled, 한 > 한ㄴ, 하 > 하ㅏ."""
+    """The last keystroke of a syllable is missing, 한 > 하, 값 > 갑, 하 > ㅎ, or doubled, 한 > 한ㄴ, 하 > 하ㅏ."""
     if not "가" <= units[i] <= "힣" or len(units[i]) > 1:
         return None
     code = ord(units[i]) - 0xAC00

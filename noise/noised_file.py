@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from noise import progress
+from noise.calibration import calibrate, ops_of, rate_of
 from noise.files import NoiseError, concatenate, sha256, write_text
 from noise.formats import FORMATS, chunks_of, line_chunks, paragraph_chunks, sentence_chunks
 from noise.layouts import LAYOUTS, one_tag_per_token
@@ -18,11 +20,6 @@ from noise.noiser import Noiser
 from noise.operations import OPERATIONS, not_applicable
 from noise.tables import SCRIPT_OF
 
-TOLERANCE = 0.03  # a file whose draws miss the target by more is drawn again with a scaled rate; the promise is 5 %
-TRIES = 8
-SHARE_TRIES = 3  # redraws of a file whose shares of `mixed` are off by more than 5 % and more than chance
-MOST = 4  # times its share an operation is drawn at most where it has few places
-WORTH_SCALING = 200  # clusters, places or words; below that one edit more or less is too much
 SAMPLES = 3  # before / after examples per file
 LOG_LINES = 1000  # are compressed at a time: a call of gzip for every line would take a tenth of the whole work
 ENCODE = json.JSONEncoder(ensure_ascii=False).encode  # made once; json.dumps would make one for every line
@@ -265,7 +262,7 @@ def noise_shard(shard):
     """Noise one piece of a file into a part file; returns its counts, its samples and the part's hash."""
     file = shard.file
     noise_chunk, read = FORMATS[LAYOUTS[file.task].format], chunks_of(file)
-    digest = hashlib.sha256()
+    digest, written = hashlib.sha256(), 0
     with (
         open(file.source, "rb") as source,
         open(shard.part, "wb") as target,
@@ -277,6 +274,11 @@ def noise_shard(shard):
             noised = noise_chunk(chunk, number, file, put).encode()
             target.write(noised)
             digest.update(noised)
+            written += len(noised)
+            if written >= progress.STEP:
+                progress.count(written)
+                written = 0
+        progress.count(written)
         put.flush()
     return put.counts, put.samples, digest.hexdigest()
 
@@ -294,7 +296,8 @@ def noise_file(file, run=map, pieces=1):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
 
-    def draw(scale, factors):
+    def draw(scale, factors, again=True):
+        progress.count(more=os.path.getsize(file.source) if again else 0)
         results = list(run(noise_shard, shards_of(file, scale, factors, pieces, folder)))
         counts = sum((counts for counts, _, _ in results), Counter())
         if not counts["examples"]:
@@ -304,19 +307,7 @@ def noise_file(file, run=map, pieces=1):
         return counts, [sample for _, samples, _ in results for sample in samples], [part for *_, part in results]
 
     scale, (counts, samples, digests) = calibrate(draw, file)
-    record = {
-        **file.settings(),
-        "unit": "graphemes" if OPERATIONS[file.op].places is None else "places",
-        "target": file.target(),
-        "realised": round(rate_of(counts), 6),
-        "scale": round(scale, 6),
-        **{name: counts[name] for name in ("size", "spent", "edits", "texts", "examples", "changed", "tokens_kept")},
-        "samples": samples[:SAMPLES],
-    }
-    if ops := ops_of(counts):
-        record["shares"] = {op: round(count / counts["edits"], 4) for op, count in ops.most_common()}
-    if file.tokenizer:
-        record["survived"] = counts["survived"]
+    record = record_of(file, scale, counts) | {"samples": samples[:SAMPLES]}
     if file.target() and not counts["edits"]:
         record["not_applicable"] = "nothing in the file that it could change"
         file.output().unlink(missing_ok=True)
@@ -338,67 +329,19 @@ def write_record(file, record):
     write_text(file.record(".json"), json.dumps(record, ensure_ascii=False))
 
 
-def rate_of(counts):
-    """The share of clusters, places or words that the edits changed."""
-    return counts["spent"] / max(1, counts["size"])
-
-
-def ops_of(counts):
-    """Counter of the edits of each operation of `mixed`."""
-    ops = Counter()
-    for name, count in counts.items():
-        if isinstance(name, tuple):
-            ops[name[1]] += count
-    return ops
-
-
-def calibrate(draw, file):
-    """(scale, what draw(scale, factors) returned) of the draw that comes closest to the target rate.
-
-    A short file may miss its target because edits are whole: then the rate is scaled and the file drawn again, which
-    changes few of its examples. So it is with the shares of `mixed`, where texts have no place for a rare operation.
-    """
-    target, factors = file.target(), {}
-    first = draw(1.0, factors)
-    for _ in range(SHARE_TRIES):
-        if (corrected := corrected_factors(file, factors, first[0])) == factors:
-            break
-        factors = corrected
-        first = draw(1.0, factors)
-    scale, low, high, misses, most = 1.0, 0.0, None, {}, 0
-    for attempt in range(TRIES):
-        counts, *rest = drawn = draw(scale, factors) if attempt else first
-        rate = rate_of(counts)
-        misses[scale] = abs(rate - target)
-        no_more = scale > 1.5 and counts["spent"] <= most  # more places cannot be had
-        if misses[scale] <= TOLERANCE * target or counts["size"] < WORTH_SCALING or no_more:
-            break
-        low, high = (scale, high) if rate < target else (low, scale)
-        most = counts["spent"]
-        scale = (low + high) / 2 if high else scale * min(4, max(1.05, target / max(rate, target / 4)))
-    best = min(misses, key=misses.get)
-    return best, drawn if best == list(misses)[-1] else draw(best, factors)
-
-
-def corrected_factors(file, factors, counts):
-    """The factors of the shares of `mixed` such that they hold in the file; unchanged where they do, but for chance.
-
-    An operation that the file has no place for leaves its share to the others.
-    """
-    languages, ops = Counter(), ops_of(counts)
-    for name, count in counts.items():
-        if isinstance(name, tuple):
-            languages[name[0]] += count
-    wanted = Counter()
-    for language, count in languages.items():
-        for op, share in file.noiser(language).mix.shares.items():
-            wanted[op] += share * count
-    there = sum(wanted[op] for op in ops) / (sum(ops.values()) or 1)
-    ratios = {op: wanted[op] / there / count for op, count in ops.items()}
-    missed = [
-        op for op, ratio in ratios.items() if abs(ratio - 1) * ops[op] > max(0.05 * ops[op], 2.5 * ops[op] ** 0.5)
-    ]
-    if not missed:
-        return factors
-    new = {op: min(MOST, max(1 / MOST, factors.get(op, 1) * ratio)) for op, ratio in ratios.items()}
-    return new if max(abs(new[op] - factors.get(op, 1)) for op in missed) > 0.01 else factors
+def record_of(file, scale, counts):
+    """What the manifest says about a file, but for its hashes."""
+    names = ("size", "spent", "edits", "texts", "examples", "changed", "tokens_kept")
+    record = {
+        **file.settings(),
+        "unit": "graphemes" if OPERATIONS[file.op].places is None else "places",
+        "target": file.target(),
+        "realised": round(rate_of(counts), 6),
+        "scale": round(scale, 6),
+        **{name: counts[name] for name in names},
+    }
+    if ops := ops_of(counts):
+        record["shares"] = {op: round(count / counts["edits"], 4) for op, count in ops.most_common()}
+    if file.tokenizer:
+        record["survived"] = counts["survived"]
+    return record

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from noise import input_methods, proposals, tables
+from noise import input_methods, proposals, retyping, tables
 from noise.draws import Choice, Mix
 from noise.entries import entries
 from noise.marks import SCRIPTS as MARKED_SCRIPTS
@@ -157,6 +157,10 @@ OPERATIONS = {
                        "beside, or Telex is off", "TCVN's Telex keys", scripts=among({"Latn"}), ready=is_vietnamese),
     "romaji": Operation(input_methods.romaji, EDIT, "a keystroke of a kana typed in Latin letters is missed, doubled "
                         "or beside", "JIS X 4063", scripts=among({"Jpan"})),
+    "layout": Operation(retyping.layout, WORD, "a word is typed with the American keyboard layout active",
+                        "xkb layouts, KS X 5002", words, ready=retyping.has_other_layout),
+    "romanize": Operation(retyping.romanize, WORD, "a word in Latin letters", "uroman (Hermjakob et al. 2018)", words,
+                          among(set(tables.LANGUAGES) - {"Latn"}), ready=retyping.has_uroman),
     "codeswitch": Operation(proposals.look_up, WORD, "a word becomes its translation in the user's dictionary",
                             "CoSDA-ML (Qin et al. 2020)", entries, table="codeswitch", ready=needs_table),
     "profile": Operation(proposals.look_up, WORD, "a word becomes an attested misspelling of the user's list",
@@ -171,5 +175,7 @@ def not_applicable(op, lang, script, table=None):
     if not operation.scripts(script):
         return f"does not apply to the script {script}"
     if not operation.ready(lang, script) and not (operation.table and table):
+        if op == "romanize":
+            return "needs the package uroman; run: pip install uroman"
         return f"needs a table from the user (--{operation.table})" if operation.table else f"does not apply to {lang}"
     return ""

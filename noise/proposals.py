@@ -208,6 +208,9 @@ def substitutions(text):
     """{source: [(new, borders)]} of the rules of noise/spellings.py; cased letters also capitalized."""
     table = {}
     for rule in text.split():
+        if rule.endswith("!"):
+            table |= {rule[:-1]: [], rule[:-1].capitalize(): []}
+            continue
         borders = "".join(sign for sign in "^_$~" if sign in (rule[0], rule[-1]))
         old, new = rule.strip("^_$~").split(">")
         for source, target in ((old, new), (old.capitalize(), new.capitalize())):  # in NFC, and for texts in NFD
@@ -222,8 +225,9 @@ def substitute(table, script=""):
     """Propose from {source: [(new, borders)]}: the longest source that begins here, of several units or one, or a
     character of the unit. In Japanese a word also ends where another kind of letters begins.
     """
-    longest = max(map(len, table), default=0)
-    beginnings = {source[0] for source in table if len(source) > 1}
+    longest = {}  # the first two characters of sources -> the length of the longest
+    for source in sorted(table, key=len):
+        longest[source[:2]] = len(source)
     kind = japanese_kind if script == "Jpan" else is_letter
 
     def fits(units, first, last, borders):
@@ -236,25 +240,31 @@ def substitute(table, script=""):
         wanted = {"^": begins, "_": not begins, "$": ends, "~": not ends}
         return all(wanted[sign] for sign in borders)
 
+    def sources(units, i, length):
+        """[(last, source)] of several units from i, of at most so many characters, the longest first."""
+        source, met = units[i], []
+        for last in range(i + 1, len(units)):
+            source += units[last]
+            if len(source) > length:
+                break
+            if source in table:
+                met.append((last + 1, source))
+        return reversed(met)
+
     def propose(units, i, random):
         unit = units[i]
+        length = longest.get((unit + units[i + 1])[:2], 0) if i + 1 < len(units) else 0
+        if not length and unit not in table and (len(unit) == 1 or table.keys().isdisjoint(unit)):
+            return None
+        for last, source in sources(units, i, length):
+            news = [new for new, borders in table[source] if fits(units, i, last, borders)]
+            if news or not table[source]:
+                return (i, last, news[random(len(news))]) if news else None
         if not is_letter(unit):
             return None
-        if unit[0] in beginnings:
-            for last in range(min(i + longest, len(units)), i + 1, -1):
-                news = table.get("".join(units[i:last]), ())
-                if news := [new for new, borders in news if fits(units, i, last, borders)]:
-                    return i, last, news[random(len(news))]
-        if unit in table:
-            spots = [(0, len(unit), table[unit])]
-        else:
-            spots = [(j, j + 1, table[char]) for j, char in enumerate(unit) if char in table]
-        news = [
-            unit[:j] + new + unit[end:]
-            for j, end, others in spots
-            for new, borders in others
-            if fits(units, i, i + 1, borders)
-        ]
+        changes = [(unit, *other) for other in table[unit]] if unit in table else []
+        changes = changes or [(char, *other) for char in dict.fromkeys(unit) for other in table.get(char, ())]
+        news = [unit.replace(old, new) for old, new, borders in changes if fits(units, i, i + 1, borders)]
         return (i, i + 1, news[random(len(news))]) if news else None
 
     return propose
@@ -281,7 +291,18 @@ def ocr(noiser):
 
 def orthography(noiser):
     rules = ORTHOGRAPHY.get(noiser.lang) or ORTHOGRAPHY[noiser.script]
-    return substitute(substitutions(rules), noiser.script)
+    table = substitutions(rules)
+    change = substitute(table, noiser.script)
+
+    def propose(units, i, random):
+        edit = change(units, i, random)
+        if edit and edit[1] == i + 1:  # not the end of a longer source (ι in αι), nor half of a doubled letter
+            before, after = units[i - 1] if i else " ", units[i + 1] if i + 1 < len(units) else " "
+            if before + units[i] in table or units[i][0] in (before[0], after[0]):
+                return None
+        return edit
+
+    return propose
 
 
 def homoglyph(noiser):

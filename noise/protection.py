@@ -40,7 +40,7 @@ PATTERNS = {sign: regex.compile(kind, regex.V1) for sign, kind in KINDS.items()}
 # 1234-12CAR-12, COVID-19, 5G: digits beside letters, or beside a capital and a hyphen; looked for where digits are
 CODES = regex.compile(rf"(?<!{CODE})(?={CODE}*?(?:\d{CASED}|{CASED}\d|\p{{Lu}}-\d|\d-\p{{Lu}})){CODE}++", regex.V1)
 CODED = re.compile(r"(?<!\S)[^\s0-9]*+[0-9]\S*+")  # a word with digits
-MIXED_UP = re.compile(r"[0-9]-?[^\W\d_]|[^\W\d_]-?[0-9]")
+MIXED_UP = re.compile(r"[0-9](?:(?<=[^\W\d_][0-9])|(?<=[^\W\d_]-[0-9])|(?=-?[^\W\d_]))")  # a letter beside a digit
 DOTTED = re.compile(r"\.[a-zA-Z0-9]")
 NUMBERS = re.compile(f"[{tables.NUMERALS}]+")
 
@@ -59,7 +59,7 @@ def protected(text):
 
 
 def has_sign(text):
-    """Whether a pattern could match. Every text is asked, so this is spelled out: searches of one string are quickest."""
+    """Whether a pattern could match. Every text is asked, so this is spelled out: `in` is quickest."""
     return (
         ("@" in text or "#" in text or "%" in text or "&" in text or "<" in text or "[" in text or "{" in text)
         or "://" in text
@@ -102,10 +102,11 @@ def blocked_ranges(text, script, patterns, spans, protect):
     They are what the caller protects, spans that one edit could empty, and with the spaces around what protected()
     and the user's patterns find.
     """
-    blocked = [*protect, *(span for span in spans if span[1] - span[0] <= 2)] if spans or protect else []
+    blocked = [(start - 1, end + 1) for start, end in protected(text)]
+    if spans or protect:
+        blocked += [*protect, *(span for span in spans if span[1] - span[0] <= 2)]
     if script in ("Hans", "Jpan"):
         blocked += [match.span() for match in NUMBERS.finditer(text)]
-    blocked += [(start - 1, end + 1) for start, end in protected(text)]
     for pattern in patterns:
         for start, end in (match.span() for match in pattern.finditer(text)):
             blocked.append((start - text.endswith(" ", 0, start), end + text.startswith(" ", end)))

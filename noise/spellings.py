@@ -1,8 +1,9 @@
 """Spellings that are confused, or replaced by what a keyboard or an old encoding offers: tables, no code.
 
 Rules are written `from>to`, separated by spaces. `^` before a rule: at the beginning of a word only; `_`: not there;
-`$` behind it: at the end only; `~`: not there; so `^hay>ay$` is a whole word. Cased letters are also capitalized. They
-are facts of common knowledge about each orthography, written down for this project. An entry stands for one language,
+`$` behind it: at the end only; `~`: not there; so `^hay>ay$` is a whole word. `ου!` stays as it is,
+and so does the end of any longer source (no rule for ι meets that of αι). Cased letters are also capitalized. They are
+facts of common knowledge about each orthography, written down for this project. An entry stands for one language,
 or for a script (ISO 15924) whose other languages share it; a language without one is not noised.
 """
 
@@ -47,7 +48,7 @@ ORTHOGRAPHY = {
         "^ces>ses$ ^ses>ces$ ^ça>sa$ ^sa>ça$ ^son>sont$ ^sont>son$"
     ),
     "ht": "è>é wo>ro wou>rou won>ron",
-    "hu": "j>ly ly>j",
+    "hu": "aj>aly áj>ály ej>ely éj>ély ij>ily oj>oly ój>óly uj>uly új>úly öj>öly ly>j",
     "id": (
         "ai>e$ au>o$ f>p v>p z>j sy>s kh>h ^yang>yg$ ^dengan>dgn$ ^tidak>tdk$ ^sudah>sdh$ ^untuk>utk$ ^orang>org$ "
         "^karena>krn$"
@@ -61,13 +62,13 @@ ORTHOGRAPHY = {
         "^rijdt>rijd$ ^gebeurt>gebeurd$ ^gebeurd>gebeurt$ ^betekent>betekend$ ^hun>hen$ ^hen>hun$ ^dan>als$ "
         "^als>dan$ ^jou>jouw$ ^jouw>jou$ ^zei>zij$ ^enige>enigste$"
     ),
-    "pl": "ó>u _u>ó~ rz>ż ż>rz ch>h ^h>ch",
+    "pl": "au! eu! ó>u _u>ó~ rz>ż ż>rz ch>h ^h>ch",
     "pt": (
         "ss>ç ç>ss isar>izar$ izar>isar$ eza>esa$ esa>eza$ ch>x x>ch ção>são$ são>ção$ ^mas>mais$ ^mais>mas$ "
         "^mal>mau$ ^mau>mal$ ^há>a$ ^à>a$ ram>rão$"
     ),
     "qu": "i>e u>o e>i o>u w>hu k>c",
-    "ro": "ș>ş ț>ţ ş>ș ţ>ţ _â>î~ ii>i$ i>ii$ ă>a$ a>ă$",
+    "ro": "ș>ş ț>ţ ş>ș ţ>ţ _â>î~ ii>i$ i>ii$ ă>a$",
     "sw": "dh>z th>s gh>g kh>h l>r r>l",
     "tl": (
         "^nang>ng$ ^ng>nang$ ^din>rin$ ^rin>din$ ^daw>raw$ ^raw>daw$ ^doon>roon$ iya>ya iyo>yo o>u$ ^mga>manga$ "
@@ -83,7 +84,7 @@ ORTHOGRAPHY = {
         "^nói>lói ^năm>lăm ^nước>lước ^này>lày ^nào>lào ^nên>lên ^lên>nên ^làm>nàm ^là>nà ^lại>nại ^lớn>nớn n>ng$ "
         "ng>n$ t>c$ c>t$"
     ),
-    "wo": "u>ou x>kh j>dj ñ>gn c>ty",
+    "wo": "uu>ou u>ou x>kh j>dj ñ>gn c>ty",
     "yo": "ṣ>sh Ṣ>Sh",
     # Cyrillic script: ё is left out anywhere, but comes in only where it belongs.
     "ru": (
@@ -102,19 +103,22 @@ ORTHOGRAPHY = {
     "mn": "ө>о ү>у",
     "ky": "ң>н ө>о ү>у",
     "tg": "ӣ>и ӯ>у қ>к ғ>г ҳ>х ҷ>ч",
-    "el": "η>ι ι>η υ>ι ω>ο ο>ω ει>ι οι>ι αι>ε ή>ί ί>ή ύ>ί ώ>ό ό>ώ ται>τε$ τε>ται$",
+    "el": (
+        "ου! ού! αυ! αύ! ευ! εύ! αι>ε ει>ι οι>ι αί>έ εί>ί οί>ί η>ι ι>η υ>ι _ω>ο _ο>ω ή>ί ί>ή ύ>ί _ώ>ό _ό>ώ "
+        "ται>τε$ τε>ται$"
+    ),
     # Letters on Shift of the Georgian keyboard, typed without it
     "ka": "თ>ტ შ>ს ღ>რ ჟ>ჯ ძ>ზ ჩ>ც ჭ>წ",
     # Indic scripts: length of vowels, sounds that have merged; not where no word has them
     "Deva": "ँ>ं ि>ी ी>ि ु>ू ू>ु श>ष ष>श श>स व>ब ब>व",
     "hi": "ँ>ं ि>ी ी>ि ु>ू ू>ु ष>श श>स व>ब ब>व यी>ई$ ई>यी$ ये>ए$ ए>ये$",
     "mr": "ि>ी ी>ि ु>ू ू>ु श>ष ष>श ण>न _न>ण ळ>ल",
-    "Beng": "ি>ী ী>ি ু>ূ ূ>ু _ন>ণ ণ>ন শ>ষ ষ>শ শ>স স>শ জ>য য>জ",
+    "Beng": "ি>ী ী>ি ু>ূ ূ>ু _ন>ণ ণ>ন শ>ষ ষ>শ শ>স স>শ ^জ>য ^য>জ",
     "Gujr": "િ>ી ી>િ ુ>ૂ ૂ>ુ ષ>શ શ>સ સ>શ ણ>ન",
     "Guru": "ੰ>ਂ ਿ>ੀ ੀ>ਿ ੁ>ੂ ੂ>ੁ ਣ>ਨ",
     "Orya": "ି>ୀ ୀ>ି ୁ>ୂ ୂ>ୁ ଶ>ସ ଷ>ସ ଣ>ନ",
-    "Taml": "_ன>ண~ ண>ன _ர>ற ற>ர _ல>ள ள>ல ள>ழ ழ>ள",
-    "Telu": "ి>ీ ీ>ి ు>ూ ూ>ు శ>ష ష>శ శ>స స>శ _న>ణ ణ>న ళ>ల _ల>ళ",
+    "Taml": "ல்ல>ள்ள ள்ள>ல்ல ன்ன>ண்ண ண்ண>ன்ன _ன>ண~ ண>ன _ர>ற~ ற>ர _ல>ள ள>ல ள>ழ ழ>ள",
+    "Telu": "ి>ీ ీ>ి ు>ూ ూ>ు శ>ష ష>శ శ>స స>శ _న>ణ~ ణ>న ళ>ల _ల>ళ",
     "Mlym": "ര>റ റ>ര _ന>ണ ണ>ന _ല>ള ള>ല ി>ീ ീ>ി",
     "Knda": "ಿ>ೀ ೀ>ಿ ು>ೂ ೂ>ು ಶ>ಷ ಷ>ಶ _ನ>ಣ ಣ>ನ ಳ>ಲ _ಲ>ಳ",
     "Sinh": "_න>ණ ණ>න _ල>ළ ළ>ල ශ>ෂ ෂ>ශ",

@@ -19,6 +19,17 @@ LANGUAGES = {
     "Ethi": "am ti", "Jpan": "ja", "Kore": "ko", "Hans": "zh yue zh-tw",
 }  # fmt: skip
 SCRIPT_OF = {code: script for script, codes in LANGUAGES.items() for code in codes.split()}
+# ISO 639-3 codes of languages in other scripts, for uroman, which treats some of them in their own way.
+ISO_639_3 = dict(
+    pair.split(":")
+    for pair in (
+        "am:amh ar:ara as:asm be:bel bg:bul bn:ben bo:bod dv:div dz:dzo el:ell fa:fas gu:guj he:heb hi:hin hy:hye "
+        "ja:jpn ka:kat kk:kaz km:khm kn:kan ko:kor ky:kir lo:lao mk:mkd ml:mal mn:mon mr:mar my:mya ne:nep or:ori "
+        "pa:pan ps:pus ru:rus sd:snd si:sin sr:srp ta:tam te:tel "
+        "tg:tgk th:tha ti:tir ug:uig uk:ukr ur:urd yi:yid zh:zho zh-tw:zho"
+    ).split()
+)
+
 # How a text of an unknown language is recognized: the Unicode script (regex's \p{Script=...}) of its first letters.
 UNICODE_SCRIPTS = {**{script: script for script in LANGUAGES}, "Jpan": "Hiragana", "Kore": "Hangul", "Hans": "Han"}
 
@@ -120,6 +131,10 @@ REORDER = "\u202e{}\u202c"
 # Shift, each beside its plain key.
 JAMO_ROWS = {0: "ㅂㅈㄷㄱㅅㅛㅕㅑㅐㅔ", 0.25: "ㅁㄴㅇㄹㅎㅗㅓㅏㅣ", 0.75: "ㅋㅌㅊㅍㅠㅜㅡ"}
 JAMO_SHIFT = "ㅂㅃ ㅈㅉ ㄷㄸ ㄱㄲ ㅅㅆ ㅐㅒ ㅔㅖ"
+JAMO_PAIRS = (  # that take two keys
+    "ㅘㅗㅏ ㅙㅗㅐ ㅚㅗㅣ ㅝㅜㅓ ㅞㅜㅔ ㅟㅜㅣ ㅢㅡㅣ "
+    "ㄳㄱㅅ ㄵㄴㅈ ㄶㄴㅎ ㄺㄹㄱ ㄻㄹㅁ ㄼㄹㅂ ㄽㄹㅅ ㄾㄹㅌ ㄿㄹㅍ ㅀㄹㅎ ㅄㅂㅅ"
+)
 JAMO_LEAD, JAMO_VOWEL = "ㄱㄲㄴㄷㄸㄹㅁㅂㅃㅅㅆㅇㅈㅉㅊㅋㅌㅍㅎ", "ㅏㅐㅑㅒㅓㅔㅕㅖㅗㅘㅙㅚㅛㅜㅝㅞㅟㅠㅡㅢㅣ"
 JAMO_TAIL = " ㄱㄲㄳㄴㄵㄶㄷㄹㄺㄻㄼㄽㄾㄿㅀㅁㅂㅄㅅㅆㅇㅈㅊㅋㅌㅍㅎ"  # " ": none
 
@@ -160,8 +175,7 @@ MIXED = {
     "Hebr": {**ALPHABET, "delete": 33, "orthography": 7},
     "Kore": {"jamo": 24, "whitespace": 20, "marks": 14, "delete": 12, "punctuation": 9, "stray": 6, "orthography": 6,
              "repeat": 5, "swap": 4},
-    "Jpan": {"ime": 24, "delete": 20, "keyboard": 14, "insert": 9, "punctuation": 9, "stray": 7, "repeat": 7,
-             "orthography": 6, "swap": 4},
+    "Jpan": {"romaji": 24, "delete": 20, "ime": 14, "stray": 13, "punctuation": 9, "repeat": 7, "swap": 4},
     "Hans": {"ime": 40, "orthography": 16, "delete": 15, "stray": 9, "punctuation": 9, "repeat": 7, "swap": 4},
 }  # fmt: skip
 # And in these languages, in whose text there are places enough for it.
@@ -170,7 +184,8 @@ MIXED_TOO = {
         6,
         "az ca cs da de el eo es et fi fr ga gl hr hu is lt lv mt nb nn no pl pt ro sk sl sq sv tr vi wo yo".split(),
     ),
-    "orthography": (5, "az el es id kk ky mn nl pl pt ru".split()),
+    "orthography": (5, "az el es id kk ky mn pl pt".split()),
+    "telex": (10, ["vi"]),
 }
 
 # The same for the draws of version 1: weights of proposals, of which those that do not apply are dropped.

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import importlib.util
 import json
 import os
 import re
@@ -639,7 +640,14 @@ def test_help_loads_no_large_package():
     assert done.returncode == 0 and "--num_proc" in done.stdout and done.stdout.endswith("set()\n")
 
 
-def test_list_is_complete(capsys):
+@pytest.fixture
+def with_uroman(monkeypatch):
+    """As if the optional package were installed."""
+    find = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, *rest: name == "uroman" or find(name, *rest))
+
+
+def test_list_is_complete(capsys, with_uroman):
     perturb.main(["--list"])
     listed = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     for op in OPERATIONS:
@@ -721,7 +729,7 @@ def test_readme_names_every_flag_and_its_commands_parse():
         assert args.list or (args.data_dir and args.output_dir and set(args.ops) <= OPERATIONS.keys())
 
 
-def test_readme_describes_every_operation():
+def test_readme_describes_every_operation(with_uroman):
     levels = {EDIT: "edit", LOOKALIKE: "look-alike", GAP: "gap", WORD: "word"}
     lines = {op.strip("`"): columns for op, *columns in table_of("operation")}
     assert list(lines) == list(OPERATIONS)

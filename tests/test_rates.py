@@ -195,6 +195,17 @@ def test_shares_are_those_of_the_table():
         assert not indic or shares["marks"] >= 10
 
 
+def test_the_readme_has_the_shares_of_the_table():
+    readme = (Path(__file__).resolve().parents[1] / "noise/README.md").read_text(encoding="utf-8")
+    rows = regex.findall(r"^\| ((?:[A-Z][a-z]{3} ?)+) \| (.+ \d+) \|$", readme, regex.M)
+    shares = {script: dict(regex.findall(r"(\w+) (\d+)", row)) for scripts, row in rows for script in scripts.split()}
+    assert shares.keys() == tables.LANGUAGES.keys()
+    for script, row in shares.items():
+        assert {op: int(share) for op, share in row.items()} == tables.MIXED.get(script, tables.MIXED[""]), script
+    for op, (share, languages) in tables.MIXED_TOO.items():
+        assert regex.search(rf"`{op}` {share} \({' '.join(languages)}\)", " ".join(readme.split()))
+
+
 def kind(old, new):
     """What kind of slip an edit is, by its texts alone."""
     if " " in old + new:
@@ -218,43 +229,32 @@ def test_the_log_of_english_shows_the_shares_of_the_table(tmp_path):
     assert sum(counts.values()) == files[0][0]["edits"] > 1500 and not off(counts, shares), counts
 
 
+def entry_of(folder, lang, lines):
+    """The manifest's entry of a file of pairs of these lines under `mixed` at level 3."""
+    path = folder / f"data/xnli/test-{lang}.tsv"
+    path.parent.mkdir(parents=True)
+    pairs = zip(lines[::2], lines[1::2])
+    path.write_text("".join(f"{first}\t{second}\tneutral\n" for first, second in pairs), encoding="utf-8")
+    flags = f"--data_dir {folder}/data --output_dir {folder}/out --ops mixed --levels 3"
+    perturb.main(flags.split())
+    [file] = json.loads((folder / "out/manifest.json").read_text())["files"]
+    return file
+
+
 def test_a_rare_operation_gets_its_share_over_the_file(tmp_path):
     """Half of the lines have no mark: the others get twice as many slips of punctuation, and the manifest says so."""
-    data = tmp_path / "data/tatoeba"
-    data.mkdir(parents=True)
-    lines = [line.strip(".,!?") if i % 2 else f"{line}, yes; no!" for i, line in enumerate(lines_of("en", 1500))]
-    (data / "en-en.en").write_text(
-        "".join(regex.sub("[,.!?;]", "", x) + "\n" if i % 2 else f"{x}\n" for i, x in enumerate(lines))
-    )
-    perturb.main(
-        [
-            "--data_dir",
-            str(tmp_path / "data"),
-            "--output_dir",
-            str(tmp_path / "out"),
-            *"--ops mixed --levels 3".split(),
-        ]
-    )
-    [file] = json.loads((tmp_path / "out/manifest.json").read_text())["files"]
+    bare, full = (regex.sub("[,.!?;]", "", line) for line in lines_of("en", 800)), lines_of("en", 800)
+    lines = [line for pair in zip(bare, (f"{line}, yes; no!" for line in full)) for line in pair]
+    file, shares = entry_of(tmp_path, "en", lines), Noiser("mixed", 3).mix.shares
     counts = Counter({op: share * file["edits"] for op, share in file["shares"].items()})
-    assert not off(counts, Noiser("mixed", 3).mix.shares) and file["reached"]
+    assert not off(counts, shares) and file["reached"]
+    alone = Counter(op for i, line in enumerate(lines) for op in Noiser("mixed", 3).noise(line, str(i)).ops)
+    assert off(alone, shares).keys() == {"punctuation"}
 
 
 @pytest.mark.parametrize("lang", [pytest.param(lang, marks=shared) for lang in REAL])
 def test_operations_of_mixed_keep_their_shares_in_real_files(tmp_path, lang):
-    data = tmp_path / "data/tatoeba"
-    data.mkdir(parents=True)
-    (data / f"{lang}-en.{lang}").write_text((TEXT / f"{lang}.txt").read_text(encoding="utf-8"), encoding="utf-8")
-    perturb.main(
-        [
-            "--data_dir",
-            str(tmp_path / "data"),
-            "--output_dir",
-            str(tmp_path / "out"),
-            *"--ops mixed --levels 3".split(),
-        ]
-    )
-    [file] = json.loads((tmp_path / "out/manifest.json").read_text())["files"]
+    file = entry_of(tmp_path, lang, (TEXT / f"{lang}.txt").read_text(encoding="utf-8").splitlines())
     shares = Noiser("mixed", 3, lang).mix.shares
     assert file["reached"] and shares.keys() == file["shares"].keys()
     assert not off(Counter({op: share * file["edits"] for op, share in file["shares"].items()}), shares)

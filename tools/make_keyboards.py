@@ -74,7 +74,7 @@ def load_xkb():
     return xkb
 
 
-def read_layout(xkb, layout, variant):
+def read_layout(xkb, layout, variant, wanted=None):
     """(name, {(row, x): [character of the key at each level, or ""]}); None where xkb does not know the layout."""
     context = ctypes.c_void_p(xkb.xkb_context_new(0))
     names = Names(b"evdev", b"pc105", layout.encode(), variant.encode(), b"")
@@ -85,15 +85,17 @@ def read_layout(xkb, layout, variant):
     for row, (left, codes) in enumerate(ROWS):
         for column, code in enumerate(codes):
             key = xkb.xkb_keymap_key_by_name(keymap, code.encode())
-            keys[row, left + column] = [character(xkb, keymap, key, level) for level in range(LEVELS)]
+            keys[row, left + column] = [character(xkb, keymap, key, level, wanted) for level in range(LEVELS)]
     return xkb.xkb_keymap_layout_get_name(keymap, 0).decode(), keys
 
 
-def character(xkb, keymap, key, level):
+def character(xkb, keymap, key, level, wanted=None):
+    """The letter of a key at a level, or another sign that is `wanted`; else ""."""
+    wanted = wanted or is_letter
     symbols = ctypes.POINTER(ctypes.c_uint32)()
     count = xkb.xkb_keymap_key_get_syms_by_level(keymap, key, 0, level, ctypes.byref(symbols))
     code = xkb.xkb_keysym_to_utf32(symbols[0]) if count == 1 else 0
-    return chr(code) if code and is_letter(chr(code)) else ""
+    return chr(code) if code and wanted(chr(code)) else ""
 
 
 def is_letter(char):
@@ -211,6 +213,18 @@ def with_hiragana(katakana):
     return katakana | {char: near for char, near in pairs if char and near}
 
 
+def american_keys(xkb, spelling):
+    """Each letter of a layout's base layer and what the American layout has on its key, where that is another sign."""
+    layout, _, variant = spelling.partition(":")
+    keys, american = read_layout(xkb, layout, variant)[1], read_layout(xkb, "us", "", str.isprintable)[1]
+    letters = {}
+    for level in range(BASE):
+        for place, levels in keys.items():
+            if levels[level]:
+                letters.setdefault(levels[level], american[place][level])
+    return "".join(char + sign for char, sign in letters.items() if sign not in ("", char))
+
+
 def keyboard(xkb, spelling, alphabet):
     """(name, neighbors) of a layout for a language with this alphabet."""
     layout, _, variant = spelling.partition(":")
@@ -219,6 +233,12 @@ def keyboard(xkb, spelling, alphabet):
     if spelling in ALSO:
         letters_near = {**neighbors(read_layout(xkb, *ALSO[spelling].split(":"))[1], None), **letters_near}
     return name, with_hiragana(letters_near) if spelling == "jp:kana" else letters_near
+
+
+def entries(table):
+    """The entries of a JSON object, one a line."""
+    items = sorted((key, value) for key, value in table.items() if value)
+    return ",\n".join(f'  "{key}": {json.dumps(value, ensure_ascii=False)}' for key, value in items)
 
 
 def main():
@@ -231,7 +251,7 @@ def main():
     xkb, exemplars = load_xkb(), Exemplars()
     query = ["dpkg-query", "-W", "-f", "${Version}", "xkb-data"]
     version = subprocess.run(query, capture_output=True, text=True).stdout or "unknown version"
-    layouts, languages = {}, {}
+    layouts, languages, keys = {}, {}, {}
     for spelling, codes in LAYOUTS.items():
         layout, _, variant = spelling.partition(":")
         if read_layout(xkb, layout, variant) is None:
@@ -240,18 +260,18 @@ def main():
         for code in codes.split():
             name, letters_near = keyboard(xkb, spelling, exemplars(code))
             # Languages of one layout share an entry where their letters are the same.
-            entry = next((key for key, near in layouts.items() if near == letters_near), None)
+            signs = american_keys(xkb, spelling)
+            entry = next((key for key in layouts if (layouts[key], keys[key]) == (letters_near, signs)), None)
             entry = entry or (f"{spelling}/{code}" if spelling in layouts else spelling)
-            layouts[entry] = letters_near
+            layouts[entry], keys[entry] = letters_near, signs
             languages[code] = {"layout": entry, "name": name, "source": f"xkb-data {version}, symbols/{layout}"}
-    lines = [f'  "{key}": {json.dumps(value, ensure_ascii=False)}' for key, value in sorted(languages.items())]
-    tables = [f'  "{key}": {json.dumps(value, ensure_ascii=False)}' for key, value in sorted(layouts.items())]
     about = (
         "Made by tools/make_keyboards.py: the letters beside each letter on the usual keyboard of each language, "
-        f"of those that CLDR (ICU {exemplars.version}) has for it."
+        f"of those that CLDR (ICU {exemplars.version}) has for it; keys: a letter and the American layout's sign."
     )
-    text = '{{\n "about": {},\n "languages": {{\n{}\n }},\n "layouts": {{\n{}\n }}\n}}\n'
-    args.output.write_text(text.format(json.dumps(about), ",\n".join(lines), ",\n".join(tables)), encoding="utf-8")
+    parts = [json.dumps(about), *map(entries, (languages, layouts, keys))]
+    text = '{{\n "about": {},\n "languages": {{\n{}\n }},\n "layouts": {{\n{}\n }},\n "keys": {{\n{}\n }}\n}}\n'
+    args.output.write_text(text.format(*parts), encoding="utf-8")
     print(f"{len(languages)} languages, {len(layouts)} layouts -> {args.output}")
 
 
