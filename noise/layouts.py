@@ -30,7 +30,7 @@ class CleanFile(NamedTuple):
     task: str
     split: str  # train, dev or test
     language: str
-    side: str | None  # retrieval, parallel text: queries, candidates (the English or target side) or gold
+    side: str | None  # retrieval, parallel text: queries, candidates (the English or target side); or gold labels
     side_language: str  # what it is written in
     context: str | None  # MLQA: the language of the context
 
@@ -73,7 +73,10 @@ LAYOUTS = {
         id="idx",
     ),
     "lareqa": Layout((rf"lareqa/xquad-r/(?P<lang>{CODE})\.json",), "squad"),
-    "mewslix": Layout((rf"mewslix/wikinews_mentions/{LANG_FILE}jsonl",), "mention"),
+    "mewslix": Layout(
+        (rf"mewslix/wikinews_mentions/{LANG_FILE}jsonl", rf"mewslix/wikinews_(?P<side>labels)/{LANG_FILE}json"),
+        "mention",
+    ),
     "mnli": Layout((hub_rows("mnli"),), "row", NLI, id="idx"),
     "snli": Layout((hub_rows("snli"),), "row", NLI, id="idx"),
     "anli": Layout((hub_rows("anli"),), "row", NLI, id="uid"),
@@ -139,7 +142,7 @@ def match(path):
                 language = parts.get("lang") or "en"
                 side_language = parts.get("side") or language
                 target, side = parts.get("target") or "en", None
-                if layout.fields is SIDES:
+                if layout.fields is SIDES or parts.get("side"):
                     side = side_of(side_language, language, target)
                 return CleanFile(path, task, split, language, side, side_language, parts.get("context"))
     return None
