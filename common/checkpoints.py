@@ -237,9 +237,7 @@ def load_model(head, path, config, labels, keep_head=False, seed=42, revision="m
 
 
 def model_class(head, config):
-    """transformers' Auto class of a kind of task, or the head's own; InputError where there is none for the encoder's
-    architecture.
-    """
+    """transformers' Auto class of a kind of task, or the head's own; InputError where it has none for the encoder."""
     if hasattr(head, "model_class"):
         return head.model_class(config)
     auto_class = getattr(transformers, head.MODEL)

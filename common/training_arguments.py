@@ -71,15 +71,11 @@ def task_defaults(task, given, world_size):
     default("learning_rate", defaults.learning_rate, recipe + size)
     for name in ("num_train_epochs", "warmup_steps", "weight_decay"):
         default(name, getattr(defaults, name), recipe)
-    if defaults.micro_batch:
-        default("train_sampling_strategy", "random", f"{recipe}: answers of like lengths may be of one paragraph")
-        per_device = min(defaults.micro_batch, max(1, defaults.train_batch_size // world_size))
-        if not given.get("gradient_accumulation_steps"):
-            default("per_device_train_batch_size", per_device, f"{recipe}: so many see each other as negatives")
-            given = {"per_device_train_batch_size": str(per_device), **given}
-    else:
-        default("train_sampling_strategy", "group_by_length", "default: batches of like lengths")
-    flags += batch_flags(defaults.train_batch_size, given, world_size, recipe)
+    order = ("group_by_length", "default: batches of like lengths")
+    if defaults.micro_batch:  # answers of like lengths may be of one paragraph
+        order = ("random", recipe)
+    default("train_sampling_strategy", *order)
+    flags += batch_flags(defaults.train_batch_size, given, world_size, recipe, defaults.micro_batch)
     default(
         "eval_strategy",
         "epoch" if select else "no",
@@ -96,9 +92,9 @@ def task_defaults(task, given, world_size):
     return flags
 
 
-def batch_flags(effective, given, world_size, origin):
+def batch_flags(effective, given, world_size, origin, micro_batch=0):
     """per_device_train_batch_size and gradient_accumulation_steps that give the recipe's effective batch on this many
-    processes.
+    processes, in micro-batches of a size that the recipe may ask for.
 
     One that is given stands, and the origin says which batch comes of it; InputError where none is given and the
     processes cannot share the batch evenly.
@@ -113,6 +109,10 @@ def batch_flags(effective, given, world_size, origin):
             f"{world_size} processes cannot share the recipe's effective batch of {effective} ({origin}); start "
             f"{', '.join(map(str, share[:-1]))} or {share[-1]} of them, or give --{names[0]}, with which it is another"
         )
+    if known is None and micro_batch:
+        size = min(micro_batch, effective // world_size)
+        steps = batch_flags(effective, {**given, names[0]: str(size)}, world_size, origin)
+        return [(names[0], size, f"{origin}: so many see each other as negatives"), *steps]
     factor = int(given[known]) if known and given[known].isdecimal() and int(given[known]) else 1
     derived = max(1, effective // world_size // factor)
     batch = derived * factor * world_size

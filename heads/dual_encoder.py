@@ -162,9 +162,11 @@ def model_class(config):
 
 def is_dispensable(key, config):
     """Whether a checkpoint without a weight, or with one that is not read, predicts all the same: the scale of the
-    cosines, and the pooler where another pooling is chosen.
+    cosines, and the pooler where another pooling is chosen. InputError where the pooler is read and missing.
     """
-    return key == "logit_scale" or ("pooler." in key and config.dual_encoder["pooling"] != POOLER)
+    if "pooler." in key and config.dual_encoder["pooling"] == POOLER:
+        raise InputError(f"--pooling {POOLER}: the checkpoint has no {key}; train it with --do_train, or give mean")
+    return key == "logit_scale" or "pooler." in key
 
 
 def forward(model, batch):

@@ -87,7 +87,7 @@ BY_HAND = {
     '{"tokens": [...], "tags": [...]} per sentence',
     "lareqa": "XQuAD-R is not on the Hub: copy dataset/xquad-r/*.json of the repository "
     "google-research-datasets/lareqa to xtreme/lareqa/xquad-r",
-    "mewslix": "Mewsli-X is built by XTREME-R's scripts/download_data.sh; no script here reads it yet",
+    "mewslix": "Mewsli-X is built by XTREME-R's scripts/download_data.sh: copy its mewslix folder to xtreme/mewslix",
 }
 # What the Hub's copies cannot give back, by task; goes to the manifest
 NOTES = {

@@ -144,15 +144,14 @@ def test_a_folder_is_an_encoder_and_says_how_it_was_trained(toy, trained, tmp_pa
 
 
 def test_an_encoder_without_a_pooler_needs_another_pooling(toy, tmp_path, capsys):
-    model = AutoModel.from_pretrained(toy / "model", add_pooling_layer=False)
-    model.save_pretrained(tmp_path / "model")
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        (tmp_path / "model" / name).write_bytes((toy / "model" / name).read_bytes())
+    """The toy encoder has none."""
     predict = ["--max_seq_length", "32", "--do_predict", "--languages", "th", "--max_predict_samples", "3"]
     with pytest.raises(SystemExit) as stopped:
-        run_xtreme.main(command(toy, tmp_path / "run", *predict, model=tmp_path / "model"))
-    assert stopped.value.code == 2 and "roberta.pooler" in capsys.readouterr().err
-    run_xtreme.main(command(toy, tmp_path / "run", *predict, "--pooling", "mean", model=tmp_path / "model"))
+        run_xtreme.main(command(toy, tmp_path / "run", *predict))
+    assert (
+        stopped.value.code == 2 and "--pooling pooler: the checkpoint has no roberta.pooler" in capsys.readouterr().err
+    )
+    run_xtreme.main(command(toy, tmp_path / "run", *predict, "--pooling", "mean"))
     assert {row["metric"] for row in results(tmp_path / "run")} == {"map@20", "same_language"}
 
 
@@ -181,7 +180,7 @@ def test_one_pool_is_encoded_for_all_conditions_with_the_same_texts(toy, tmp_pat
         dual_encoder.Searcher, "vectors", lambda self, *args: encoded.append(args[-1]) or original(self, *args)
     )
     conditions = ["--conditions", f"clean={toy}/xtreme", f"again={toy}/xtreme", "--languages", "en", "th"]
-    predict = ["--max_seq_length", "32", "--do_predict", "--max_predict_samples", "3", *conditions]
+    predict = "--pooling mean --max_seq_length 32 --do_predict --max_predict_samples 3".split() + conditions
     run_xtreme.main(command(toy, tmp_path / "run", *predict))
     assert encoded == ["candidates", "en clean", "th clean", "en again", "th again"]
 

@@ -228,6 +228,9 @@ def test_the_effective_batch_is_kept_or_the_processes_are_refused():
     name, value, origin = batch(4, 8, per_device_train_batch_size="1")
     assert (name, value) == ("gradient_accumulation_steps", 1) and origin.startswith("effective batch 8, not")
     assert batch(32, 1, per_device_train_batch_size="5")[2].startswith("effective batch 30, not the recipe's 32")
+    flags = training_arguments.batch_flags(16, {}, 2, "task default", micro_batch=4)
+    assert [flag[:2] for flag in flags] == [("per_device_train_batch_size", 4), ("gradient_accumulation_steps", 2)]
+    assert training_arguments.batch_flags(16, {}, 8, "task default", micro_batch=4)[0][1] == 2
     assert batch(32, 2, gradient_accumulation_steps="4") == ("per_device_train_batch_size", 4, "effective batch 32")
 
 
