@@ -111,6 +111,12 @@ def read_templates(path):
             own = {"Context": current.contexts, "Question": current.questions, "Answer": current.answers}
             rows = own[field] if field in own else current.arguments.setdefault(field, [])
             rows.append(variants(columns, cells))
+    check_templates(path, tests)
+    return tests, languages
+
+
+def check_templates(path, tests):
+    """Give tests the arguments that they borrow; InputError where one lacks what cases are made of."""
     for test, other in BORROWED.items():
         if test in tests and other in tests:
             tests[test] = tests[test]._replace(arguments=tests[other].arguments)
@@ -124,7 +130,6 @@ def read_templates(path):
             raise InputError(f"--templates {path}: {test} has no contexts, or not an answer for each question")
     if not tests:
         raise InputError(f"--templates {path}: no test in it; give {OFFICIAL}")
-    return tests, languages
 
 
 def variants(columns, cells):

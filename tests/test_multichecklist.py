@@ -98,8 +98,8 @@ def test_a_case_passes_when_all_its_answers_are_right(tmp_path):
 
 @pytest.mark.parametrize(
     "answer, language, wanted",
-    [("the big one.", "en", "big one"), ("The big", "en", "The big"), ("„Adam”", "pl", "Adam"), ("Si Adam", "tl", "Adam"),
-     ("Adam's", "sw", "Adam's"), (" 亚当, ", "zh", "亚当")],
+    [("the big one.", "en", "big one"), ("The big", "en", "The big"), ("„Adam”", "pl", "Adam"),
+     ("Si Adam", "tl", "Adam"), ("Adam's", "sw", "Adam's"), (" 亚当, ", "zh", "亚当")],
 )  # fmt: skip
 def test_answers_are_compared_by_the_rules_of_xtreme_r(answer, language, wanted):
     assert cleaned(answer, language) == wanted
