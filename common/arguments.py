@@ -41,7 +41,7 @@ RENAMED_FLAGS = {
     "language": "--languages",
     "dataset_name": "--task and --data_dir",
     "use_fast_tokenizer": "nothing: every tokenizer is fast",
-    "do_lower_case": "nothing: XLM-R is cased",
+    "do_lower_case": "nothing: XLM-R is cased",  # of phase 2; dual encoders have the flag
     "max_length": "--max_seq_length",
 }
 

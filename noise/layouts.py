@@ -29,7 +29,7 @@ class CleanFile(NamedTuple):
     task: str
     split: str  # train, dev or test
     language: str
-    side: str | None  # retrieval: the language of this side, or "gold"
+    side: str | None  # retrieval: the language of this side, or what labels are called: "gold"
     context: str | None  # MLQA: the language of the context
 
 
@@ -63,7 +63,10 @@ LAYOUTS = {
         id="idx",
     ),
     "lareqa": Layout((rf"lareqa/xquad-r/(?P<lang>{CODE})\.json",), "squad"),
-    "mewslix": Layout((rf"mewslix/wikinews_mentions/{LANG_FILE}jsonl",), "mention"),
+    "mewslix": Layout(
+        (rf"mewslix/wikinews_mentions/{LANG_FILE}jsonl", rf"mewslix/wikinews_(?P<side>labels)/{LANG_FILE}json"),
+        "mention",
+    ),
     "mnli": Layout((hub_rows("mnli"),), "row", NLI, id="idx"),
     "snli": Layout((hub_rows("snli"),), "row", NLI, id="idx"),
     "anli": Layout((hub_rows("anli"),), "row", NLI, id="uid"),

@@ -621,7 +621,7 @@ def test_one_line_and_nothing_written(name, world, capsys):
     assert world.left() == before
 
 
-@pytest.mark.parametrize("flag", RENAMED_FLAGS)
+@pytest.mark.parametrize("flag", sorted(set(RENAMED_FLAGS) - {"do_lower_case"}))  # which dual encoders have
 def test_removed_flags_say_what_replaces_them(flag, capsys):
     message = failure(["--task", "xnli", f"--{flag}", "1"], capsys)
     assert f"--{flag} does not exist" in message and RENAMED_FLAGS[flag] in message

@@ -26,10 +26,10 @@ def counts_of(task, random, examples=40):
         gold = [(f"d{index}", f"e{index}") for index in range(examples)]
         guess = [(d, e if random.random() < 0.5 else "e0") for d, e in gold if random.random() < 0.8]
         return metrics.count(task, gold, guess)
-    if task == "mewslix":
-        ids = list(map(str, range(examples)))
-        ranked = {key: list(random.permutation(["Q1", "Q2", "Q3"])) for key in ids}
-        return metrics.count(task, {key: ["Q1"] for key in ids}, ranked)
+    if task in ("mewslix", "lareqa"):
+        ids, names = list(map(str, range(examples))), ["de_1_0", "en_1_0", "en_1_1"]
+        ranked = {key: list(random.permutation(names)) for key in ids}
+        return metrics.count(task, {key: names[: 1 + (task == "lareqa")] for key in ids}, ranked, "de")
     return metrics.count(task, list(random.integers(3, size=examples)), list(random.integers(3, size=examples)))
 
 
@@ -39,7 +39,7 @@ def as_sums(task, counts):
     return np.array([[1 if name == "examples" else one[name] for name in columns] for one in counts], float), score
 
 
-TASKS = ["xnli", "xcopa", "tatoeba", "panx", "udpos", "xquad", "mlqa", "tydiqa", "bucc2018", "mewslix"]
+TASKS = ["xnli", "xcopa", "tatoeba", "panx", "udpos", "xquad", "mlqa", "tydiqa", "bucc2018", "mewslix", "lareqa"]
 
 
 @pytest.mark.parametrize("task", TASKS)
