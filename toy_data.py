@@ -8,6 +8,7 @@ Writes
                        nine languages, seven scripts
     toy/intermediate/  mnli snli anli qqp squad squad_v2 hellaswag cosmos_qa commonsense_qa siqa ccg in English, with
                        the Hub's columns; mnli and squad also in de, ru and sw, line by line (mnli/train.de.jsonl)
+    toy/checklist/     templates.tsv and names.tsv for multichecklist.py
     toy/text/          text for masked language modeling (de.txt): sentences, and sentences beside their translation
     toy/model/         XLMRobertaModel (float32) with a SentencePiece unigram tokenizer of its own, for AutoModel
     toy/toy.json       the marker of a complete folder: seed, version of its source files, size of every file
@@ -41,6 +42,7 @@ from common.arguments import Parser
 from common.files import InputError, check_output_dir, write_json
 from common.text import show
 from tasks import LANGUAGES, TARGETS
+from toyworld.checklist import checklist_files
 from toyworld.entities import mewslix_files
 from toyworld.intermediate import intermediate_files, text_files
 from toyworld.world import (
@@ -59,7 +61,10 @@ from toyworld.world import (
     story_words,
 )
 
-SOURCES = ("toy_data.py", *(f"toyworld/{name}.py" for name in ("world", "entities", "intermediate", "model")))
+SOURCES = (
+    "toy_data.py",
+    *(f"toyworld/{name}.py" for name in ("world", "entities", "intermediate", "checklist", "model")),
+)
 DEV_LANGUAGES = ("en", "de", "zh")
 MARKER = "toy.json"
 
@@ -215,6 +220,8 @@ def generate(output_dir, seed=0):
         write_retrieval(root / "xtreme", speakers, seed)
         for name, rows in intermediate_files(speakers, seed):
             write(root / "intermediate", name, "en", [json.dumps(row, ensure_ascii=False) for row in rows])
+        for name, lines in checklist_files(speakers):
+            write(root / "checklist", name, "en", lines)
         for name, sentences in text_files(speakers, seed):
             write(root / "text", name, "en", sentences)
         build_model(root / "model", speakers, words, seed)

@@ -256,11 +256,8 @@ def _codes(task, file):
     language, context = file["language"], file.get("context")
     if task is None or "pairs" not in task.languages:
         return [language] if context in (None, language) else []
-    return (
-        [f"{context}-{language}"]
-        if context
-        else [pair for pair in task.languages["pairs"] if pair.endswith(f"-{language}")]
-    )
+    pairs = [pair for pair in task.languages["pairs"] if pair.endswith(f"-{language}")]
+    return [pair for pair in pairs if context in (None, pair.partition("-")[0])]
 
 
 @lru_cache(maxsize=4)
@@ -285,12 +282,12 @@ def trained_in(record):
 
 
 def flags_of(command):
-    """{"--seed": ["1"], "--do_train": []} of a command line."""
+    """{"--seed": ["1"], "--do_train": []} of a command line; HF's parser takes --do-train, too."""
     flags = {}
     for token in shlex.split(command or ""):
         name, separator, value = token.partition("=")
         if token.startswith("--"):
-            flags[name] = own = [value] if separator else []
+            flags[f"--{name[2:].replace('-', '_')}"] = own = [value] if separator else []
         elif flags:
             own.append(token)
     return flags

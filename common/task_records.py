@@ -98,7 +98,7 @@ def extra_task(token):
 def target_task(token):
     """'mine=tagging:data/mine' -> (record of phase 3, its data folder: data)."""
     name, kind, folder = parsed("--task", token, KINDS)
-    if name in {*TARGETS, *INTERMEDIATE}:
+    if name in {*TARGETS, *INTERMEDIATE, PAIRS}:
         raise InputError(f"--task {token}: {name} is the name of a task already; choose another")
     columns, _, like = KINDS[kind]
     suffix = "{lang}" if kind == "retrieval" else SUFFIX.get(kind, "tsv")

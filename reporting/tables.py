@@ -16,7 +16,7 @@ GLOSSARY = [
     ("score", "the task's own metric in percent: accuracy (XNLI, PAWS-X, XCOPA, Tatoeba), F1 of spans (PAN-X), of "
               "chunks of equal tags (UDPOS), of answer words (XQuAD, MLQA, TyDi QA), of sentence pairs (BUCC)"),
     ("setting", "how the encoder was made before it was fine-tuned on the target task: its intermediate tasks, "
-                "`direct` without any"),
+                "`direct` without any; behind them the languages it was fine-tuned in, if not English"),
     ("±", "standard deviation over seeds (n - 1); no ± means one seed"),
     ("clean", "the score on the test file as published"),
     ("noisy (mPC)", "mean performance under corruption: the mean over operations of the mean over levels (and "

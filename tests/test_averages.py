@@ -9,7 +9,10 @@ from scipy import stats
 from simulated_runs import write_run
 
 import report
+import score
+from common.files import InputError
 from reporting.statistics import Difference, intervals, level, main_statistic, mean_of
+from score import evaluate_folder
 from tasks import TARGETS
 
 SEEDS = (1, 2, 3)
@@ -104,3 +107,49 @@ def test_intervals_of_averages_hold_the_truth():
         (low,), (high,), _ = intervals([mean_of(parts)])
         inside += low <= truth <= high
     assert stats.binom.cdf(inside, 300, 0.95) > 0.001
+
+
+# --- score.py
+
+
+@pytest.fixture
+def submission(tmp_path):
+    """(folders of two runs, labels): XNLI right in de and half right in en, PAWS-X half right in both."""
+    guesses = {"xnli": {"de": "neutral entailment", "en": "neutral neutral"}, "pawsx": {"de": "0 0", "en": "1 1"}}
+    golds = {"xnli": "neutral entailment", "pawsx": "0 1"}
+    for task, of_task in guesses.items():
+        for code, guess in of_task.items():
+            for folder, text in ((f"{task}-run", guess), ("labels", golds[task])):
+                path = tmp_path / folder / task / f"test-{code}.tsv"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text.replace(" ", "\n") + "\n")
+    return [tmp_path / "xnli-run", tmp_path / "pawsx-run"], tmp_path / "labels"
+
+
+def test_the_folders_of_several_runs_are_one_submission(submission, capsys):
+    folders, labels = submission
+    scores = evaluate_folder(folders, labels, chosen=["de", "en"])
+    assert scores["xnli"]["metric"] == 75 and scores["pawsx"]["metric"] == 50
+    assert scores["groups"] == {"classification": 62.5} and scores["overall"] is None
+    assert scores["missing"]["panx"] == {"de": "no prediction file", "en": "no prediction file"}
+    whole = evaluate_folder(folders, labels)
+    assert whole["groups"] == {} and len(whole["missing"]["xnli"]) == 13 and "languages" not in whole
+    shown = score.table(scores, "xtreme")
+    assert "xnli   75.00     75.00  2/2" in shown and "missing  panx (no prediction file):  all languages" in shown
+
+
+def test_an_average_of_some_languages_says_so(submission, monkeypatch):
+    folders, labels = submission
+    monkeypatch.setitem(score.BENCHMARKS, "xtreme", {"classification": ("pawsx", "xnli")})
+    scores = evaluate_folder(folders, labels, chosen=["de", "en"])
+    assert scores["overall"] == 62.5
+    assert "overall  62.50 (not XTREME's: de en alone)" in score.table(scores, "xtreme")
+
+
+def test_two_folders_of_one_task_and_unknown_languages_are_refused(submission, capsys):
+    folders, labels = submission
+    with pytest.raises(InputError, match="are both of xnli; leave one out"):
+        evaluate_folder([folders[0], folders[0]], labels)
+    with pytest.raises(SystemExit):
+        score.main(["--predictions", *map(str, folders), "--labels", str(labels), "--languages", "dee"])
+    assert "--languages dee: unknown language; did you mean 'de'?" in capsys.readouterr().err
