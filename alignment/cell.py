@@ -9,9 +9,7 @@ import torch
 from alignment import intervals, measures
 from common.search import neighbors
 
-# metric -> unit: percent, or a plain number. Shown in this order.
-TOP1 = ("top1_csls", "top1_csls_from_pivot", "top1_cos", "top1_cos_from_pivot", "top1_raw", "top1_raw_from_pivot")
-OVERLAP_NEIGHBORS = 10
+KERNEL_LINES = 4000  # CKA, ANC and RSA compare the first so many lines: their matrices are lines x lines in float64
 
 
 class Estimate(NamedTuple):
@@ -75,7 +73,7 @@ class Lines:
 
     def __init__(self, pivot, own, repeated, changed=None, device="cpu"):
         self.groups = [torch.from_numpy(np.unique(side, return_inverse=True)[1]).to(device) for side in (pivot, own)]
-        self.distinct = torch.tensor(sorted(set(range(len(own))) - set(repeated)), device=device)
+        self.distinct = torch.tensor(sorted(set(range(len(own))) - set(repeated))[:KERNEL_LINES], device=device)
         self.changed = None if changed is None else torch.tensor(changed, device=device)  # bool [lines]
 
     def __len__(self):
