@@ -126,7 +126,7 @@ def run(parser, args, trainer_argv, given, conditions, argv):
     settings += launching.precision(training_args)
     with this.timed("measure"):
         for code in files:
-            inputs = inputs_of(files[code], noised[code], [seed, *settings, kept[code]])
+            inputs = inputs_of(files[code], noised[code], kept[code], [seed, *settings])
             measure_language(aligners, code, pairs[code], texts[code], inputs, args.both_sides, cells, this)
     if this.is_main:
         cells.write_results()
@@ -174,16 +174,20 @@ def chosen_layers(asked, config):
 # --- Cells ----------------------------------------------------------------------------------------------------------
 
 
-def inputs_of(clean, noised, settings):
-    """{condition: hash of all that a language's cell is computed from}; `clean` and `noised` {condition}: Files."""
-    texts = [path for path in clean if path]
-    versions = {"clean": (), **noised}
-    return {name: sha256(*settings, *texts, *(path for path in own if path)) for name, own in versions.items()}
+def inputs_of(clean, noised, kept, settings):
+    """{condition: {"data": hash of a language's lines, "inputs": of all that its cell is computed from}}; `clean` and
+    `noised` {condition}: Files.
+    """
+    inputs = {}
+    for condition, own in {"clean": (), **noised}.items():
+        data = sha256(kept, *(path for path in (*clean, *own) if path))
+        inputs[condition] = {"data": data, "inputs": sha256(*settings, data)}
+    return inputs
 
 
 def measure_language(aligners, code, pairs, texts, inputs, both_sides, cells, this):
     """One language, clean and under every condition that has it; cells finished from the same `inputs` are skipped."""
-    missing = [name for name in inputs if not cells.finished(code, name, inputs[name])]
+    missing = [name for name in inputs if not cells.finished(code, name, inputs[name]["inputs"])]
     if not launching.any_process(missing):
         logger.info("%s: finished before, skipped", code)
         return
@@ -196,7 +200,7 @@ def measure_language(aligners, code, pairs, texts, inputs, both_sides, cells, th
     for (condition, estimates, arrays), *random in zip(*measured, strict=True):
         if this.is_main:
             floors = random[0][1] if random else None
-            cells.add(code, condition, estimates, arrays, floors, **this.provenance, inputs=inputs[condition])
+            cells.add(code, condition, estimates, arrays, floors, **this.provenance, **inputs[condition])
     logger.info("%s: %s", code, " ".join(missing))
 
 

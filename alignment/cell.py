@@ -9,9 +9,7 @@ import torch
 from alignment import intervals, measures
 from common.search import neighbors
 
-# metric -> unit: percent, or a plain number. Shown in this order.
-TOP1 = ("top1_csls", "top1_csls_from_pivot", "top1_cos", "top1_cos_from_pivot", "top1_raw", "top1_raw_from_pivot")
-OVERLAP_NEIGHBORS = 10
+KERNEL_LINES = 4000  # CKA, ANC and RSA compare the first so many lines: their matrices are lines x lines in float64
 
 
 class Estimate(NamedTuple):
@@ -75,7 +73,7 @@ class Lines:
 
     def __init__(self, pivot, own, repeated, changed=None, device="cpu"):
         self.groups = [torch.from_numpy(np.unique(side, return_inverse=True)[1]).to(device) for side in (pivot, own)]
-        self.distinct = torch.tensor(sorted(set(range(len(own))) - set(repeated)), device=device)
+        self.distinct = torch.tensor(sorted(set(range(len(own))) - set(repeated))[:KERNEL_LINES], device=device)
         self.changed = None if changed is None else torch.tensor(changed, device=device)  # bool [lines]
 
     def __len__(self):
@@ -111,60 +109,59 @@ def retrieval(x, y, lines):
 def against_pivot(pivot, side, lines):
     """({metric: values [lines]}, {metric: floor}, nearest pivot lines) of clean or noised text: means over lines."""
     right, near = retrieval(side.unit, pivot.unit, lines)
-    columns = {f"top1_{name}": 100.0 * hits for name, hits in right.items()}
     raw = nearest(side.raw, pivot.raw)
-    columns["top1_raw"], columns["top1_raw_from_pivot"] = (100.0 * lines.right(index[:, 0]) for _, index in raw)
-    floors = dict.fromkeys(columns, lines.chance)
-    columns["pair_gap"] = measures.pair_gaps(side.unit, pivot.unit)
-    columns["pair_gap_raw"] = measures.pair_gaps(side.raw, pivot.raw)
-    anc, influences = measures.neuron_correlations(side.x[side.distinct], pivot.x[pivot.distinct])
-    floors |= {"pair_gap": 0.0, "pair_gap_raw": 0.0}
-    return columns, floors, near, (anc, influences)
+    right |= {name: lines.right(index[:, 0]) for name, (_, index) in zip(("raw", "raw_from_pivot"), raw)}
+    hits = {f"top1_{name}": 100.0 * own for name, own in right.items()}
+    gaps = {
+        "pair_gap": measures.pair_gaps(side.unit, pivot.unit),
+        "pair_gap_raw": measures.pair_gaps(side.raw, pivot.raw),
+    }
+    return hits | gaps, dict.fromkeys(hits, lines.chance) | dict.fromkeys(gaps, 0.0), near
 
 
-def against_clean(pivot, clean, noised, lines, found, columns, floors):
-    """Add to `columns` and `floors` what compares noised text with the clean; found: (nearest pivot lines of the
-    clean text, of the noised one, the clean text's columns).
+def against_clean(pivot, clean, noised, lines, nears, hits):
+    """({metric: values [lines]}, {metric: floor}) of noised text beside the clean; `nears` are both texts' nearest
+    pivot lines, `hits` their top-1 by CSLS.
     """
-    near, near_noised, before = found
     own, _ = retrieval(noised.own, pivot.unit, lines)
-    for name in ("cos", "csls"):
-        columns[f"top1_{name}_own_mean"], floors[f"top1_{name}_own_mean"] = 100.0 * own[name], lines.chance
-    for name, vectors in (("", noised.unit), ("_own_mean", noised.own)):
-        columns[f"self_similarity{name}"] = (clean.unit * vectors).sum(1)
-        floors[f"self_similarity{name}"] = float(measures.mean_of_others(clean.unit, vectors))
-    was, now = before["top1_csls"] > 0, columns["top1_csls"] > 0
-    columns["lost"], columns["gained"] = 100.0 * (was & ~now), 100.0 * (~was & now)
-    floors["lost"] = floors["gained"] = None
-    common, shuffled = measures.overlaps(near, near_noised, len(lines))
-    columns["overlap"], floors["overlap"] = 100 * common, 100 * shuffled
+    centered = {f"top1_{name}_own_mean": 100.0 * own[name] for name in ("csls", "cos")}
+    alike, floors = {}, dict.fromkeys(centered, lines.chance)
+    for name, vectors in (("self_similarity", noised.unit), ("self_similarity_own_mean", noised.own)):
+        alike[name] = (clean.unit * vectors).sum(1)
+        floors[name] = float(measures.mean_of_others(clean.unit, vectors))
+    was, now = (side > 0 for side in hits)
+    flips = {"lost": 100.0 * (was & ~now), "gained": 100.0 * (~was & now)}
+    common, shuffled = measures.overlaps(*nears, len(lines))
+    return centered | alike | flips | {"overlap": 100 * common}, floors | {"overlap": 100 * shuffled}
 
 
 def measure(pivot, side, lines, seed, clean=None, before=None):
     """({metric: Estimate} of one layer, what a later comparison needs): `side` is clean text, or noised text where
     `clean` and `before`, what this function gave for it, are there.
     """
-    columns, floors, near, (anc, influences) = against_pivot(pivot, side, lines)
+    columns, floors, near = against_pivot(pivot, side, lines)
     if clean is not None:
-        against_clean(pivot, clean, side, lines, (before["near"], near, before["columns"]), columns, floors)
+        hits = before["columns"]["top1_csls"], columns["top1_csls"]
+        more = against_clean(pivot, clean, side, lines, (before["near"], near), hits)
+        columns, floors = columns | more[0], floors | more[1]
     low, high = intervals.of_means(torch.stack(list(columns.values()), dim=1), seed)
     result = {
-        name: Estimate(float(values.mean()), low[index], high[index], floors[name], len(lines))
+        name: Estimate(float(values.mean()), low[index], high[index], floors.get(name), len(lines))
         for index, (name, values) in enumerate(columns.items())
     }
-    halves = intervals.halves(len(lines.distinct), seed, side.x.device)
-    kernels, cka_halves = of_kernels(pivot, side, halves, seed)
-    low, high = intervals.of_means(anc + influences[:, None], seed)
-    result |= {**kernels, "anc": Estimate(anc, low[0], high[0], -anc / (len(influences) - 1), len(influences))}
+    kernels, cka_halves = of_kernels(pivot, side, lines, seed)
+    result |= kernels
     if clean is not None:
         result |= of_noise(clean, side, lines, columns, before, result, seed)
-    kept = {"near": near, "columns": columns, "estimates": result, "cka_halves": cka_halves}
-    return result, kept
+    return result, {"near": near, "columns": columns, "estimates": result, "cka_halves": cka_halves}
 
 
-def of_kernels(pivot, side, halves, seed):
-    """({"cka", "cka_z", "rsa": Estimate}, CKA of the halves)."""
-    result, n = {}, len(halves)
+def of_kernels(pivot, side, lines, seed):
+    """({"cka", "cka_z", "rsa", "anc": Estimate}, CKA of the halves) of distinct lines."""
+    n, (anc, influences) = len(lines.distinct), measures.neuron_correlations(side.z, pivot.z)
+    halves = intervals.halves(n, seed, side.x.device)
+    (low,), (high,) = intervals.of_means(anc + influences[:, None], seed)
+    result = {"anc": Estimate(anc, low, high, -anc / (n - 1), n)}
     order = intervals.shuffle(n, seed).to(halves.device)
     kept = measures.cka_of_halves(side.gram, pivot.gram, halves)
     again_z = measures.cka_z_of_halves(side.z, pivot.z, side.gram_z, pivot.gram_z, halves)

@@ -94,19 +94,6 @@ def _root(product):
     return torch.where(product > 0, product, torch.nan).sqrt()
 
 
-def feature_cka(x, y):
-    """`cka` without a Gram matrix, in lines * width ** 2 steps."""
-    sides = [(side - side.mean(0)).double() for side in (x, y)]
-    norms = [(side * side).sum(1) for side in sides]
-    rows = [side @ side.sum(0) - norm for side, norm in zip(sides, norms)]
-
-    def between(i, j):
-        products = ((sides[i].T @ sides[j]) ** 2).sum() - norms[i] @ norms[j]
-        return _hsic(products, rows[i].sum(), rows[j].sum(), rows[i] @ rows[j], len(x))
-
-    return float(between(0, 1) / _root(between(0, 0) * between(1, 1)))
-
-
 def cka_of_halves(a, b, halves):
     """`cka` of each half of the lines, [halves]; halves: [lines, halves] of 0 and 1."""
     a, b, m = a.float(), b.float(), float(halves[:, 0].sum())

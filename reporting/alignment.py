@@ -54,7 +54,7 @@ class Measured:
             try:
                 row = json.loads(line)
                 key = tuple(row[name] for name in ("language", "condition", "layer", "metric"))
-                self.rows[key] = {name: row[name] for name in ("value", "low", "high", "floor", "n")}
+                self.rows[key] = {name: row[name] for name in ("value", "low", "high", "floor", "n", "data")}
             except (KeyError, TypeError, ValueError):
                 raise InputError(f"{path}, line {number}: broken: {line.strip()[:80]!r}; {REMEDY}") from None
         if not self.rows:
@@ -150,10 +150,24 @@ def open_alignment(runs, base):
     if len(set(depths.values())) > 1:
         have = ", ".join(f"{name} {depth}" for name, depth in depths.items())
         notes.append(f"alignment: encoders differ in their number of layers ({have}); compared by relative depth")
+    check_same_data(ordered)
     study = Alignment(named[0], ordered, notes)
     if not study.groups["all languages"]:
         raise InputError("alignment: the runs have no language in common; measure the same ones")
     return study
+
+
+def check_same_data(settings):
+    """InputError where two runs have measured a cell on other lines."""
+    seen = {}
+    for one in settings.values():
+        for (code, condition, _, _), row in one.rows.items():
+            other, data = seen.setdefault((code, condition), (one.run.folder, row["data"]))
+            if data != row["data"]:
+                raise InputError(
+                    f"{other} and {one.run.folder}: other lines of {code} {condition}; measure both on the same text, "
+                    "with the same --max_lines"
+                )
 
 
 # --- Tables

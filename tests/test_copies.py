@@ -80,6 +80,7 @@ def test_compare(copy, tmp_path):
     "script, data, flags",
     [
         ("run_xtreme.py", "xtreme", "--task tatoeba --do_predict --languages de"),
+        ("run_alignment.py", "xtreme/tatoeba", "--languages de --layers 1"),
         (
             "run_intermediate.py",
             "intermediate",

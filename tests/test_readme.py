@@ -12,6 +12,7 @@ import pytest
 import download_data
 import perturb
 import report
+import run_alignment
 import run_intermediate
 import run_xtreme
 import score
@@ -75,7 +76,13 @@ def parsed_download(argv):
     return download_data.check(args)
 
 
+def parsed_alignment(argv):
+    args, _, given = arguments.parse(run_alignment.build_parser(), argv)
+    return args.data_dir and args.model_name_or_path and "output_dir" in given
+
+
 PARSED = {
+    "run_alignment.py": parsed_alignment,
     "run_xtreme.py": parsed_xtreme,
     "run_intermediate.py": parsed_intermediate,
     "perturb.py": parsed_perturb,

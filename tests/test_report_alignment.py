@@ -25,7 +25,7 @@ def write_run(folder, depth=4, gain=0.0, seed=0):
                 percent = 80 * layer / depth + gain - loss * layer / depth
                 hits[layer, : round(percent * LINES / 100)] = True
                 for metric, value in zip(NAMES, (100 * hits[layer].mean(), percent / 100, 1 - loss / 100)):
-                    row = {"value": value, "low": value - 1, "high": value + 1, "floor": 2.5, "n": LINES}
+                    row = {"value": value, "low": value - 1, "high": value + 1, "floor": 2.5, "n": LINES, "data": code}
                     cell = {"task": "alignment", "language": code, "condition": condition, "layer": layer}
                     rows.append({**cell, "metric": metric, **row})
             path = folder / "scores" / condition / "alignment" / f"test-{code}.npz"
@@ -102,12 +102,15 @@ def test_a_report_of_alignment_alone(tmp_path, capsys):
         ("--runs {0}/mnli --baseline m={0}/mnli d={0}/direct", "name exactly one of them"),
         ("--runs same={0}/mnli same={0}/direct --baseline {0}/direct", "both measure the alignment of same"),
         ("--runs cut={0}/cut --baseline {0}/direct", "the run was cut short"),
+        ("--runs other={0}/other --baseline {0}/direct", "other lines of de clean; measure both on the same text"),
         ("--runs b={0}/broken --baseline {0}/direct", "results.jsonl, line 2: broken"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(tmp_path, capsys, flags, words):
-    for name in ("direct", "mnli", "cut", "broken"):
+    for name in ("direct", "mnli", "cut", "broken", "other"):
         write_run(tmp_path / name)
+    path = tmp_path / "other/results.jsonl"
+    path.write_text(path.read_text(encoding="utf-8").replace('"data": "de"', '"data": "da"'), encoding="utf-8")
     record = json.loads((tmp_path / "cut/run.json").read_text(encoding="utf-8"))
     del record["finished_at"]
     (tmp_path / "cut/run.json").write_text(json.dumps(record), encoding="utf-8")

@@ -116,6 +116,23 @@ def test_raw_retrieval_is_that_of_run_xtreme(measured, toy, tmp_path):
                 assert own[*key, "top1_raw_from_pivot"] == pytest.approx(theirs[code, "accuracy", layer], abs=1e-4)
 
 
+@pytest.mark.shared
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the real data copy is not here")
+def test_raw_retrieval_on_real_text_is_that_of_run_xtreme(toy, tmp_path):
+    (tmp_path / "tatoeba").mkdir()
+    for code in ("de", "hi"):
+        for side in (code, "en"):
+            shutil.copy(SHARED / f"text/{side}.txt", tmp_path / f"tatoeba/{code}-en.{side}")
+    model = ["--model_name_or_path", str(toy / "model"), "--languages", "de", "hi"]
+    run_xtreme.main(f"--task tatoeba --data_dir {tmp_path} --output_dir {tmp_path}/run --do_predict".split() + model)
+    run_alignment.main(f"--data_dir {SHARED}/text --output_dir {tmp_path}/own --layers 2".split() + model)
+    own, theirs = values(tmp_path / "own"), rows(tmp_path / "run")
+    for row in theirs:
+        metric = {"accuracy": "top1_raw_from_pivot", "accuracy_reverse": "top1_raw"}.get(row["metric"])
+        if metric:
+            assert own[row["language"], "clean", 2, metric] == pytest.approx(row["value"], abs=1e-4)
+
+
 def test_more_noise_is_less_alike(measured):
     for metric in ("self_similarity", "overlap"):
         one, two = (values(measured, language="de", condition=name, metric=metric) for name in ("swap-1", "swap-2"))
