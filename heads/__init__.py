@@ -162,7 +162,13 @@ def read_jsonl(path, columns, task):
             raise InputError(f"{path}, line {number}: is blank; remove it, every line must hold a JSON object")
         if "\t" in line.strip() and not line.lstrip().startswith(("{", "[")):
             raise table_in_jsonl(path, number, line, task)
-        row = _parse(line, path, number)
+        try:
+            row = _parse(line, path, number)
+        except InputError:
+            if line.lstrip().startswith(("{", "[")):
+                raise
+            what = f"{line.strip()[:60]!r} is no JSON object; write one per line, with {', '.join(columns)}"
+            raise InputError(f"{path}, line {number}: {what}") from None
         if not isinstance(row, dict):
             problem = f"no JSON object, so no column {columns[0]!r}; this task's rows have {', '.join(columns)}"
             raise InputError(f"{path}, line {number}: {problem}")

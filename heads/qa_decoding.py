@@ -30,9 +30,8 @@ def with_pieces(features, rows, tokenizer, settings):
     own = []
     for windows in numbers.values():
         front, lengths = contexts[windows[0]][0], [contexts[window][1] - contexts[window][0] for window in windows]
-        own += [
-            [front + begin, front + end] for begin, end in may_begin(lengths, min(settings.doc_stride, lengths[0]))
-        ]
+        step = min(settings.doc_stride, lengths[0])
+        own += [[front + begin, front + end] for begin, end in may_begin(lengths, step)]
     texts, pieces = rows["context"], []
     for feature in features.select_columns(["input_ids", "context", "offsets", "example"]):
         ids = feature["input_ids"][slice(*feature["context"])]

@@ -224,7 +224,7 @@ CASES = {
     ),
     "own data of words and tags between blanks": (
         f"--tasks mnli --extra_task m=tagging:{{tmp}} {TRAIN}",
-        ("{tmp}/train.jsonl, line 1",),
+        ("{tmp}/train.jsonl, line 1: 'a B' is no JSON object; write one per line, with tokens, tags",),
         own_text("a B\n\n"),
     ),
     "own data with other columns": (
