@@ -1,6 +1,12 @@
 """Which edits a text gets: places and operations in random order until the rate is spent.
 
-`random(n)` draws an integer below n. An edit is (first, last, new): new for units[first:last].
+The operation is drawn first and then sought a place, so that it keeps its share however rare its places are; one that
+has none in the text is drawn again. One more edit comes with the probability left / E[max(cost, left)], whichever it
+will be: so on average what is left is spent, however short the text is, and a swap, which costs 2, does not lose its
+share to the others.
+
+`random(n)` draws an integer below n. An edit is (first, last, new): new for units[first:last]. `limits` gives an edit
+or None for an edit; it is None where all edits are allowed.
 """
 
 import sys
@@ -84,13 +90,7 @@ class Mix:
 
 
 def select_edits(mix, units, budget, random, limits):
-    """([(first, last, new, operation)], spent): edits at random places until the budget, in grapheme edits, is spent.
-
-    The operation is drawn first and then sought a place, so that it keeps its share however rare its places are; one
-    that has none in this text is drawn again. One more edit comes with the probability left / E[max(cost, left)],
-    whichever it will be: so on average what is left is spent, however short the text is, and a swap, which costs 2,
-    does not lose its share to the others. limits: edit -> edit or None; None where all edits are allowed.
-    """
+    """([(first, last, new, operation)], spent): edits at random places until the budget of grapheme edits is spent."""
     choices, double, several, count = mix.choices, mix.double, mix.several, len(units)
     spent, pools, gone, taken, chosen = 0, {}, set(), set(), []
     while budget > spent:
