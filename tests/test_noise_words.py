@@ -1,6 +1,7 @@
 """noise/: candidates, protection, user tables, keyboards, spellings, typing with an input method, other scripts."""
 
 import importlib.util
+import itertools
 import json
 import re
 import runpy
@@ -15,6 +16,7 @@ from test_perturb import REAL, ROOT, files_in, refused, run, write
 
 import perturb
 from noise import NoiseError, Noiser, tables
+from noise.candidates import distinct
 from noise.operations import OPERATIONS, not_applicable
 from noise.proposals import jamo_neighbors, substitutions
 from noise.scripts import Neighbors, keyboards
@@ -60,6 +62,21 @@ def test_candidates_hold_every_draw_in_a_fixed_order(lang):
         for key in range(20):
             for edit in Noiser(op, rate=0.3, lang=lang)(text, str(key), [(3, 9)], [(10, 14)])[2]:
                 assert applied(text, edit) in texts
+
+
+def test_edits_are_the_same_where_their_texts_are():
+    text = "abbabaab"
+    edits = [
+        (start, start + width, "".join(new))
+        for start in range(len(text))
+        for width in range(3)
+        for size in range(3)
+        for new in itertools.product("ab", repeat=size)
+        if start + width <= len(text) and "".join(new) != text[start : start + width]
+    ]
+    texts = {text[:start] + new + text[end:] for start, end, new in edits}
+    listed = distinct(text, edits)
+    assert {text[:start] + new + text[end:] for start, end, new in listed} == texts and len(listed) == len(texts)
 
 
 def test_candidates_of_a_long_word_are_drawn_by_the_key():
@@ -122,6 +139,30 @@ def test_number_words_stay_and_do_not_come_in(lang, text):
             for key in range(40):
                 noised = Noiser(op, rate=0.5, lang=lang, table=table)(text, str(key))[0]
                 assert [char for char in noised if char in tables.NUMERALS] == numbers, op
+
+
+@pytest.mark.parametrize(
+    "flags, says",
+    [
+        ("--protect ab (", "--protect '(': not a regular expression"),
+        ("--protect_words {data}/none.txt", "none.txt: cannot be read (No such file or directory)"),
+        ("--protect_words {data}/empty.txt", "no words in it; write one a line"),
+    ],
+)
+def test_unusable_protection_ends_in_one_line(tmp_path, capsys, flags, says):
+    data = write(tmp_path / "data", {"tatoeba/de-en.de": "Guten Tag\n", "empty.txt": "\n \n"})
+    defaults = f"--data_dir {data} --output_dir {tmp_path}/out --ops swap"
+    assert says in refused(capsys, [*defaults.split(), *flags.replace("{data}", str(data)).split()])
+    assert not (tmp_path / "out").exists()
+
+
+def test_protection_on_the_command_line(tmp_path):
+    data = write(tmp_path / "data", {"tatoeba/de-en.de": "Frau Müller fährt nach Neu Ulm, Gleis A-x\n" * 40})
+    write(tmp_path, {"words.txt": "Müller\nNeu Ulm\n"})
+    run(data, tmp_path / "out", f"--ops keyboard --levels 5 --protect A-\\w --protect_words {tmp_path}/words.txt")
+    noised = (tmp_path / "out/keyboard-5/tatoeba/de-en.de").read_text()
+    assert all(noised.count(kept) == 40 for kept in (" Müller ", " Neu Ulm,", " A-x"))
+    assert noised.count("fährt") < 40
 
 
 def test_users_patterns_and_words_stay():
