@@ -54,7 +54,23 @@ class Row:
 
 def distinct(text, edits):
     """[(start, end, new)] by start, end and new; of edits that give the same text (a doubled l, twice) the first."""
-    texts = {}
-    for start, end, new in sorted(edits):
-        texts.setdefault(text[:start] + new + text[end:], (start, end, new))
-    return list(texts.values())
+    firsts = {}
+    for edit in sorted(edits):
+        firsts.setdefault(shortest(text, *edit), edit)
+    return list(firsts.values())
+
+
+def shortest(text, start, end, new):
+    """The edit without what it leaves as it is, an insertion or deletion as far left as it gives the same text: equal
+    for edits whose texts are equal.
+    """
+    while start < end and new and text[end - 1] == new[-1]:
+        end, new = end - 1, new[:-1]
+    while start < end and new and text[start] == new[0]:
+        start, new = start + 1, new[1:]
+    if start < end and new:
+        return start, end, new
+    inserts, part = bool(new), new or text[start:end]
+    while start and text[start - 1] == part[-1]:
+        start, end, part = start - 1, end - 1, part[-1] + part[:-1]
+    return start, end, part if inserts else ""

@@ -1,6 +1,12 @@
 """Which edits a text gets: places and operations in random order until the rate is spent.
 
-`random(n)` draws an integer below n. An edit is (first, last, new): new for units[first:last].
+The operation is drawn first and then sought a place, so that it keeps its share however rare its places are; one that
+has none in the text is drawn again. One more edit comes with the probability left / E[max(cost, left)], whichever it
+will be: so on average what is left is spent, however short the text is, and a swap, which costs 2, does not lose its
+share to the others.
+
+`random(n)` draws an integer below n. An edit is (first, last, new): new for units[first:last]. `limits` gives an edit
+or None for an edit; it is None where all edits are allowed.
 """
 
 import sys
@@ -84,26 +90,29 @@ class Mix:
 
 
 def select_edits(mix, units, budget, random, limits):
-    """([(first, last, new, operation)], spent): edits at random places until the budget, in grapheme edits, is spent.
-
-    The operation is drawn first and then sought a place, so that it keeps its share however rare its places are; one
-    that has none in this text is drawn again. One more edit comes with the probability left / E[max(cost, left)],
-    whichever it will be: so on average what is left is spent, however short the text is, and a swap, which costs 2,
-    does not lose its share to the others. limits: edit -> edit or None; None where all edits are allowed.
-    """
-    choices, double, spent, pools, gone, taken, chosen = mix.choices, mix.double, 0, {}, set(), set(), []
-    several = mix.several
-    while True:
+    """([(first, last, new, operation)], spent): edits at random places until the budget of grapheme edits is spent."""
+    choices, double, several, count = mix.choices, mix.double, mix.several, len(units)
+    spent, pools, gone, taken, chosen = 0, {}, set(), set(), []
+    while budget > spent:
         left = budget - spent
         if left < 2 and (double or left < 1):
             mean = 1 + double if left < 1 else left + double * (2 - left)
-            if left <= 0 or random(COIN) * mean >= left * COIN:
+            if random(COIN) * mean >= left * COIN:
                 break
         edit = None
         while edit is None and len(gone) < several:
-            choice = choices[random(len(choices)) if several > 1 else 0]
-            if choice.op not in gone and (edit := find(choice, units, taken, pools, random, limits)) is None:
-                gone.add(choice.op)
+            op, propose, usual, places = choice = choices[random(len(choices)) if several > 1 else 0]
+            if places is None and op not in pools:  # most places will do: guess one
+                for _ in range(GUESSES):
+                    place = random(count)
+                    if place in taken or (edit := propose(units, place, random)) is None:
+                        continue
+                    if limits or edit[0] != place or edit[1] != place + 1:
+                        edit = fitting(edit, taken, limits)
+                    if edit:
+                        break
+            if edit is None and op not in gone and (edit := find(choice, units, taken, pools, random, limits)) is None:
+                gone.add(op)
         if edit is None:
             break
         first, last, new = edit
@@ -111,39 +120,34 @@ def select_edits(mix, units, budget, random, limits):
             cost = 1  # the usual case, quickly
         else:
             cost = distance("".join(units[first:last]), new)
-        if cost > left and cost > choice.cost and random(COIN) * cost >= max(choice.cost, left) * COIN:
+        if cost > left and cost > usual and random(COIN) * cost >= max(usual, left) * COIN:
             break
         spent += cost
         taken.update((first - 1, first, last) if last - first == 1 else range(first - 1, last + 1))
-        chosen.append((first, last, new, choice.op))
+        chosen.append((first, last, new, op))
     return chosen, spent
 
 
 def find(choice, units, taken, pools, random, limits):
-    """An edit of the operation at a random place that is free, beside no other edit, so that distances of edits add
-    up; None where there is none left in this text.
-    """
-    op, propose, _, places = choice
-    count, guesses = len(units), 0 if places or op in pools else GUESSES
-    while True:
-        if guesses:
-            guesses -= 1
-            place = random(count)
-        else:
-            if op not in pools:
-                pools[op] = list(places(units) if places else range(count))
-            if not (pool := pools[op]):
-                return None
-            draw = random(len(pool))
-            place, pool[draw] = pool[draw], pool[-1]
-            pool.pop()
-        if place in taken or (edit := propose(units, place, random)) is None:
-            continue
-        first, last, _ = edit
-        if (first != place or last != place + 1) and taken and not taken.isdisjoint(range(first, last)):
-            continue
-        if limits is None or (edit := limits(edit)):
-            return edit
+    """An edit of the operation at a random one of all its places; None where there is none left in this text."""
+    if choice.op not in pools:
+        pools[choice.op] = list(choice.places(units) if choice.places else range(len(units)))
+    pool = pools[choice.op]
+    while pool:
+        draw = random(len(pool))
+        place, pool[draw] = pool[draw], pool[-1]
+        pool.pop()
+        if place not in taken and (edit := choice.propose(units, place, random)):
+            if edit := fitting(edit, taken, limits):
+                return edit
+    return None
+
+
+def fitting(edit, taken, limits):
+    """The edit, if it lies beside no other, so that distances of edits add up, and its limits allow it; else None."""
+    if taken.isdisjoint(range(edit[0], edit[1])):
+        return limits(edit) if limits else edit
+    return None
 
 
 def select_places(propose, places, units, rate, random, limits):

@@ -11,7 +11,6 @@ from noise.files import NoiseError, nearest
 
 CODE = r"[a-z]{2,3}(?:-[A-Za-z]+)?"
 SPLIT = r"(?P<split>train|dev|val|validation|test)"
-PARALLEL = r"parallel/(?:[\w.-]+/)?"  # parallel/<set>/
 LANG_FILE = rf"{SPLIT}-(?P<lang>{CODE})\."  # test-de.
 
 
@@ -60,8 +59,8 @@ LAYOUTS = {
     "tatoeba": Layout((rf"tatoeba/(?P<lang>{CODE})-en\.(?P<side>{CODE})",), "sentence", SIDES),
     "lines": Layout(
         (
-            rf"{PARALLEL}{SPLIT}\.(?P<lang>{CODE})-(?P<target>{CODE})\.(?P<side>(?P=lang)|(?P=target))",
-            rf"{PARALLEL}(?P<lang>{CODE})\.txt",
+            rf"(?:[\w.-]+/)*{SPLIT}\.(?P<lang>{CODE})-(?P<target>{CODE})\.(?P<side>(?P=lang)|(?P=target))",
+            rf"parallel/(?:[\w.-]+/)?(?P<lang>{CODE})\.txt",
         ),
         "sentence",
         SIDES,

@@ -220,7 +220,8 @@ class Recorder:
         self.changed = True
         counts["edits"] += len(noised.edits)
         if self.mixed:
-            counts.update((language, op) for op in noised.ops)
+            for op in noised.ops:
+                counts[language, op] += 1
         # Most edits are within words: then there is no need to count them.
         within = all(old.split() == [old] and new.split() == [new] for _, old, new in noised.edits)
         counts["tokens_kept"] += within or len(text.split()) == len(noised.text.split())

@@ -22,7 +22,7 @@ from noise.entries import Entries
 from noise.files import NoiseError, nearest
 from noise.legal import Limits
 from noise.operations import EDIT, OPERATIONS, mix_of, not_applicable
-from noise.protection import blocked_ranges, user_patterns
+from noise.protection import blocked_ranges, may_hold, user_patterns
 from noise.scripts import Neighbors, segment
 
 make = tuple.__new__  # of a NamedTuple: half the time of its constructor, for every text
@@ -103,6 +103,7 @@ class Noiser:
         self.rate = OPERATIONS[op].rates[level] if rate is None else rate
         self.scale = scale
         self.patterns = user_patterns(patterns, words, self.script)
+        self.looks = bool(self.patterns) or self.script in ("Hans", "Jpan")  # in any text for what is protected
         self.entries = Entries(table, lang, self.script) if table else None
         self.keys = Neighbors(lang, self.script)
         self.places = OPERATIONS[op].places
@@ -119,21 +120,27 @@ class Noiser:
 
     def noise(self, text, key="", spans=(), protect=()):
         """The same as a Noised, with the counts from which the rate that came out is computed."""
-        blocked = self._blocked(text, spans, protect)
         units, starts, size = segment(text)
+        look = self.looks or spans or protect or may_hold(text)
+        blocked = self._blocked(text, spans, protect) if look else None
         chosen, size, spent = self._draw(text, units, starts, size, blocked, key)
         if not chosen:
             return make(Noised, (text, list(spans), [], size, 0, []))
-        chosen.sort()
-        edits, ops, parts, done = [], [], [], 0
-        for first, last, new, op in chosen:
-            start, end = (first, last) if starts is None else (starts[first], starts[last])
-            edits.append(make(Edit, (start, text[start:end], new)))
-            ops.append(op)
-            parts += (text[done:start], new)
-            done = end
+        if starts is not None:
+            chosen = [(starts[first], starts[last], new, op) for first, last, new, op in chosen]
+        if len(chosen) == 1:
+            start, end, new, _ = chosen[0]
+            noised = text[:start] + new + text[end:]
+        else:
+            chosen.sort()
+            parts, done = [], 0
+            for start, end, new, _ in chosen:
+                parts += (text[done:start], new)
+                done = end
+            noised = "".join(parts) + text[done:]
+        edits = [make(Edit, (start, text[start:end], new)) for start, end, new, _ in chosen]
         moved = [Offsets(edits).span(*span) for span in spans] if spans else []
-        return make(Noised, ("".join(parts) + text[done:], moved, edits, size, spent, ops))
+        return make(Noised, (noised, moved, edits, size, spent, [edit[3] for edit in chosen]))
 
     def _draw(self, text, units, starts, size, blocked, key):
         """([(first, last, new, operation)], size, spent)"""

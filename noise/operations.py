@@ -12,7 +12,7 @@ from noise.draws import Choice, Mix
 from noise.entries import entries
 from noise.marks import SCRIPTS as MARKED_SCRIPTS
 from noise.marks import marks
-from noise.scripts import Neighbors, everywhere, gaps, sentence_marks, words
+from noise.scripts import Neighbors, everywhere, gaps, not_ascii, sentence_marks, words
 from noise.spellings import ORTHOGRAPHY
 
 # Level -> rate. EDIT is the grapheme error rate: edit distance in grapheme clusters over the clean text's clusters.
@@ -136,7 +136,7 @@ OPERATIONS = {
                              "a mark is replaced by another of its script, doubled, or missing",
                              "KaziText (Náplava et al. 2021)", sentence_marks),
     "diacritics": Operation(proposals.diacritics, WORD, "a letter loses its diacritics, points or nukta",
-                            "Unicode decomposition", everywhere, among(tables.DIACRITIC_SCRIPTS)),
+                            "Unicode decomposition", not_ascii, among(tables.DIACRITIC_SCRIPTS)),
     "marks": Operation(marks, EDIT, "a vowel sign, tone, point or nukta is missing or taken for another; Hangul: a "
                        "jamo is missing or doubled", "confusions of vowel length and tone, own tables",
                        scripts=among(MARKED_SCRIPTS)),

@@ -223,55 +223,58 @@ def substitutions(text):
 
 def substitute(table, script=""):
     """Propose from {source: [(new, borders)]}: the longest source that begins here, of several units or one, or a
-    character of the unit. In Japanese a word also ends where another kind of letters begins.
+    character of the unit.
     """
     longest = {}  # the first two characters of sources -> the length of the longest
     for source in sorted(table, key=len):
         longest[source[:2]] = len(source)
     kind = japanese_kind if script == "Jpan" else is_letter
 
-    def fits(units, first, last, borders):
-        if not borders:
-            return True
-        begins, ends = (
-            i in (0, len(units)) or not (kind(units[i - 1]) and kind(units[i - 1]) == kind(units[i]))
-            for i in (first, last)
-        )
-        wanted = {"^": begins, "_": not begins, "$": ends, "~": not ends}
-        return all(wanted[sign] for sign in borders)
-
-    def sources(units, i, length):
-        """[(last, source)] of several units from i, of at most so many characters, the longest first."""
-        source, met = units[i], []
-        for last in range(i + 1, len(units)):
-            source += units[last]
-            if len(source) > length:
-                break
-            if source in table:
-                met.append((last + 1, source))
-        return reversed(met)
-
     def propose(units, i, random):
         unit = units[i]
         length = longest.get((unit + units[i + 1])[:2], 0) if i + 1 < len(units) else 0
         if not length and unit not in table and (len(unit) == 1 or table.keys().isdisjoint(unit)):
             return None
-        for last, source in sources(units, i, length):
-            news = [new for new, borders in table[source] if fits(units, i, last, borders)]
+        for last, source in sources(table, units, i, length):
+            news = [new for new, borders in table[source] if fits(borders, kind, units, i, last)]
             if news or not table[source]:
                 return (i, last, news[random(len(news))]) if news else None
         if not is_letter(unit):
             return None
         changes = [(unit, *other) for other in table[unit]] if unit in table else []
         changes = changes or [(char, *other) for char in dict.fromkeys(unit) for other in table.get(char, ())]
-        news = [unit.replace(old, new) for old, new, borders in changes if fits(units, i, i + 1, borders)]
+        news = [unit.replace(old, new) for old, new, borders in changes if fits(borders, kind, units, i, i + 1)]
         return (i, i + 1, news[random(len(news))]) if news else None
 
     return propose
 
 
+def sources(table, units, i, length):
+    """[(last, source)] of several units from i, of at most so many characters, the longest first."""
+    source, met = units[i], []
+    for last in range(i + 1, len(units)):
+        source += units[last]
+        if len(source) > length:
+            break
+        if source in table:
+            met.append((last + 1, source))
+    return reversed(met)
+
+
+def fits(borders, kind, units, first, last):
+    """Whether units[first:last] lies at the borders of words as a rule wants it; a word is of one kind of letters."""
+    if not borders:
+        return True
+    begins, ends = (
+        i in (0, len(units)) or not (kind(units[i - 1]) and kind(units[i - 1]) == kind(units[i]))
+        for i in (first, last)
+    )
+    wanted = {"^": begins, "_": not begins, "$": ends, "~": not ends}
+    return all(wanted[sign] for sign in borders)
+
+
 def japanese_kind(unit):
-    """Hiragana, katakana, other letters, or no letter."""
+    """Hiragana, katakana, other letters, or no letter: in Japanese a word ends where another kind begins."""
     if "\u3041" <= unit[0] <= "\u309f":
         return "hiragana"
     return "katakana" if "\u30a1" <= unit[0] <= "\u30ff" else "letter" * is_letter(unit)

@@ -41,36 +41,32 @@ PATTERNS = {sign: regex.compile(kind, regex.V1) for sign, kind in KINDS.items()}
 CODES = regex.compile(rf"(?<!{CODE})(?={CODE}*?(?:\d{CASED}|{CASED}\d|\p{{Lu}}-\d|\d-\p{{Lu}})){CODE}++", regex.V1)
 CODED = re.compile(r"(?<!\S)[^\s0-9]*+[0-9]\S*+")  # a word with digits
 MIXED_UP = re.compile(r"[0-9](?:(?<=[^\W\d_][0-9])|(?<=[^\W\d_]-[0-9])|(?=-?[^\W\d_]))")  # a letter beside a digit
-DOTTED = re.compile(r"\.[a-zA-Z0-9]")
+DOTTED = re.compile(r"\.[a-zA-Z]{2}")
 NUMBERS = re.compile(f"[{tables.NUMERALS}]+")
 
 
 def protected(text):
     """[(start, end)] of addresses, placeholders and codes."""
     spans = []
-    if has_sign(text):
-        for sign, pattern in PATTERNS.items():
-            if sign in text:
-                spans += [match.span() for match in pattern.finditer(text)]
-    if has_digit(text) and MIXED_UP.search(text):
-        for word in CODED.finditer(text):
-            spans += [match.span() for match in CODES.finditer(text, *word.span())]
+    for sign, pattern in PATTERNS.items():
+        if sign in text and (sign != "." or DOTTED.search(text)):
+            spans += [match.span() for match in pattern.finditer(text)]
+    for word in CODED.finditer(text) if MIXED_UP.search(text) else ():
+        spans += [match.span() for match in CODES.finditer(text, *word.span())]
     return spans
 
 
-def has_sign(text):
-    """Whether a pattern could match. Every text is asked, so this is spelled out: `in` is quickest."""
+def may_hold(text):
+    """Whether protected() could find something. Every text is asked, so this is spelled out: `in` is quickest."""
     return (
         ("@" in text or "#" in text or "%" in text or "&" in text or "<" in text or "[" in text or "{" in text)
         or "://" in text
-        or ("." in text and DOTTED.search(text))
-    )
-
-
-def has_digit(text):
-    return (
-        ("0" in text or "1" in text or "2" in text or "3" in text or "4" in text)
-        or ("5" in text or "6" in text or "7" in text or "8" in text or "9" in text)
+        or ("." in text and (DOTTED.search(text) or "www." in text))
+        or (
+            ("0" in text or "1" in text or "2" in text or "3" in text or "4" in text or "5" in text)
+            or ("6" in text or "7" in text or "8" in text or "9" in text)
+        )
+        and MIXED_UP.search(text)
     )  # fmt: skip
 
 
@@ -102,7 +98,7 @@ def blocked_ranges(text, script, patterns, spans, protect):
     They are what the caller protects, spans that one edit could empty, and with the spaces around what protected()
     and the user's patterns find.
     """
-    blocked = [(start - 1, end + 1) for start, end in protected(text)]
+    blocked = [(start - 1, end + 1) for start, end in protected(text)] if may_hold(text) else []
     if spans or protect:
         blocked += [*protect, *(span for span in spans if span[1] - span[0] <= 2)]
     if script in ("Hans", "Jpan"):

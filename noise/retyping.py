@@ -9,15 +9,16 @@ import regex
 from noise import tables
 from noise.scripts import Neighbors, keyboards
 
+UNWANTED = regex.compile(r"[\d\s\"@#]")  # numbers, quotes, addresses
+
 
 def retyped(word_of):
-    """Propose word_of(word) for the words of a text, where it is another word without digits, quotes and spaces."""
+    """Propose word_of(word) for the words of a text, where it is another word, and none of UNWANTED comes in."""
 
     def propose(units, place, random):
         word = "".join(units[place[0] : place[1]])
         new = word_of(word)
-        usable = new and new != word and not any(char.isdigit() or char.isspace() or char == '"' for char in new)
-        return (*place, new) if usable else None
+        return (*place, new) if new and new != word and not UNWANTED.search(new) else None
 
     return propose
 

@@ -95,6 +95,12 @@ def sentence_marks(units, noiser):
     return [i for i, unit in enumerate(units) if unit in marks]
 
 
+def not_ascii(units, noiser):
+    """The places of whatever may have diacritics."""
+    plain = isinstance(units, str) and units.isascii()
+    return [] if plain else [i for i, unit in enumerate(units) if not unit.isascii()]
+
+
 @cache
 def one_of(chars):
     return re.compile(f"[{re.escape(chars)}]")

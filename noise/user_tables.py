@@ -8,7 +8,6 @@ from noise.files import NoiseError
 from noise.formats import FORMATS, chunks_of
 from noise.layouts import LAYOUTS
 from noise.operations import OPERATIONS
-from noise.tables import SCRIPT_OF
 
 TABLES = {  # flag of a table of the user's -> its two columns
     "ime": "character or word, reading: those of one reading replace each other",
@@ -108,7 +107,9 @@ def occurs(file):
             raise Occurs
         return text, list(spans)
 
-    noiser = file.noiser(file.language if file.language in SCRIPT_OF else "en", 1.0)
+    if file.language == "mul":  # a file of several languages is not searched
+        return True
+    noiser = file.noiser(file.language, 1.0)
     noise_chunk, read = FORMATS[LAYOUTS[file.task].format], chunks_of(file)
     try:
         with open(file.source, "rb") as source:

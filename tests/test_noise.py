@@ -60,12 +60,23 @@ CASES = [
 ]
 
 
-GOLDEN = {
-    "keyboard": "Eevrn brpwj foxrs jumprd over ghe fenfe",
-    "swap": "Seven bronw foxes ujmped over teh fnece",
-    "delete": "Seven row foxe jmpe oe the fenc",
-    "insert": "Sevfen brown foxes jiumjpedd over tyhes fenmced",
-    "full_shuffle": "Seven brown foxes jumped over the efnce",
+GOLDEN = {  # version of the draws -> operation -> noise
+    1: {
+        "keyboard": "Eevrn brpwj foxrs jumprd over ghe fenfe",
+        "swap": "Seven bronw foxes ujmped over teh fnece",
+        "delete": "Seven row foxe jmpe oe the fenc",
+        "insert": "Sevfen brown foxes jiumjpedd over tyhes fenmced",
+        "full_shuffle": "Seven brown foxes jumped over the efnce",
+        "mixed": "Sven brownh foxeS jujpeed over he febce",
+    },
+    2: {
+        "keyboard": "Secen brlwj goxes jymper over the gencw",
+        "swap": "eSvne rbown foxes jumped voer the fence",
+        "delete": "even brown oxs jmpe oe the fnce",
+        "insert": "SZeven brtownm fokxes jumpled ovber the fencde",
+        "full_shuffle": "Seven rwnob foxes djepum over the fence",
+        "mixed": "Seveen brown foxes juumpe ovre he fenced",
+    },
 }
 
 

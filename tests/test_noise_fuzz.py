@@ -74,7 +74,7 @@ def check(noise, text, key):
 
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_no_operation_breaks_what_text_holds(lang):
-    """One level of each operation; the full form below takes all, twenty times."""
+    """One level of each operation; the full form below takes all, four times."""
     texts = texts_of(lang)
     for number, op in enumerate(OPERATIONS):
         if not not_applicable(op, lang, tables.SCRIPT_OF[lang], USER):
@@ -91,7 +91,7 @@ def test_no_operation_breaks_what_text_holds_at_any_level(lang):
             for level in range(1, 6):
                 noise = noiser(op, level, lang)
                 for text in texts_of(lang):
-                    for key in range(20):
+                    for key in range(4):
                         check(noise, text, str(key))
 
 

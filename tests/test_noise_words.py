@@ -1,6 +1,8 @@
 """noise/: candidates, protection, user tables, keyboards, spellings, typing with an input method, other scripts."""
 
 import importlib.util
+import itertools
+import json
 import re
 import runpy
 import time
@@ -14,6 +16,7 @@ from test_perturb import REAL, ROOT, files_in, refused, run, write
 
 import perturb
 from noise import NoiseError, Noiser, tables
+from noise.candidates import distinct
 from noise.operations import OPERATIONS, not_applicable
 from noise.proposals import jamo_neighbors, substitutions
 from noise.scripts import Neighbors, keyboards
@@ -56,9 +59,24 @@ def test_candidates_hold_every_draw_in_a_fixed_order(lang):
         assert not any(new_faults(text, noised, op) for noised in texts), op
         if op in ("full_shuffle", "inner_shuffle", "stray", "mixed"):  # have more than are listed
             continue
-        for key in range(60):
+        for key in range(20):
             for edit in Noiser(op, rate=0.3, lang=lang)(text, str(key), [(3, 9)], [(10, 14)])[2]:
                 assert applied(text, edit) in texts
+
+
+def test_edits_are_the_same_where_their_texts_are():
+    text = "abbabaab"
+    edits = [
+        (start, start + width, "".join(new))
+        for start in range(len(text))
+        for width in range(3)
+        for size in range(3)
+        for new in itertools.product("ab", repeat=size)
+        if start + width <= len(text) and "".join(new) != text[start : start + width]
+    ]
+    texts = {text[:start] + new + text[end:] for start, end, new in edits}
+    listed = distinct(text, edits)
+    assert {text[:start] + new + text[end:] for start, end, new in listed} == texts and len(listed) == len(texts)
 
 
 def test_candidates_of_a_long_word_are_drawn_by_the_key():
@@ -121,6 +139,30 @@ def test_number_words_stay_and_do_not_come_in(lang, text):
             for key in range(40):
                 noised = Noiser(op, rate=0.5, lang=lang, table=table)(text, str(key))[0]
                 assert [char for char in noised if char in tables.NUMERALS] == numbers, op
+
+
+@pytest.mark.parametrize(
+    "flags, says",
+    [
+        ("--protect ab (", "--protect '(': not a regular expression"),
+        ("--protect_words {data}/none.txt", "none.txt: cannot be read (No such file or directory)"),
+        ("--protect_words {data}/empty.txt", "no words in it; write one a line"),
+    ],
+)
+def test_unusable_protection_ends_in_one_line(tmp_path, capsys, flags, says):
+    data = write(tmp_path / "data", {"tatoeba/de-en.de": "Guten Tag\n", "empty.txt": "\n \n"})
+    defaults = f"--data_dir {data} --output_dir {tmp_path}/out --ops swap"
+    assert says in refused(capsys, [*defaults.split(), *flags.replace("{data}", str(data)).split()])
+    assert not (tmp_path / "out").exists()
+
+
+def test_protection_on_the_command_line(tmp_path):
+    data = write(tmp_path / "data", {"tatoeba/de-en.de": "Frau Müller fährt nach Neu Ulm, Gleis A-x\n" * 40})
+    write(tmp_path, {"words.txt": "Müller\nNeu Ulm\n"})
+    run(data, tmp_path / "out", f"--ops keyboard --levels 5 --protect A-\\w --protect_words {tmp_path}/words.txt")
+    noised = (tmp_path / "out/keyboard-5/tatoeba/de-en.de").read_text()
+    assert all(noised.count(kept) == 40 for kept in (" Müller ", " Neu Ulm,", " A-x"))
+    assert noised.count("fährt") < 40
 
 
 def test_users_patterns_and_words_stay():
@@ -251,6 +293,21 @@ def test_a_table_of_which_nothing_occurs_is_an_error(tmp_path, capsys, flag, op)
     assert "none of its entries occurs in the texts of tatoeba in ja" in error and not (tmp_path / "out").exists()
     with pytest.raises(NoiseError, match="no entry that could match"):
         read_table(str(tmp_path / "empty.tsv"), flag)
+
+
+def test_a_file_of_several_languages_takes_tables(tmp_path):
+    """Mewsli-X: each row's language decides; an unknown language has the script of its text."""
+    mention = {"example_id": "m1", "mention_span": {"start": 0, "end": 2}}
+    row = {"context": {"text": "機会 がある、機会を待つ", "language": "ja"}, "mention": mention}
+    data = write(tmp_path / "data", {
+        "mewslix/wikinews_mentions-test.jsonl": (json.dumps(row, ensure_ascii=False) + "\n") * 20,
+        "tatoeba/xx-en.xx": "the cat\n" * 20,
+    })  # fmt: skip
+    write(tmp_path, {"ja.tsv": "機会\tきかい\n機械\tきかい\n", "xx.tsv": "cat\tkat\n"})
+    run(data, tmp_path / "a", f"--ops ime --levels 5 --tasks mewslix --ime {tmp_path}/ja.tsv")
+    assert "機械を待つ" in (tmp_path / "a/ime-5/mewslix/wikinews_mentions-test.jsonl").read_text()
+    run(data, tmp_path / "b", f"--ops profile --levels 5 --tasks tatoeba --profile {tmp_path}/{{lang}}.tsv")
+    assert "the kat" in (tmp_path / "b/profile-5/tatoeba/xx-en.xx").read_text()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -500,6 +557,12 @@ def test_lines_of_the_source_are_noised_and_kept_in_their_rows(parallel, tmp_pat
     assert (others, there - others) == tuple(names)
 
 
+def test_files_of_pairs_may_lie_anywhere(parallel, tmp_path):
+    run(parallel / "parallel/pairs", tmp_path / "out", "--ops swap --levels 2")
+    names = {"test.de-en.de", "test.en-de.en"}
+    assert changed_files(parallel / "parallel/pairs", tmp_path / "out/swap-2")[0] == names
+
+
 def test_english_lines_alone_are_no_source(parallel, tmp_path, capsys):
     flags = f"--data_dir {parallel} --output_dir {tmp_path}/out --ops swap --languages en --tasks lines --splits dev"
     assert "English lines beside no other language: --fields candidates" in refused(capsys, flags.split())
@@ -508,8 +571,8 @@ def test_english_lines_alone_are_no_source(parallel, tmp_path, capsys):
 @pytest.mark.shared
 @pytest.mark.skipif(not (REAL / "parallel").is_dir(), reason="the real data copy is not here")
 def test_real_parallel_text(tmp_path):
-    manifest = run(REAL, tmp_path / "out", "--ops mixed --levels 2 --tasks lines --num_proc 2")
-    assert len(manifest["files"]) >= 40 and all(file["reached"] for file in manifest["files"] if file["size"] > 5000)
+    manifest = run(REAL, tmp_path / "out", "--ops mixed --levels 2 --tasks lines --languages sw am ta km ur")
+    assert len(manifest["files"]) >= 6 and all(file["reached"] for file in manifest["files"] if file["size"] > 5000)
     changed_files(REAL, tmp_path / "out/mixed-2")
 
 

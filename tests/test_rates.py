@@ -154,9 +154,9 @@ def test_the_rate_of_every_task_is_that_of_its_texts(tmp_path, lang):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lang", SENTENCES)
-def test_the_rate_of_every_task_script_and_level(tmp_path, lang):
-    ops = "mixed keyboard swap delete insert stray repeat marks jamo case"
-    check_rates(noised_files(tmp_path, [lang], TASKS, f"--ops {ops} --levels 1 2 3 4 5"))
+def test_the_rate_of_every_task_script_and_operation(tmp_path, lang):
+    ops = "mixed keyboard swap delete stray marks jamo case"
+    check_rates(noised_files(tmp_path, [lang], TASKS, f"--ops {ops} --levels 1 3 5"))
 
 
 # --- what `mixed` is made of
