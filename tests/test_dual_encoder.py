@@ -9,13 +9,15 @@ import pytest
 import torch
 from accelerate import Accelerator
 from conftest import on_toy, torchrun
+from datasets import Dataset
 from safetensors.torch import load_file
 from transformers import AutoModel
 
 import metrics
 import run_xtreme
+from common import checkpoints
 from common.trainer import EncoderTrainer
-from heads import dual_encoder
+from heads import Settings, dual_encoder
 from score import gold_of_data
 from tasks import TARGETS
 
@@ -116,6 +118,24 @@ def test_memory_is_that_of_a_micro_batch(toy, tmp_path, monkeypatch):
     measured("4x8", "--negatives", "gather", *split(4, 8))
     measured("32x1", *split(32, 1))
     assert kept["4x8"] < 1.05 * kept["4x2"] and kept["32x1"] > 3 * kept["4x8"], kept
+
+
+# --- Texts
+
+
+def test_texts_are_cut_as_the_protocols_and_lower_cased_where_asked(toy):
+    tokenizer = checkpoints.load_tokenizer(toy / "model")
+
+    def encoded(rows, length, **more):
+        features = dual_encoder.encode(Dataset.from_list(rows), tokenizer, (), Settings(length, 0, 1, 1, **more))
+        assert features["labels"] == [0] * len(rows)
+        return features["input_ids"]
+
+    long = [{"question": "Q " * 300, "answer": "A " * 300}]
+    assert [len(side) for side in encoded(long, 256)[0]] == [96, 256]  # LAReQA
+    assert [len(side) for side in encoded(long, 64)[0]] == [64, 64]  # Mewsli-X
+    cased, lower = [{"question": "Ab Cd", "answer": "Ef GH"}], [{"question": "ab cd", "answer": "ef gh"}]
+    assert encoded(cased, 64, do_lower_case=True) == encoded(lower, 64) != encoded(cased, 64)
 
 
 # --- Models
