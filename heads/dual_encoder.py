@@ -249,6 +249,5 @@ def _named(vectors, scale):
 def dev_loss(vectors, scale):
     """The mean loss of pairs [rows, 2, width], each against the answers of its 8 rows."""
     blocks = [in_batch_logits(block, scale) for block in vectors.split(DEV_BATCH)]
-    return sum(cross_entropy(logits, logits.new_zeros(len(logits)).long())[0].sum().item() for logits in blocks) / len(
-        vectors
-    )
+    losses = [cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long))[0] for logits in blocks]
+    return torch.cat(losses).mean().item()

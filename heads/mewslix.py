@@ -5,11 +5,13 @@ Layout and texts are those of XTREME-R (utils_mewslix.py); docs/data.md lists th
 
 import contextlib
 import re
+from functools import lru_cache
 
 from datasets import Dataset
 
 from common.files import InputError
 from heads import check_texts, check_unique, path_of, read_json, read_jsonl
+from tasks import TARGETS
 
 
 def read_pairs(task, data_dir, split):
@@ -63,14 +65,20 @@ def read_candidates(task, folder, data_dir):
     """(ids, texts, None) of candidate_set_entities.jsonl, the same for every language; targets stand in the rows."""
     paths = [path_of(task, root, "candidates", "en")[0] for root in (folder, data_dir)]
     path = next((path for path in paths if path.exists()), paths[-1])
+    return *_read_entities(path, path.exists() and path.stat().st_mtime_ns), None
+
+
+@lru_cache(maxsize=1)  # a million texts, read once for all conditions
+def _read_entities(path, changed):
+    """(ids, texts) of a file that was `changed` then."""
     ids, texts = [], []
-    for number, row in read_jsonl(path, ("entity_id", "description", "sentence_spans"), task):
+    for number, row in read_jsonl(path, ("entity_id", "description", "sentence_spans"), TARGETS["mewslix"]):
         with _form(path, number):
             check_texts(path, number, {name: row[name] for name in ("entity_id", "description")})
             ids.append(row["entity_id"])
             texts.append(entity_text(row))
     check_unique(path, ids)
-    return ids, texts, None
+    return ids, texts
 
 
 def mention_text(context, mention):

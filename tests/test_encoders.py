@@ -24,7 +24,16 @@ from common import checkpoints
 from common.batching import Collator
 from common.files import InputError
 from common.loss import cross_entropy
-from heads import Settings, classification, masked_lm, multiple_choice, question_answering, retrieval, tagging
+from heads import (
+    Settings,
+    classification,
+    dual_encoder,
+    masked_lm,
+    multiple_choice,
+    question_answering,
+    retrieval,
+    tagging,
+)
 from mixture.model import load_multitask
 from tasks import TARGETS
 
@@ -206,6 +215,41 @@ def test_phase_3_trains_every_head_on_every_encoder_and_keeps_it(checkpoint, kin
     kept, names = checkpoints.load_model(HEADS[kind], tmp_path, config, labels, keep_head=True)
     assert names == labels
     assert torch.equal(logits_of(kind, kept.eval(), batch), logits_of(kind, model, batch))
+
+
+def test_a_dual_encoder_on_every_encoder_is_an_encoder_and_is_kept(checkpoint, tmp_path):
+    tokenizer, config = opened(checkpoint[1])
+    config.dual_encoder = {"pooling": "mean", "do_lower_case": False}
+    model, _ = checkpoints.load_model(dual_encoder, checkpoint[1], config, ())
+    rows = [{"question": question, "answer": f"{question} so long"} for question in ("red house", "a blue boat")]
+
+    def vectors(model, *sides):
+        rows_of = Dataset.from_list([{side: row[side] for side in sides} for row in rows])
+        features = dual_encoder.encode(rows_of, tokenizer, (), SETTINGS)
+        columns = [name for name in ("input_ids", "token_type_ids") if name in features.column_names]
+        batch = Collator(tokenizer.pad_token_id)(list(features.select_columns(columns)))
+        return dual_encoder.vectors_of(model.eval(), batch)
+
+    both, scale = vectors(model, "question", "answer")
+    assert torch.allclose(both.norm(dim=-1), torch.ones(2, 2)) and scale == 100
+    # a question is the same vector beside a longer answer and alone
+    assert torch.allclose(vectors(model, "question")[0][:, 0], both[:, 0], atol=1e-6)
+    with torch.no_grad():
+        model.logit_scale.fill_(7)
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    kept, _ = checkpoints.load_model(dual_encoder, tmp_path, opened(tmp_path)[1], (), keep_head=True)
+    assert same(model.state_dict(), kept.state_dict()) and torch.equal(vectors(kept, "question", "answer")[0], both)
+    info = transformers.AutoModel.from_pretrained(tmp_path, output_loading_info=True)[1]
+    assert not info["missing_keys"] and set(info["unexpected_keys"]) == {"logit_scale"}
+
+
+def test_an_architecture_without_a_pooler_needs_another_pooling(tmp_path):
+    folder = make_checkpoint("distilbert", tmp_path / "model")
+    config = opened(folder)[1]
+    config.dual_encoder = {"pooling": "pooler", "do_lower_case": False}
+    with pytest.raises(InputError, match="--pooling pooler: the model type 'distilbert' has none"):
+        checkpoints.load_model(dual_encoder, folder, config, ())
 
 
 def test_phase_2_trains_all_heads_on_every_encoder_and_hands_them_over(checkpoint, tmp_path):
