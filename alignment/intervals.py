@@ -1,11 +1,15 @@
 """Intervals over sentences, by the method that is valid for each measure.
 
 Means over lines (hits, cosines of pairs): percentile bootstrap of the lines' values, the pool of candidates being
-fixed; a resampled pool would hold the same sentence twice. CKA, RSA, shift, which compare lines with each other: the
-standard deviation over random halves drawn without replacement is the standard error of the whole (a half has twice
-its variance, half of which a finite sample takes away); rows drawn with replacement are perfectly similar pairs and
-push CKA of independent data from 0 to 0.27. Draws depend on the seed and the number of lines alone: all languages,
-layers, conditions and models share them, so that their differences are paired.
+fixed; a resampled pool would hold the same sentence twice.
+
+CKA, RSA, shift, which compare lines with each other: random splits into halves T and T', without replacement, as rows
+drawn with replacement are perfectly similar pairs and push CKA of independent data from 0 to 0.27. What single lines
+contribute to the variance of the whole is that of (T - T')/2; what pairs of lines contribute comes to it twice, and to
+that of (T + T')/2 once: the standard error is the root of the difference of both.
+
+Draws depend on the seed and the number of lines alone: all languages, layers, conditions and models share them, so
+that their differences are paired.
 """
 
 from functools import lru_cache
@@ -29,10 +33,11 @@ def draws(lines, seed=0, device="cpu"):
 
 @lru_cache(maxsize=2)
 def halves(lines, seed=0, device="cpu"):
-    """Random halves of the lines, float32 [lines, HALVES] of 0 and 1."""
+    """Random halves of the lines, float32 [lines, HALVES] of 0 and 1; columns 2i and 2i + 1 are of one split."""
     random, chosen = np.random.default_rng([seed, lines, 1]), np.zeros((lines, HALVES), np.float32)
-    for column in range(HALVES):
-        chosen[random.permutation(lines)[: lines // 2], column] = 1
+    for column in range(0, HALVES, 2):
+        order = random.permutation(lines)
+        chosen[order[: lines // 2], column] = chosen[order[lines // 2 : lines // 2 * 2], column + 1] = 1
     return torch.from_numpy(chosen).to(device)
 
 
@@ -58,6 +63,13 @@ def of_ratio(above, below, seed=0):
 
 
 def of_halves(value, again, least=-1.0, most=1.0):
-    """(low, high) of a value from those of random halves, within the measure's range."""
-    half = NORMAL * float(again.std())
+    """(low, high) of a value from those of the random halves, within the measure's range."""
+    half = NORMAL * standard_error(again)
     return max(least, value - half), min(most, value + half)
+
+
+def standard_error(again):
+    """Of a measure of all lines, from those of the random halves [HALVES]; see above."""
+    apart, together = (again[::2] - again[1::2]) / 2, (again[::2] + again[1::2]) / 2
+    single = float((apart**2).mean())
+    return max(single - float(together.var()), single / 2) ** 0.5  # half of it is all where only pairs contribute

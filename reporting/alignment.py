@@ -230,13 +230,24 @@ def difference(study, setting, quantity, depth, codes):
             each.append(factor * np.mean(moved, axis=0))
     if not each:
         return None
-    halves = name == "cka_halves"
-    error = [row.std(ddof=1) / (1 if halves else np.sqrt(len(row))) for row in each]
+    standard_error = of_halves if name == "cka_halves" else of_lines
+    error = [standard_error(row) for row in each]
     if len({len(row) for row in each}) == 1:  # the same sentences: what they do together counts
-        together = np.mean(each, axis=0)
-        error = [together.std(ddof=1) / (1 if halves else np.sqrt(len(together))) * len(each)]
+        error = [standard_error(np.mean(each, axis=0)) * len(each)]
     value = np.mean([row.mean() for row in each])
     return float(value), float(np.sqrt(np.sum(np.square(error))) / len(each)), len(each)
+
+
+def of_lines(row):
+    """Standard error of the mean of values of lines."""
+    return row.std(ddof=1) / np.sqrt(len(row))
+
+
+def of_halves(row):
+    """Standard error from values of halves, two by two of one split; alignment/intervals.py says why."""
+    apart, together = (row[::2] - row[1::2]) / 2, (row[::2] + row[1::2]) / 2
+    single = (apart**2).mean()
+    return np.sqrt(max(single - together.var(ddof=1), single / 2))
 
 
 def differences_table(study, keys, by_language):

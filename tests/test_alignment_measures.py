@@ -70,9 +70,9 @@ def test_one_rotation_of_both_sides_changes_nothing():
 def test_independent_data_have_cka_0_at_every_size_and_the_biased_estimator_has_not(n, width):
     a, b = (measures.gram(normal(n, width, seed=seed)) for seed in (n, n + 1))
     again = measures.cka_of_halves(a, b, intervals.halves(n))
-    assert abs(measures.cka(a, b)) <= 3 * float(again.std())
+    assert abs(measures.cka(a, b)) <= 3 * intervals.standard_error(again)
     biased = biased_cka(normal(n, width, seed=n), normal(n, width, seed=n + 1))
-    assert biased == pytest.approx(width / (n + width), rel=0.05) and biased > 3 * float(again.std())
+    assert biased == pytest.approx(width / (n + width), rel=0.05) and biased > 3 * intervals.standard_error(again)
 
 
 @pytest.mark.parametrize("n, width", [(40, 100), (300, 30)])
