@@ -30,6 +30,7 @@ def build_parser():
     add("--baseline", **several, metavar="DIR", help="the runs that others are compared with, one setting per task")
     add("--output_dir", required=True, help="folder of the report")
     add("--title", default="Robustness of cross-lingual transfer", help="of the page")
+    add("--question", help="what the study asks, in one sentence (default: made from settings and baseline)")
     add("--resamples", type=int, default=1000, help="bootstrap resamples of the test examples (default: 1000)")
     add("--seed", type=int, default=0, help="of the resampling (default: 0)")
     return parser
@@ -62,11 +63,14 @@ def run(args, command):
 
     # pyarrow, scipy and matplotlib take seconds, which --help and a wrong flag need not wait for.
     from reporting.measure import measure_all, open_study
+    from reporting.parts import natural
     from reporting.runs import load_runs
 
     # Runs that can be compared, by task: what all of a task's runs have is its study.
     runs, baselines, notes = load_runs(args.runs, args.baseline)
-    by_task = {task: [run for run in runs if run.task == task] for task in sorted({run.task for run in runs})}
+    by_task = {
+        task: [run for run in runs if run.task == task] for task in sorted({run.task for run in runs}, key=natural)
+    }
     studies = [open_study(task, baselines[task], members) for task, members in by_task.items()]
 
     with locked(args.output_dir):
@@ -79,14 +83,25 @@ def run(args, command):
 
 def write(args, command, runs, studies, by_task):
     """Tables, figures, pages of the measured studies; by_task {task: its runs}."""
+    from reporting.answers import limits, primary, primary_table, sentence
     from reporting.figures import figures
+    from reporting.forest import forest
     from reporting.groups import headline_groups
     from reporting.parts import Report
     from reporting.tables import GLOSSARY, figure_scores, gaps_tables, scores_table, sources, task_tables
     from reporting.write import comma_separated, write_report
 
+    # The answer: a sentence per task, one table and one figure of the primary comparisons, what they cannot say.
+    made_by = {study.task: sources(study, by_task[study.task]) for study in studies}
+    keys = {task: {setting: source.key for setting, source in own.items()} for task, own in made_by.items()}
+    found = {study.task: primary(study, keys[study.task]) for study in studies}
+    answers = [(study.task, sentence(study.task, study.metric, found[study.task])) for study in studies]
+    cannot = [words for study in studies for words in limits(study, found[study.task])]
+    every = [one for own in found.values() for one in own]
+    first = [primary_table(every, studies), *forest(every)] if every else []
+
     # Tables and figures of each task, tables of the whole report under "".
-    tables = {study.task: task_tables(study, by_task[study.task]) for study in studies}
+    tables = {study.task: task_tables(study, keys[study.task]) for study in studies}
     tables[""] = gaps_tables(studies)
     drawn = {}
     for study in studies:
@@ -95,12 +110,24 @@ def write(args, command, runs, studies, by_task):
         drawn[study.task] = figures(figure_scores(study), groups) if study.operations else []
 
     # The files: page, markdown, tables, figures, and every score of every run for other tools.
-    made_by = [source for study in studies for source in sources(study, by_task[study.task]).values()]
+    parts = summary(args, runs, studies), tables, drawn, [one for own in made_by.values() for one in own.values()]
+    answer = args.question or question(studies), answers, cannot, first
     folder = Path(args.output_dir)
-    words = summary(args, runs, studies)
-    write_report(Report(args.title, command, words, tables, drawn, made_by, GLOSSARY), folder)
+    write_report(Report(args.title, command, *parts, GLOSSARY, *answer), folder)
     lines = scores_table([(study, by_task[study.task]) for study in studies])
     write_text(folder / "scores.csv", comma_separated(lines, "\n"))
+
+
+def question(studies):
+    """What is asked where nobody said: does any setting help?"""
+    settings = list(dict.fromkeys(name for study in studies for name in study.settings[1:]))
+    if not settings:
+        return "How well does the task transfer to languages other than English, on clean and on noised text?"
+    named = ", ".join(settings) if len(settings) < 6 else f"any of {len(settings)} settings"
+    return (
+        f"Compared with {studies[0].baseline}, does {named} help transfer to languages other than English, on clean and "
+        "on noised text?"
+    )
 
 
 def summary(args, runs, studies):

@@ -5,9 +5,15 @@ library and numpy only.
 """
 
 import math
+import re
 from typing import NamedTuple
 
 import numpy as np
+
+
+def natural(words):
+    """A sort key by which task2 comes before task10."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", str(words))]
 
 
 class Field(NamedTuple):
@@ -36,6 +42,7 @@ class Table(NamedTuple):
     header: tuple  # of texts
     lines: list  # of lists of Field, or of str where an entry is only text
     folded: bool = False  # a detail: the page shows it closed
+    labels: int = 1  # how many columns at the left name the line; the page joins them
 
     @property
     def numeric(self):
@@ -85,6 +92,10 @@ class Report(NamedTuple):
     figures: dict  # {task: [Figure]}
     sources: list  # of Source
     glossary: list  # of (term, meaning)
+    question: str = ""  # what the report answers, in one sentence
+    answers: tuple = ()  # of (task, sentence)
+    limits: tuple = ()  # what the data cannot say, sentences
+    first: tuple = ()  # Table and Figure of the answer, shown before the tasks
 
     @property
     def tasks(self):

@@ -42,8 +42,10 @@ class Run:
     folder: Path
     record: dict  # run.json
     setting: str = ""
+    phase2: bool = False  # whether its encoder was trained on more than what all runs share
     collapsed: str = ""  # why it is left out, "" where it is not
     scores: dict = field(default_factory=dict)  # (language, condition) -> {metric: percent}; {} without labels
+    guesses: dict = field(default_factory=dict)  # language -> percent of a constant guess on its clean file, if known
     sizes: dict = field(default_factory=dict)  # (language, condition) -> (examples, hash of the test files or None)
 
     @property
@@ -57,7 +59,12 @@ class Run:
     @property
     def identity(self):
         """What tells runs of a setting apart: the seed and the encoder they started from."""
-        return self.seed, origin(self)[0].get("checkpoint")
+        return self.seed, self.encoder
+
+    @property
+    def encoder(self):
+        """The checkpoint that it started from."""
+        return origin(self)[0].get("checkpoint")
 
     def condition(self, name):
         """run.json's record of a condition: folder, and perturb.py's op, level, realised, not_applicable."""
@@ -157,6 +164,8 @@ def read_scores(run):
                 raise InputError(f"{twice}; {REMEDY}")
             seen[cell, metric] = number
             run.sizes[cell] = size
+            if cell[1] == "clean" and metric == TARGETS[run.task].metric and result.get("constant_guess") is not None:
+                run.guesses[cell[0]] = float(result["constant_guess"])
             run.scores.setdefault(cell, {}).update({metric: value} if metric else {})
     if not run.scores:
         raise InputError(f"{path}: empty, so this run has predicted nothing; {PREDICT}")
@@ -185,6 +194,7 @@ def name_settings(runs):
     several = len({root.get("checkpoint") for root in roots.values()}) > 1
     for run in runs:
         first = [Path(str(roots[run.folder].get("path"))).name] if several else []
+        run.phase2 = len(chains[run.folder]) > len(shared)
         run.setting = run.setting or " > ".join([*first, *chains[run.folder][len(shared) :]]) or "direct"
 
 
