@@ -95,7 +95,7 @@ def write(args, command, runs, studies, by_task):
     made_by = {study.task: sources(study, by_task[study.task]) for study in studies}
     keys = {task: {setting: source.key for setting, source in own.items()} for task, own in made_by.items()}
     found = {study.task: primary(study, keys[study.task]) for study in studies}
-    answers = [(study.task, sentence(study.task, study.metric, found[study.task])) for study in studies]
+    answers = [(study.task, sentence(study, found[study.task])) for study in studies]
     cannot = [words for study in studies for words in limits(study, found[study.task])]
     every = [one for own in found.values() for one in own]
     first = [primary_table(every, studies), *forest(every)] if every else []
@@ -125,8 +125,8 @@ def question(studies):
         return "How well does the task transfer to languages other than English, on clean and on noised text?"
     named = ", ".join(settings) if len(settings) < 6 else f"any of {len(settings)} settings"
     return (
-        f"Compared with {studies[0].baseline}, does {named} help transfer to languages other than English, on clean and "
-        "on noised text?"
+        f"Compared with {studies[0].baseline}, does {named} help transfer to languages other than English, on clean "
+        "and on noised text?"
     )
 
 

@@ -1,7 +1,7 @@
 """What a report answers first: the primary comparisons of each task, in a sentence, a table, and their limits.
 
-The primary comparisons are declared here, before any number is seen: each setting against the baseline, on clean and on
-noised text, averaged over all languages but English. Holm's correction is over these of a task and nothing else.
+The primary comparisons are declared here, before any number is seen: each setting against the baseline, on clean and
+on noised text, averaged over all languages but English. Holm's correction is over these of a task and nothing else.
 """
 
 from typing import NamedTuple
@@ -9,9 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from reporting.measure import compare, over_languages
-from reporting.parts import Field, Table
-from reporting.statistics import by_unit, holm, intervals, sign_test, superiority
-from tasks import INTERMEDIATE
+from reporting.parts import Field, Interval, Table
+from reporting.statistics import holm, intervals, sign_test, superiority
 
 SCORES = ("clean", "noisy")
 WORDS = {"clean": "on clean text", "noisy": "under noise"}
@@ -32,6 +31,7 @@ class Primary(NamedTuple):
     adjusted: float  # by Holm
     single: bool  # such a side: the interval is about that run
     units: tuple  # "3 seeds" of the setting and of the baseline
+    encoders: int  # of phase 2 that the setting's runs start from
     better: tuple  # languages improved, languages that differ, p of the sign test
     beats: float  # percent of pairs of a run of the setting and one of the baseline in which the first is better
     languages: int
@@ -60,13 +60,14 @@ def primary(study, keys):
     for (setting, score, one, having), *interval in zip(compared, low, high, p, holm(p)):
         view = second_view(study, setting, score, having)
         pair = setting, study.baseline
-        numbers = (one.value, *map(float, interval), one.single, tuple(units_text(study, name) for name in pair))
+        units = tuple(units_text(study, name) for name in pair), study.encoders(setting)
+        numbers = (one.value, *map(float, interval), one.single, *units)
         found.append(Primary(study.task, *pair, score, *numbers, *view, len(having), keys[setting]))
     return found
 
 
 def second_view(study, setting, score, having):
-    """((languages improved, that differ, p), percent of pairs of units that the setting wins): no normal distribution."""
+    """((languages improved, that differ, p), percent of pairs of units that the setting wins): no normality."""
     column, sides = study.quantities.index(score), [study.units(name) for name in (setting, study.baseline)]
     means = [
         np.array([np.mean([one.points[runs, column].mean() for runs in units]) for one in having]) for units in sides
@@ -94,48 +95,50 @@ def given(study):
 # --- In words
 
 
+NAMES = {
+    "anli": "ANLI", "anli_plus": "ANLI+", "ccg": "CCG", "commonsense_qa": "CommonsenseQA", "cosmos_qa": "Cosmos QA",
+    "hellaswag": "HellaSwag", "mnli": "MNLI", "qqp": "QQP", "snli": "SNLI", "squad": "SQuAD", "squad_v2": "SQuAD 2.0",
+    "f1": "F1", "map@20": "mAP@20",
+}  # fmt: skip
+
+
 def called(setting):
-    """A setting as the end of "after …": intermediate tasks by their usual names."""
-    known = [part for part in setting.replace(" > ", "+").split("+")]
-    return "+".join(part.upper() if part in ABBREVIATED else part for part in known)
+    """A setting, or a metric, as it is usually written."""
+    return "+".join(NAMES.get(part, part) for part in setting.split("+"))
 
 
-ABBREVIATED = {name for name in INTERMEDIATE if "_" not in name and name not in ("squad", "hellaswag")} - {"mlm"}
-
-
-def sentence(task, metric, found):
+def sentence(study, found):
     """One plain sentence that answers for a task, made from its Primary comparisons."""
+    metric, base = called(study.metric), study.baseline
     if not found:
-        return f"There is only the baseline, so nothing is compared in {metric}."
-    base, where = found[0].baseline, "outside English" if found[0].languages else ""
-    differing = [one for one in found if one.found]
+        return f"There is only {base}, so nothing is compared."
+    differing, widest = [one for one in found if one.found], max(found, key=lambda one: abs(one.value))
     if differing:
+        rest = len(study.settings) - 1 - len({one.setting for one in differing})
         said = "; ".join(effect(metric, one, first=index == 0) for index, one in enumerate(differing))
-        rest = len({one.setting for one in found}) - len({one.setting for one in differing})
-        other = {0: "", 1: "; the other setting does not differ"}.get(rest, "; no other setting differs")
-        return f"{said[:1].upper()}{said[1:]}{other} from {base}." if rest else f"{said[:1].upper()}{said[1:]}."
-    widest = max(found, key=lambda one: abs(one.value))
+        other = ["", "; the other setting is not found to differ"][rest] if rest < 2 else "; no other setting differs"
+        for score in {one.score for one in found} - {one.score for one in differing}:
+            other += f"; {WORDS[score]}, no difference is found"
+        return f"{said[:1].upper()}{said[1:]}{other}."
+    said = f"the largest difference: {effect(metric, widest, first=True)}."
     if all(one.single for one in found):
-        return (
-            f"With one run on a side, nothing can be said of other runs: in these, {effect(metric, widest, first=True)}, "
-            "the largest difference."
-        )
-    number = len(found)
+        return f"One run on a side, so other runs may differ by more. In these, {said}"
+    scores = " or ".join(WORDS[score] for score in dict.fromkeys(one.score for one in found))
     return (
-        f"No setting differs from {base} in {metric} {where} after correction for {number} comparisons; the largest "
-        f"difference: {effect(metric, widest, first=True)}."
+        f"No setting is found to differ from {base} in {metric} {scores} outside English, after correction for "
+        f"{sum(not one.single for one in found)} comparisons; {said}"
     )
 
 
 def effect(metric, one, first):
     """ "after MNLI, accuracy under noise is 2.1 points higher outside English (95 %: 0.4 to 3.8; 3 seeds)"."""
-    low, high = sorted((one.low, one.high)) if one.value >= 0 else sorted((-one.low, -one.high))
+    low, high = (one.low, one.high) if one.value >= 0 else (-one.high, -one.low)
     direction = "higher" if one.value >= 0 else "lower"
-    seeds = one.units[0] if one.units[0] == one.units[1] else f"{one.units[0]} against {one.units[1]}"
-    about = f"95 %: {low:.1f} to {high:.1f}; {seeds}{', of these runs only' if one.single else ''}"
-    name = metric if metric.isupper() or first is None else {"f1": "F1"}.get(metric, metric)
-    where = " outside English" if first else ""
-    return f"after {called(one.setting)}, {name} {WORDS[one.score]} is {abs(one.value):.1f} points {direction}{where} ({about})"
+    seeds = " against ".join(dict.fromkeys(one.units))
+    encoders = ", one encoder" if one.encoders == 1 else ""
+    about = f"95 %: {low:.1f} to {high:.1f}; {seeds}{encoders}{', these runs only' if one.single else ''}"
+    where = f"{abs(one.value):.1f} points {direction}{' outside English' if first else ''}"
+    return f"after {called(one.setting)}, {metric} {WORDS[one.score]} is {where} ({about})"
 
 
 def limits(study, found):
@@ -144,14 +147,14 @@ def limits(study, found):
     single = [name for name in study.settings if len(study.units(name)) == 1]
     if single and len(study.settings) > 1:
         said.append(
-            f"{task}: one run of {', '.join(single)}. Its interval (†) is about that run and these test examples; another "
-            "seed may differ by more, so there is no p."
+            f"{task}: one run of {', '.join(single)}. Its interval (†) is about that run and the choice of test "
+            "examples; another seed may differ by more, so there is no p."
         )
     one_encoder = [name for name in study.settings if study.encoders(name) == 1 and name not in single]
     if one_encoder:
         said.append(
-            f"{task}: {', '.join(one_encoder)} had one phase-2 encoder. Seeds of phase 3 do not tell how another encoder "
-            "of the same setting would do."
+            f"{task}: {', '.join(one_encoder)} had one phase-2 encoder. Seeds of phase 3 do not tell how another "
+            "encoder of the same setting would do."
         )
     if study.floor and study.operations:
         low = ", ".join(
@@ -174,46 +177,40 @@ def limits(study, found):
 # --- The table
 
 PRIMARY = (
-    "task",
-    "setting",
-    "score",
-    "difference",
-    "95 % interval",
-    "p (Holm)",
-    "languages better",
-    "runs better",
+    "task", "setting", "score", "difference", "95 % interval", "p (Holm)", "languages better (p)", "runs better",
     "runs",
-)
+)  # fmt: skip
+
+
+def primary_lines(found):
+    """A line of the primary table for each comparison."""
+    for one in found:
+        value, low, high = (round(number, 1) + 0.0 for number in (one.value, one.low, one.high))  # no "-0.0"
+        better = f"{one.better[0]} of {one.languages} ({p_field(one.better[2]).text})"
+        yield [
+            one.task,
+            one.setting,
+            WORDS[one.score].removeprefix("on "),
+            Field(f"{value:+.1f}{' *' if one.found else ''}", one.value, one.source),
+            Interval(f"{low:.1f} to {high:.1f}{' †' if one.single else ''}", one.low, one.high),
+            p_field(one.adjusted),
+            Interval(better, one.better[0], one.better[2], ("number", "p")),
+            Field(f"{one.beats:.0f} %", one.beats),
+            " / ".join(dict.fromkeys(one.units)),
+        ]
 
 
 def primary_table(found, studies):
     """The primary comparisons of all tasks in one Table."""
-    lines = []
-    for one in found:
-        value, low, high = (round(number, 1) + 0.0 for number in (one.value, one.low, one.high))  # no "-0.0"
-        better = f"{one.better[0]} of {one.languages}"
-        lines.append(
-            [
-                one.task,
-                one.setting,
-                WORDS[one.score].removeprefix("on "),
-                Field(f"{value:+.1f}{' *' if one.found else ''}", one.value, one.source),
-                f"{low:+.1f} to {high:+.1f}{' †' if one.single else ''}",
-                p_field(one.adjusted),
-                Field(better, one.better[0]),
-                Field(f"{one.beats:.0f} %", one.beats),
-                " / ".join(dict.fromkeys(one.units)),
-            ]
-        )
     guesses = "; ".join(f"{study.task} {guess_text(study)}" for study in studies)
     encoders = "".join(dict.fromkeys(given(study) for study in studies))
     caption = (
         "Points by which each setting differs from the baseline, averaged over all languages but English. * found: p "
-        "below 0.05 after Holm's correction over these comparisons of the task. Languages better: how many languages "
-        f"improve. Runs better: how often a random run beats one of the baseline. {encoders}"
-        f"{SINGLE if any(one.single for one in found) else ''}A guess scores: {guesses}."
+        "below 0.05 after Holm's correction over these comparisons of the task. Languages better: how many improve "
+        "(p of a sign test). Runs better: how often a random run beats one of the baseline. "
+        f"{encoders}{SINGLE if any(one.single for one in found) else ''}A guess scores: {guesses}."
     )
-    return Table("primary", "The primary comparisons", caption, PRIMARY, lines, labels=3)
+    return Table("primary", "The primary comparisons", caption, PRIMARY, list(primary_lines(found)), labels=3)
 
 
 SINGLE = "† One run or encoder on a side: the interval is about that run, so there is no p. "
@@ -227,9 +224,4 @@ def guess_text(study):
 
 
 def p_field(p):
-    return Field("n/a") if np.isnan(p) else Field(f"{p:.4f}" if p >= 0.00005 else "< 0.0001", float(p))
-
-
-def units_of(study, setting, values):
-    """`values` [runs] as means of a setting's units."""
-    return by_unit(values, values[None], study.units(setting))[0]
+    return Field("n/a") if np.isnan(p) else Field(f"{p:.3f}" if p >= 0.0005 else "< 0.001", float(p))

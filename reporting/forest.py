@@ -18,8 +18,6 @@ def forest(found):
             rows += [None] * bool(last and one.task != last[0])  # a line between tasks
             last = one.task, one.setting
         rows.append(one)
-    with matplotlib.rc_context(STYLE):
-        canvas = draw(rows)
     caption = (
         "Difference from the baseline in points, averaged over all languages but English, with 95 % intervals: blue "
         "circles on clean text, vermilion squares under noise. Filled and bold: p below 0.05 after Holm's correction "
@@ -29,7 +27,9 @@ def forest(found):
         f"{one.task} {one.setting} {NAMES[one.score]} {one.value:+.1f} ({one.low:+.1f} to {one.high:+.1f})"
         for one in found
     )
-    return [finish(canvas, "primary", "The primary comparisons, drawn", caption, f"Points of difference. {words}.")]
+    alternative = f"Points of difference. {words}."
+    with matplotlib.rc_context(STYLE):
+        return [finish(draw(rows), "primary", "The primary comparisons, drawn", caption, alternative)]
 
 
 def draw(rows):

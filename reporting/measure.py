@@ -107,7 +107,7 @@ class Study:
         return len({run.encoder for run in own}) if any(run.phase2 for run in own) else 0
 
     def units(self, setting):
-        """The setting's runs in groups of what is drawn anew: one per encoder where there are several, else per run."""
+        """The setting's runs in groups: one per encoder where there are several, else per run."""
         members, groups = self.members(setting), {}
         for index in members:
             groups.setdefault(self.runs[index].encoder, []).append(index)

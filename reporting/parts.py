@@ -24,9 +24,18 @@ class Field(NamedTuple):
     source: str = ""  # the key of the Source that it was computed from; "" for none
 
 
+class Interval(NamedTuple):
+    """Two numbers in one entry; CSV has a column for each, by their names."""
+
+    text: str  # "-0.3 to 1.2 †"
+    low: float
+    high: float
+    names: tuple = ("low", "high")
+
+
 def text(entry):
-    """An entry of a table, Field or str, as it is shown."""
-    return entry.text if isinstance(entry, Field) else str(entry)
+    """An entry of a table, Field, Interval or str, as it is shown."""
+    return entry.text if isinstance(entry, (Field, Interval)) else str(entry)
 
 
 def number(entry):
@@ -82,6 +91,7 @@ class Figure(NamedTuple):
     alternative: str  # what it shows, in words, for who does not see it
     svg: str  # with the ink color INK, which the page replaces by its own
     png: bytes
+    folded: bool = False  # a detail: the page shows it closed
 
 
 class Report(NamedTuple):

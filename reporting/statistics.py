@@ -19,11 +19,10 @@ explains, v what examples contribute beyond the w / n. The interval's half width
 
 t(V) is Student's quantile with the degrees of freedom of Welch (1947) and Satterthwaite (1946),
 V^2 / sum of (s2 / n)^2 / (n - 1). With two or three units these are themselves an estimate, and intervals of settings
-whose variances differ are too short; the second half, Banerjee's (1961), is never too short, but wide. c is 4 / 5 where
-both settings have as many units, else 1 / 2: what holds 95 % of intervals, and 5 % of families, for 2 to 5 units and
-variances that differ by 25. Where a setting has a single unit, the interval is
-about that run, whatever others would give, and there is no p. Where no example tells two settings apart, the interval
-is the rule of three's, not zero. Simulations: tests/simulations.py.
+whose variances differ are too short; the second half, Banerjee's (1961), is never too short, but wide. c is 4 / 5
+where both settings have as many units, else 1 / 2: what holds for 2 to 5 units and variances that differ by 25. Where
+a setting has a single unit, the interval is about that run, whatever others would give, and there is no p. Where no
+example tells two settings apart, the interval is the rule of three's, not zero. Simulations: tests/simulations.py.
 """
 
 from functools import lru_cache
@@ -158,11 +157,11 @@ def flips(clean, noisy):
 
 
 def worst_of(right, conditions):
-    """{k: percent of examples right under all of k draws, [runs]}, for every k from 1 to the draws that all levels have.
+    """{k: percent of examples right under all of k draws, [runs]}, for k from 1 to the draws that all levels have.
 
-    right: bool [runs, conditions, examples]. Means over all choices of k among the draws (of m draws with r right ones,
-    C(r, k) / C(m, k) are right throughout), then over what was drawn more than once: so the worst of 3 is never better
-    than the worst of 2.
+    right: bool [runs, conditions, examples]. Means over all choices of k among the draws (of m draws with r right
+    ones, C(r, k) / C(m, k) are right throughout), then over what was drawn more than once: so the worst of 3 is never
+    better than the worst of 2.
     """
     draws_of = {}
     for index, (_, op, level) in enumerate(conditions):

@@ -8,7 +8,7 @@ import numpy as np
 from reporting.answers import SINGLE, given, guess_text, p_field, units_text
 from reporting.groups import broad_groups, headline_groups, language_groups
 from reporting.measure import compare, over_languages
-from reporting.parts import Field, Scores, Source, Table, natural
+from reporting.parts import Field, Interval, Scores, Source, Table, natural
 from reporting.statistics import benjamini_hochberg, corruption_error, intervals, noisy_weights
 from tasks import LANGUAGES
 
@@ -55,7 +55,7 @@ GLOSSARY = [
     ("p (BH)", "p of a secondary comparison, adjusted by Benjamini and Hochberg's method for its table: a lead to "
                "follow, not a finding"),
     ("languages better", "in how many languages the setting's mean is higher than the baseline's, and the p of a sign "
-                         "test over languages, which assumes no distribution, only that languages tell something each"),
+                         "test over languages, which assumes no distribution of the differences"),
     ("runs better", "the probability that a random run of the setting scores higher than one of the baseline: all "
                     "pairs, a tie is half"),
     ("collapsed", "a run that predicts the same for 99 % of the English examples: shown with the runs, left out of "
@@ -226,9 +226,9 @@ def robustness_table(study, keys):
     low = f" Without {', '.join(study.floor)}: near chance on clean text." if study.floor else ""
     caption = (
         f"Means over the {len(noisy)} languages with noised test files, {sum(one.examples for one in noisy.values())} "
-        f"examples per condition, or over those that have the number; {study.metric} in percent, gaps in points.{low} A "
-        f"guess scores {guess_text(study)}. {given(study)}A gap grows with the clean score and is 0 at chance, so it does "
-        "not tell which setting is more robust: see effective robustness."
+        f"examples per condition, or over those that have the number; {study.metric} in percent, gaps in points.{low} "
+        f"A guess scores {guess_text(study)}. {given(study)}A gap grows with the clean score and is 0 at chance, so "
+        "alone it does not tell which setting is more robust."
     )
     return Table(f"{study.task}-robustness", "Robustness", caption, ("setting", "seeds", *columns), lines)
 
@@ -259,8 +259,8 @@ def operations_table(study, keys):
             lines.append([f"{op}-{level}", setting, own, same, *rest])
     caption = (
         f"{study.metric}, percent: means over the languages that an operation applies to, named at the right, and, to "
-        f"compare operations, over the {len(common)} that all conditions have ({' '.join(common) or 'none'}). Error rate: "
-        f"what perturb.py reached. {given(study)}"
+        f"compare operations, over the {len(common)} that all conditions have ({' '.join(common) or 'none'}). Error "
+        f"rate: what perturb.py reached. {given(study)}"
     )
     header = ("condition", "setting", "score", "common languages", "error rate", "guess", "languages")
     name = f"{study.task}-operations"
@@ -326,9 +326,9 @@ def differences_table(study, keys, title, by_language):
         lines.append([setting, quantity, name, *fields, seeds, count(len(having)), examples])
     caption = (
         f"Secondary: {study.metric} of each setting minus that of {study.baseline}, in points. p is raw, p (BH) is "
-        f"adjusted by Benjamini and Hochberg's method over the {int(np.isfinite(p).sum())} comparisons of this table: a "
-        f"lead to follow, not a finding. A guess scores {guess_text(study)}. {given(study)}"
-        f"{SINGLE if any('†' in line[4] for line in lines) else ''}"
+        f"adjusted by Benjamini and Hochberg's method over the {int(np.isfinite(p).sum())} comparisons of this table: "
+        f"a lead to follow, not a finding. A guess scores {guess_text(study)}. {given(study)}"
+        f"{SINGLE if any(one.single for _, _, _, one, _ in compared) else ''}"
     )
     name = f"{study.task}-differences{'-by-language' * by_language}"
     return Table(name, title, caption.rstrip(), DIFFERENCES, lines, folded=True, labels=3)
@@ -336,8 +336,9 @@ def differences_table(study, keys, title, by_language):
 
 def difference_fields(one, low, high, p, adjusted, source):
     """A Difference, its interval and p as entries of a line; † where it is about one run of a side."""
+    ends = float(low), float(high)
     value, low, high = (round(number, 2) + 0.0 for number in (one.value, low, high))  # no "-0.00"
-    interval = f"[{low:+.2f}, {high:+.2f}]{'†' if one.single else ''}"
+    interval = Interval(f"{low:.2f} to {high:.2f}{' †' if one.single else ''}", *ends)
     return [Field(f"{value:+.2f}", one.value, source), interval, p_field(p), p_field(adjusted)]
 
 

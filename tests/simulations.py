@@ -112,7 +112,7 @@ def power(repeat, gain=2.2, deviation=0.4, settings=3):
 
 
 def encoder_error(repeat, encoders=2, seeds=3, nested=True, spread=1.0, deviation=1.0):
-    """Share of equal settings found different where encoders differ by `spread`, against a baseline without phase 2."""
+    """Share of equal settings found different where encoders differ by `spread`; the baseline has no phase 2."""
     random, differences = np.random.default_rng([encoders, seeds]), []
     for _ in range(repeat):
         shift = random.normal(0, spread, (encoders, 1))
