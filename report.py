@@ -31,6 +31,7 @@ def build_parser():
     add("--output_dir", required=True, help="folder of the report")
     add("--title", default="Robustness of cross-lingual transfer", help="of the page")
     add("--question", help="what the study asks, in one sentence (default: made from settings and baseline)")
+    add("--scale", action="store_true", help="compare sizes at equal clean accuracy (study 3), by training fractions")
     add("--resamples", type=int, default=1000, help="bootstrap resamples of the test examples (default: 1000)")
     add("--seed", type=int, default=0, help="of the resampling (default: 0)")
     return parser
@@ -67,7 +68,7 @@ def run(args, command):
     from reporting.runs import load_runs
 
     # Runs that can be compared, by task: what all of a task's runs have is its study.
-    runs, baselines, notes = load_runs(args.runs, args.baseline)
+    runs, baselines, notes = load_runs(args.runs, args.baseline, args.scale)
     by_task = {
         task: [run for run in runs if run.task == task] for task in sorted({run.task for run in runs}, key=natural)
     }
@@ -88,6 +89,7 @@ def write(args, command, runs, studies, by_task):
     from reporting.forest import forest
     from reporting.groups import headline_groups
     from reporting.parts import Report
+    from reporting.scale import scale_section
     from reporting.tables import GLOSSARY, figure_scores, gaps_tables, scores_table, sources, task_tables
     from reporting.write import comma_separated, write_report
 
@@ -108,6 +110,11 @@ def write(args, command, runs, studies, by_task):
         groups = headline_groups(study.languages)
         groups.pop("all but English", None)  # its scripts are drawn apart
         drawn[study.task] = figures(figure_scores(study), groups) if study.operations else []
+
+        if study.operations:
+            more_tables, more_figures = scale_section(study, keys[study.task], args.scale)
+            tables[study.task] += more_tables
+            drawn[study.task] += more_figures
 
     # The files: page, markdown, tables, figures, and every score of every run for other tools.
     parts = summary(args, runs, studies), tables, drawn, [one for own in made_by.values() for one in own.values()]

@@ -62,6 +62,11 @@ class Run:
         return self.seed, self.encoder
 
     @property
+    def root(self):
+        """The name of the checkpoint that all training began from."""
+        return Path(str(origin(self)[2].get("path"))).name
+
+    @property
     def encoder(self):
         """The checkpoint that it started from."""
         return origin(self)[0].get("checkpoint")
@@ -71,11 +76,11 @@ class Run:
         return self.record.get("conditions", {}).get(name, {})
 
 
-def load_runs(patterns, baseline):
+def load_runs(patterns, baseline, scale=False):
     """(runs, {task: baseline setting}, notes on what was skipped). Raises InputError for what cannot be compared.
 
     `patterns` and `baseline` are folders, or NAME=PATTERN to name a setting. Baseline runs need not be repeated in
-    `patterns`.
+    `patterns`. With `scale`, settings are also told apart by size and by --max_train_samples.
     """
     notes, runs, base = {}, {}, set()
     for flag, text in [*(("--runs", text) for text in patterns), *(("--baseline", text) for text in baseline)]:
@@ -99,7 +104,7 @@ def load_runs(patterns, baseline):
         raise InputError(f"--baseline {' '.join(baseline[:3])}: {none}; {advice}")
     for run in runs.values():
         read_scores(run)
-    name_settings(list(runs.values()))
+    name_settings(list(runs.values()), scale)
     settings = check_baseline(runs, base)
     check_alike(list(runs.values()))
     for run in runs.values():
@@ -186,8 +191,11 @@ def origin(run):
     return parent, [one["task"] for one in reversed(chain) if one.get("task")], chain[-1]
 
 
-def name_settings(runs):
-    """Name the settings that the user did not: by tasks that not all runs share, after the checkpoint if several."""
+def name_settings(runs, scale=False):
+    """Name the settings that the user did not: by tasks that not all runs share, after the checkpoint if several.
+
+    With `scale` also by their number of training examples.
+    """
     chains = {run.folder: origin(run)[1] for run in runs}
     roots = {run.folder: origin(run)[2] for run in runs}
     shared = os.path.commonprefix(list(chains.values())) if len(set(map(tuple, chains.values()))) > 1 else []
@@ -195,7 +203,9 @@ def name_settings(runs):
     for run in runs:
         first = [Path(str(roots[run.folder].get("path"))).name] if several else []
         run.phase2 = len(chains[run.folder]) > len(shared)
-        run.setting = run.setting or " > ".join([*first, *chains[run.folder][len(shared) :]]) or "direct"
+        named = " > ".join([*first, *chains[run.folder][len(shared) :]]) or "direct"
+        examples = (run.record.get("training") or {}).get("max_train_samples") if scale else None
+        run.setting = run.setting or (f"{named}, {examples} examples" if examples else named)
 
 
 def check_baseline(runs, base):
@@ -242,11 +252,11 @@ def check_alike(runs):
     first, twins, cells = {}, {}, {}
     for run in runs:
         setting = run.task, run.setting
+        check_same_training(first.setdefault(setting, run), run)
         twin = twins.setdefault((setting, run.identity), run)
         if twin is not run:
             both = f"{twin.folder} and {run.folder}: both {run.task} from {run.setting} with seed {run.seed}"
             raise InputError(f"{both}; leave one out")
-        check_same_training(first.setdefault(setting, run), run)
         for cell in run.sizes:
             other = cells.setdefault((run.task, *cell), run)
             if not same_data(other, run, cell):
