@@ -13,6 +13,7 @@ Copy with it: common/ metrics.py reporting/ tasks.py.
 import os
 import shlex
 import sys
+from itertools import chain
 from pathlib import Path
 
 from common.arguments import Parser
@@ -85,12 +86,10 @@ def run(args, command):
 def write(args, command, runs, studies, by_task):
     """Tables, figures, pages of the measured studies; by_task {task: its runs}."""
     from reporting.answers import limits, primary, primary_table, sentence
-    from reporting.figures import figures
     from reporting.forest import forest
-    from reporting.groups import headline_groups
     from reporting.parts import Report
-    from reporting.scale import scale_section
-    from reporting.tables import GLOSSARY, figure_scores, gaps_tables, scores_table, sources, task_tables
+    from reporting.sections import SECTIONS
+    from reporting.tables import GLOSSARY, gaps_tables, scores_table, sources
     from reporting.write import comma_separated, write_report
 
     # The answer: a sentence per task, one table and one figure of the primary comparisons, what they cannot say.
@@ -102,19 +101,12 @@ def write(args, command, runs, studies, by_task):
     every = [one for own in found.values() for one in own]
     first = [primary_table(every, studies), *forest(every)] if every else []
 
-    # Tables and figures of each task, tables of the whole report under "".
-    tables = {study.task: task_tables(study, keys[study.task]) for study in studies}
-    tables[""] = gaps_tables(studies)
-    drawn = {}
+    # Tables and figures of each task by sections, tables of the whole report under "".
+    tables, drawn = {}, {}
     for study in studies:
-        groups = headline_groups(study.languages)
-        groups.pop("all but English", None)  # its scripts are drawn apart
-        drawn[study.task] = figures(figure_scores(study), groups) if study.operations else []
-
-        if study.operations:
-            more_tables, more_figures = scale_section(study, keys[study.task], args.scale)
-            tables[study.task] += more_tables
-            drawn[study.task] += more_figures
+        parts = [section(study, keys[study.task], args) for section in SECTIONS]
+        tables[study.task], drawn[study.task] = (list(chain(*side)) for side in zip(*parts))
+    tables[""] = gaps_tables(studies)
 
     # The files: page, markdown, tables, figures, and every score of every run for other tools.
     parts = summary(args, runs, studies), tables, drawn, [one for own in made_by.values() for one in own.values()]

@@ -1,8 +1,8 @@
 """Robustness at equal clean accuracy: effective robustness rho, the size coefficient gamma, matched-accuracy curves.
 
 A gap grows with the clean score, and at chance every model is "robust". So noisy accuracy q is compared with what
-clean accuracy p predicts (Taori et al. 2020), on the logit scale, with an intercept per language, or the difficulty of a
-script would be taken for robustness:
+clean accuracy p predicts (Taori et al. 2020), on the logit scale, with an intercept per language, or the difficulty
+of a script would be taken for robustness:
 
     logit q = a(language) + b logit p + gamma [larger model]
 
@@ -314,8 +314,8 @@ def matched_figure(study, curves):
         axes.set_ylabel(f"noisy {study.metric}, percent")
         canvas.legend(frameon=False, loc="upper left", bbox_to_anchor=(0.69, 0.97))
         caption = (
-            "Noisy over clean accuracy, averaged over languages but English, of every training fraction; bands are the "
-            "standard deviation over seeds. At equal clean accuracy the higher line is the more robust model."
+            "Noisy over clean accuracy, averaged over languages but English, of every training fraction; bands are "
+            "the standard deviation over seeds. At equal clean accuracy the higher line is the more robust model."
         )
         words = "; ".join(
             f"{name}: " + ", ".join(f"{clean:.1f} clean {noisy:.1f} noisy" for clean, noisy, _ in points)

@@ -192,13 +192,12 @@ class Difference(NamedTuple):
     value: float
     v: float
     clusters: int
-    own: Side
-    base: Side
+    sides: tuple  # of Side: the setting's and the baseline's
 
     @property
     def single(self):
         """Whether a side has one unit: the interval is then about that run, and there is no p."""
-        return min(self.own.n, self.base.n) == 1
+        return min(side.n for side in self.sides) == 1
 
 
 def by_unit(scores, again, units):
@@ -227,11 +226,31 @@ def difference(own, base, clusters, examples=None):
     `examples` (default: `clusters`) are those of all languages, for the rule of three: what is the same on all of N
     examples may differ on up to 3 / N of others, at 95 %.
     """
-    sides = variances(*own), variances(*base)
     least = (100 * 3 / stats.norm.isf(0.025) / (examples or clusters)) ** 2
-    drawn = max(least, float(np.var(own[1].mean(1) - base[1].mean(1), ddof=1)))
-    v = max(0.0, drawn - sum(side.w / side.n for side in sides))
-    return Difference(float(own[0].mean() - base[0].mean()), v, clusters, *sides)
+    value, again = own[0].mean() - base[0].mean(), own[1].mean(1) - base[1].mean(1)
+    return _with_variances(value, again, (variances(*own), variances(*base)), clusters, least)
+
+
+def level(own, clusters):
+    """The mean over the units of `own` itself, as the Difference to 0."""
+    return _with_variances(own[0].mean(), own[1].mean(1), (variances(*own),), clusters, 0.0)
+
+
+def _with_variances(value, again, sides, clusters, least):
+    drawn = max(least, float(np.var(again, ddof=1)))
+    return Difference(float(value), max(0.0, drawn - sum(side.w / side.n for side in sides)), clusters, sides)
+
+
+def mean_of(differences):
+    """The mean of independent Differences, one per task, as a Difference.
+
+    Sides with one unit (retrieval trains nothing) add what their examples do, unless there are no others.
+    """
+    share = 1 / len(differences) ** 2
+    sides = [side._replace(w=share * side.w, s2=share * side.s2) for one in differences for side in one.sides]
+    several = tuple(side for side in sides if side.n > 1) or (Side(1, 0.0, 0.0),)
+    value, v, clusters = (np.array([row[part] for row in differences], dtype=float) for part in range(3))
+    return Difference(float(value.mean()), share * float(v.sum()), int(clusters.min()), several)
 
 
 def intervals(differences, level=0.95):
@@ -239,12 +258,14 @@ def intervals(differences, level=0.95):
 
     p is NaN where a side has one unit: nothing tells how much another would differ.
     """
-    rows = [(one.value, one.v, one.clusters, *zip(one.own, one.base)) for one in differences]
-    value, v, clusters = np.array([row[:3] for row in rows], dtype=float).reshape(-1, 3).T
-    n, w, s2 = np.array([row[3:] for row in rows], dtype=float).reshape(-1, 3, 2).transpose(1, 0, 2)  # [rows, sides]
+    value, v, clusters = np.array([one[:3] for one in differences], dtype=float).reshape(-1, 3).T
+    most_sides = max((len(one.sides) for one in differences), default=1)
+    padded = [[*one.sides, *[Side(2, 0.0, 0.0)] * (most_sides - len(one.sides))] for one in differences]
+    n, w, s2 = np.array(padded, dtype=float).reshape(-1, most_sides, 3).transpose(2, 0, 1)  # [differences, sides]
     own_freedom, most = np.maximum(1, n - 1), np.maximum(1, clusters - 1)
     variance, uncertain = v + (np.maximum(w, s2) / n).sum(1), ((s2 / n) ** 2 / own_freedom).sum(1)
-    welch = np.where(n[:, 0] == n[:, 1], EQUAL, UNEQUAL)
+    equal = np.array([len({side.n for side in one.sides}) == 1 for one in differences], dtype=bool)
+    welch = np.where(equal, EQUAL, UNEQUAL)
     freedom = np.divide(variance**2, uncertain, out=most.copy(), where=uncertain > 0).clip(1, most)
 
     def squared(alpha):

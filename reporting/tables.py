@@ -112,19 +112,6 @@ def seeds_text(study):
 # --- The tables of a task
 
 
-def task_tables(study, keys):
-    """All tables of a task; keys {setting: its Source's key}."""
-    tables = [clean_table(study, keys)]
-    if study.operations:
-        tables += [robustness_table(study, keys), operations_table(study, keys), groups_table(study, keys)]
-    if len(study.settings) > 1:
-        tables += [
-            differences_table(study, keys, "Differences from the baseline", by_language=False),
-            differences_table(study, keys, "Differences by language", by_language=True),
-        ]
-    return tables
-
-
 def guess(study, codes):
     """A Field of what a constant guess scores, averaged over languages."""
     value = float(np.mean([study.guess(code) for code in codes]))

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from simulated_runs import conditions, write_run
 
+import compare
 import perturb
 import report
 import run_xtreme
@@ -170,7 +171,8 @@ def test_two_encoders_with_two_seeds_each_are_two(outputs):
     one = measure.compare(study, ["de", "hi", "zh"], "clean")[0]["mnli"]
     means = [np.mean([100 * correct(outputs / f"mnli-{seed}", "clean", code).mean() for seed in pair
                       for code in ("de", "hi", "zh")]) for pair in ((1, 2), (3, 4))]  # fmt: skip
-    assert (one.own.n, one.base.n) == (2, 5) and one.own.s2 == pytest.approx(np.var(means, ddof=1))
+    own, base = one.sides
+    assert (own.n, base.n) == (2, 5) and own.s2 == pytest.approx(np.var(means, ddof=1))
     report.main(flags(outputs))
     assert by("setting", outputs.parent, "primary")["mnli"]["runs"] == "2 encoders / 5 seeds"
     assert "phase-2 encoder" not in (outputs.parent / "report/report.md").read_text()
@@ -287,6 +289,28 @@ def test_question_answering_is_resampled_by_paragraph(outputs):
         write_results(folder, results)
     one = studies(outputs)["xquad"].measured["de"]
     assert (one.examples, one.clusters) == (2000, 200)
+
+
+def test_compare_prints_the_primary_table(outputs, capsys, monkeypatch):
+    report.main(flags(outputs))
+    clean, noisy = lines_of(outputs.parent, "primary")
+    sides = [f"{outputs}/mnli-*", "--baseline", f"{outputs}/direct-*", "--resamples", "200"]
+    for width, color, paint in (
+        (140, "always", "\033[32m"),
+        (140, "never", ""),
+        (50, "always", "\033[32m"),
+        (50, "auto", ""),
+    ):
+        monkeypatch.setenv("COLUMNS", str(width))
+        capsys.readouterr()
+        compare.main([*sides, "--color", color])
+        told = capsys.readouterr().out
+        rows = [line for line in told.splitlines() if "xnli mnli" in line]
+        assert [f"{float(line['difference']):+.1f}" in row for line, row in zip((clean, noisy), rows)] == [True, True]
+        assert all(row.startswith(paint) for row in rows) and ("\033" in told) == bool(paint)
+        plain = re.sub("\033.*?m", "", told)
+        assert max(map(len, plain.splitlines())) <= width and "xnli: After MNLI, accuracy" in plain
+        assert "3 of 3" in plain and "one phase-2 encoder" in " ".join(plain.split())
 
 
 # --- What is left out

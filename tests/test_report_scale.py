@@ -40,7 +40,7 @@ def test_planted_robustness_is_recovered():
     again = scale.Cells(*(np.stack([one] * 2) for one in planted[:2]), planted.examples)
     small, big = np.flatnonzero(~large).tolist(), np.flatnonzero(large).tolist()
     one = scale.gamma_difference(planted, again, small, big, 1000)
-    assert one.value == pytest.approx(0.2) and one.own.s2 == pytest.approx(0, abs=1e-18)
+    assert one.value == pytest.approx(0.2) and one.sides[0].s2 == pytest.approx(0, abs=1e-18)
     # rho by a fit to the small runs alone: what the large ones are above it, in points, mean over languages
     above = 100 * (planted.noisy - expit(INTERCEPTS + 0.8 * logit(planted.clean))).mean(1)
     assert scale.effective(planted, small) == pytest.approx(above)

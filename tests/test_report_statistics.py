@@ -179,6 +179,18 @@ def test_against_welch_and_banerjee_by_hand():
     assert low == pytest.approx(0, abs=1e-6)
 
 
+def test_the_mean_of_independent_differences_by_hand():
+    side = simulations.certain([70.0, 72, 77]), simulations.certain([60.0, 61, 62])
+    one = statistics.difference(*side, 10**9)
+    mean = statistics.mean_of([one, one])
+    (low,), (high,), _ = statistics.intervals([mean])
+    (first,), (last,), _ = statistics.intervals([one])
+    assert mean.value == one.value and high - low < (last - first) / np.sqrt(2) * 1.01 and not mean.single
+    untrained = statistics.level(simulations.certain([50.0]), 100)
+    assert statistics.mean_of([one, untrained]).value == (one.value + 50) / 2
+    assert statistics.mean_of([untrained]).single and not statistics.mean_of([one, untrained]).single
+
+
 def test_at_the_ceiling_the_interval_is_the_rule_of_threes():
     side = np.array([100.0, 100.0]), np.full((200, 2), 100, np.float32)
     (low,), (high,), (p,) = statistics.intervals([statistics.difference(side, side, 10**6, 400)])
