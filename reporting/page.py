@@ -5,6 +5,7 @@ prepared. Links lead to other parts of the page and, relative to the report's fo
 files beside the page.
 """
 
+import math
 import os
 import re
 from pathlib import Path
@@ -18,7 +19,8 @@ from reporting.parts import Field, Table, number, text
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 TALL, LONG = 25, 30  # lines of a table that scrolls in a box of its own; characters of a text that breaks into lines
-COLUMN, CHARACTER, PADDING = 1010, 7.3, 18  # pixels: the page's column at 1280, a character and a field of a table
+COLUMN, CHARACTER, PADDING = 1010, 7.8, 18  # pixels: the page's column at 1280, a character and a field of a table
+ARROW = 2.2  # characters that the sign for sorting takes in a header, which is bold
 PORTRAIT, LANDSCAPE = 525, 770  # width of A4 within its margins, in points
 LARGEST, SMALLEST, BROKEN = 8.5, 6.5, 6  # points of type in a printed table: at most, at least, with broken lines
 
@@ -95,14 +97,18 @@ def joined(table):
 
 
 def split(table):
-    """The table in parts that fit the page's column, each with the first one."""
-    lines = [table.header, *([text(entry) for entry in line] for line in table.lines)]
-    widths = [PADDING + CHARACTER * min(LONG + 5, max(map(len, column))) for column in zip(*lines)]
-    parts, room = [[]], COLUMN - widths[0]
-    for column in range(1, len(widths)):
-        if parts[-1] and sum(widths[other] for other in parts[-1]) + widths[column] > room:
-            parts.append([])
-        parts[-1].append(column)
+    """The table in parts of about equal width that fit the page's column, each with the first one."""
+    columns = zip(*([text(entry) for entry in line] for line in table.lines)) if table.lines else [()] * 99
+    widths = [
+        PADDING + CHARACTER * max(1.1 * len(name) + ARROW, *(min(LONG + 5, len(words)) for words in (*column, "")))
+        for name, column in zip(table.header, columns)
+    ]
+    first, *others = widths
+    number = max(1, math.ceil(sum(others) / max(1, COLUMN - first)))
+    while (
+        len(parts := filled(others, min(COLUMN - first, sum(others) / number + max(others, default=0) / 2))) > number
+    ):
+        number += 1
     return [
         table._replace(
             header=tuple(table.header[column] for column in (0, *part)),
@@ -110,6 +116,18 @@ def split(table):
         )
         for part in parts
     ]
+
+
+def filled(widths, room):
+    """Lists of the numbers of columns after the first, each as many as fit in `room`, at least one."""
+    parts, used = [[]], 0
+    for column, width in enumerate(widths, start=1):
+        if parts[-1] and used + width > room:
+            parts.append([])
+            used = 0
+        parts[-1].append(column)
+        used += width
+    return parts
 
 
 def table_block(table, whole, index, parts, known):

@@ -122,19 +122,21 @@ def clean_table(study, keys):
     lines = []
     for code, one in study.measured.items():
         script = LANGUAGES[code].script if code in LANGUAGES else ""
-        floor = [f"near chance: {', '.join(study.floor[code])}"] if code in study.floor else [""]
+        floor = [f"near chance: {', '.join(study.floor.get(code, ()))}" * (code in study.floor)] * bool(study.floor)
         own = by_setting(study, keys, one.points[:, 0])
         lines.append([code, *own, guess(study, [code]), script, count(one.examples), *floor])
     for title, codes in broad_groups(study.languages).items():
         points, _, having = over_languages(study, codes, "clean")
         if len(codes) > 1:
             examples = count(sum(one.examples for one in having))
-            lines.append([title, *by_setting(study, keys, points), guess(study, codes), "", examples, ""])
+            lines.append(
+                [title, *by_setting(study, keys, points), guess(study, codes), "", examples, *[""] * bool(study.floor)]
+            )
     caption = (
         f"{study.metric}, percent, on clean test files; {seeds_text(study)} per setting. Averages are over "
         f"languages, unweighted. {given(study)}"
     )
-    header = ("language", *study.settings, "guess", "script", "examples", "note")
+    header = ("language", *study.settings, "guess", "script", "examples", *["note"] * bool(study.floor))
     return Table(f"{study.task}-clean", "Clean scores", caption, header, lines)
 
 

@@ -1,7 +1,7 @@
 """Runs whose truth is known, and how often a report's intervals and p-values are right about them.
 
-    python tests/simulations.py               the table of docs/report.md, in about ten minutes
-    python tests/simulations.py --repeat 500  the same, sooner and rougher
+    python tests/simulations.py         the table of docs/report.md, in about ten minutes
+    python tests/simulations.py 500     the same, sooner and rougher
 
 tests/test_report_statistics.py holds the same simulations with fewer repetitions. Scores are in percent.
 """
@@ -169,7 +169,7 @@ def rows(repeat):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeat", type=int, default=10_000, help="repetitions of each (default: 10000)")
+    parser.add_argument("repeat", type=int, nargs="?", default=4000, help="repetitions of each (default: 4000)")
     repeat = parser.parse_args().repeat
     print("| simulation | what is counted | share |\n| --- | --- | ---: |")
     for name, counted, share in rows(repeat):

@@ -26,7 +26,7 @@ from common.files import InputError, check_output_dir
 from reporting import drawing, figures, heatmaps, panels
 from reporting import page as page_module
 from reporting.page import TEMPLATES
-from reporting.parts import Field, Interval, Report, Scores, Source, Table
+from reporting.parts import Field, Interval, Report, Scores, Source, Table, natural
 from reporting.write import comma_separated, files, write_report
 
 BAD = "<b>\"x\"& |a_b|100% #1 $y$ {z} ~^\\ `c` 'q' [l](m)"
@@ -135,11 +135,11 @@ def test_page_shows_all_text_as_text(report, tmp_path):
     write_report(report, tmp_path)
     text = (tmp_path / "index.html").read_text(encoding="utf-8")
     page = Page(text)
-    assert page.elements["table"] == 6 and page.elements["figure"] == 6 and page.elements["b"] == 0
+    assert page.elements["table"] == 8 and page.elements["figure"] == 6 and page.elements["b"] == 0
     assert f"Title {BAD}" in page.words and BAD in page.words and f"Summary {BAD}" in page.words
     headings = [int(level) for level in re.findall(r"<h([1-6])", text)]
     assert headings[0] == 1 and headings.count(1) == 1 and all(b <= a + 1 for a, b in zip(headings, headings[1:]))
-    assert text.count("<caption>") == 3 and text.count('scope="row"') == 9
+    assert text.count("<caption>") == 3 and text.count('scope="row"') == 11
 
 
 def test_page_is_one_file_that_fetches_nothing(report, tmp_path):
@@ -175,8 +175,17 @@ def test_unknown_source_is_no_link(report, tmp_path):
 def test_wide_tables_are_split_to_fit_the_column():
     table = Table("t", "T", "c", ("a", *map(str, range(40))), [line("x", *range(40))])
     parts = page_module.split(table)
-    assert len(parts) == 4 and all(part.header[0] == "a" and len(part.lines[0]) == len(part.header) for part in parts)
+    assert 2 <= len(parts) <= 6 and all(
+        part.header[0] == "a" and len(part.lines[0]) == len(part.header) for part in parts
+    )
     assert [name for part in parts for name in part.header[1:]] == list(map(str, range(40)))
+    assert max(len(part.header) for part in parts) - min(len(part.header) for part in parts) <= 2
+    narrow = Table("t", "T", "c", ("setting", "de", "gain"), [line("direct", 81.2, 0.3)])
+    assert page_module.split(narrow) == [narrow]
+
+
+def test_task2_comes_before_task10():
+    assert sorted(["task10", "task2", "direct", "task1"], key=natural) == ["direct", "task1", "task2", "task10"]
 
 
 def test_the_names_of_a_line_stand_in_one_column_of_the_page_and_apart_in_csv(report, tmp_path):
@@ -531,7 +540,7 @@ def test_page_in_a_browser(report, tmp_path):
     assert set(probes) == {390, 1280}, said[-2000:]
     assert not [line for line in said.splitlines() if "CONSOLE" in line and "FOUND" not in line]
     for width, one in probes.items():
-        assert one["page"] <= width and one["tables"] == 6 and one["drawings"] == 6 and one["closed"]
+        assert one["page"] <= width and one["tables"] == 8 and one["drawings"] == 6 and one["closed"]
         order = ["none 81.2 9.5 n/a", "ascending 9.5 81.2 n/a", "descending 81.2 9.5 n/a", "none 81.2 9.5 n/a"]
         assert one["seen"] == order and one["tab"] == 0 and one["copy"] == 7
         assert one["hint"] == (width < 1000) and one["sticky"] == "sticky" and one["text"] >= 8
