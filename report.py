@@ -14,6 +14,7 @@ Copy with it: common/ metrics.py reporting/ tasks.py.
 import os
 import shlex
 import sys
+from itertools import chain
 from pathlib import Path
 
 from common.arguments import Parser
@@ -31,6 +32,8 @@ def build_parser():
     add("--baseline", **several, metavar="DIR", help="the runs that others are compared with, one setting per task")
     add("--output_dir", required=True, help="folder of the report")
     add("--title", default="Robustness of cross-lingual transfer", help="of the page")
+    add("--question", help="what the study asks, in one sentence (default: made from settings and baseline)")
+    add("--scale", action="store_true", help="compare sizes at equal clean accuracy (study 3), by training fractions")
     add("--resamples", type=int, default=1000, help="bootstrap resamples of the test examples (default: 1000)")
     add("--seed", type=int, default=0, help="of the resampling (default: 0)")
     return parser
@@ -64,11 +67,14 @@ def run(args, command):
     # pyarrow, scipy and matplotlib take seconds, which --help and a wrong flag need not wait for.
     from reporting.alignment import open_alignment
     from reporting.measure import measure_all, open_study
+    from reporting.parts import natural
     from reporting.runs import load_runs
 
     # Runs that can be compared, by task: what all of a task's runs have is its study.
-    runs, aligned, base, baselines, notes = load_runs(args.runs, args.baseline)
-    by_task = {task: [run for run in runs if run.task == task] for task in sorted({run.task for run in runs})}
+    runs, aligned, base, baselines, notes = load_runs(args.runs, args.baseline, args.scale)
+    by_task = {
+        task: [run for run in runs if run.task == task] for task in sorted({run.task for run in runs}, key=natural)
+    }
     studies = [open_study(task, baselines[task], members) for task, members in by_task.items()]
     alignment = open_alignment(aligned, base)
     notes += alignment.notes if alignment else []
@@ -86,36 +92,54 @@ def write(args, command, runs, studies, by_task, alignment):
     """Tables, figures, pages of the measured studies; by_task {task: its runs}, alignment None without such runs."""
     from reporting.alignment import alignment_tables
     from reporting.alignment_figures import alignment_figures
+    from reporting.answers import limits, primary, primary_table, sentence
     from reporting.averages import average_tables
-    from reporting.figures import figures
-    from reporting.groups import headline_groups
+    from reporting.forest import forest
     from reporting.parts import Report
-    from reporting.tables import GLOSSARY, figure_scores, gaps_tables, scores_table, sources, task_tables
+    from reporting.sections import SECTIONS
+    from reporting.tables import GLOSSARY, gaps_tables, scores_table, sources
     from reporting.write import comma_separated, write_report
 
-    # Tables and figures of each task, tables of the whole report under "".
-    tables = {study.task: task_tables(study, by_task[study.task]) for study in studies}
-    made_by = [source for study in studies for source in sources(study, by_task[study.task]).values()]
-    drawn = {}
-    if alignment:
-        own = sources(alignment, [one.run for one in alignment.runs.values()])
-        made_by += own.values()
-        keys = {setting: source.key for setting, source in own.items()}
-        tables["alignment"] = alignment_tables(alignment, keys, studies)
-        drawn["alignment"] = alignment_figures(alignment)
-    tables[""] = [*average_tables(studies, args.resamples, args.seed), *gaps_tables(studies)]
+    # The answer: a sentence per task, one table and one figure of the primary comparisons, what they cannot say.
+    made_by = {study.task: sources(study, by_task[study.task]) for study in studies}
+    keys = {task: {setting: source.key for setting, source in own.items()} for task, own in made_by.items()}
+    found = {study.task: primary(study, keys[study.task]) for study in studies}
+    answers = [(study.task, sentence(study, found[study.task])) for study in studies]
+    cannot = [words for study in studies for words in limits(study, found[study.task])]
+    every = [one for own in found.values() for one in own]
+    first = [primary_table(every, studies), *forest(every)] if every else []
+
+    # Tables and figures of each task by sections, tables of the whole report under "".
+    tables, drawn = {}, {}
     for study in studies:
-        groups = headline_groups(study.languages)
-        if len(groups) > 1:
-            groups.pop("all but English", None)  # its scripts are drawn apart, where they are known
-        drawn[study.task] = figures(figure_scores(study), groups) if study.operations else []
+        parts = [section(study, keys[study.task], args) for section in SECTIONS]
+        tables[study.task], drawn[study.task] = (list(chain(*side)) for side in zip(*parts))
+    tables[""] = [*average_tables(studies, args.resamples, args.seed), *gaps_tables(studies)]
+    if alignment:
+        made_by["alignment"] = own = sources(alignment, [one.run for one in alignment.runs.values()])
+        tables["alignment"] = alignment_tables(alignment, {name: source.key for name, source in own.items()}, studies)
+        drawn["alignment"] = alignment_figures(alignment)
 
     # The files: page, markdown, tables, figures, and every score of every run for other tools.
+    every_source = [one for own in made_by.values() for one in own.values()]
+    parts = summary(args, runs, studies, alignment), tables, drawn, every_source
+    answer = args.question or question(studies), answers, cannot, first
     folder = Path(args.output_dir)
-    words = summary(args, runs, studies, alignment)
-    write_report(Report(args.title, command, words, tables, drawn, made_by, GLOSSARY), folder)
+    write_report(Report(args.title, command, *parts, GLOSSARY, *answer), folder)
     lines = scores_table([(study, by_task[study.task]) for study in studies])
     write_text(folder / "scores.csv", comma_separated(lines, "\n"))
+
+
+def question(studies):
+    """What is asked where nobody said: does any setting help?"""
+    settings = list(dict.fromkeys(name for study in studies for name in study.settings[1:]))
+    if not settings:
+        return "How well does the task transfer to languages other than English, on clean and on noised text?"
+    named = ", ".join(settings) if len(settings) < 6 else f"any of {len(settings)} settings"
+    return (
+        f"Compared with {studies[0].baseline}, does {named} help transfer to languages other than English, on clean "
+        "and on noised text?"
+    )
 
 
 def summary(args, runs, studies, alignment):

@@ -48,17 +48,17 @@ export TOKENIZERS_PARALLELISM=false
 # --- The steps of a study
 
 study() {
-    local setting target seed
+    local setting target seed encoder
     starting_point   # data; at toy size also phase 1
     noised_copies
 
     for setting in $INTERMEDIATES; do
-        phase2 "$setting"
+        for seed in $PHASE2_SEEDS; do phase2 "$setting" "$seed"; done
     done
     for setting in direct $INTERMEDIATES; do
-        for target in $TARGETS; do
-            for seed in $SEEDS; do
-                phase3 "$setting" "$target" "$seed"
+        for encoder in $(encoders "$setting"); do
+            for target in $TARGETS; do
+                for seed in $SEEDS; do phase3 "$encoder" "$target" "$seed"; done
             done
         done
     done
@@ -99,13 +99,23 @@ conditions() {   # sets `given`: the --conditions of run_xtreme.py
     done
 }
 
-phase2() {   # phase2 SETTING: an encoder, trained on the English task, or on several, joined by +
-    after pretrained
-    train "$1" run_intermediate.py --tasks ${1//+/ } --data_dir "$INTERMEDIATE_DIR" --model_name_or_path "$MODEL" \
-        --do_train --do_eval --seed "$PHASE2_SEED" $PHASE2_FLAGS
+encoder() {   # encoder SETTING SEED: the folder of the encoder that phase 2 trains with this seed
+    [ "$2" = "${PHASE2_SEEDS%% *}" ] && printf '%s\n' "$1" || printf '%s-encoder%s\n' "$1" "$2"
 }
 
-phase3() {   # phase3 SETTING TARGET SEED: trained in English from the setting's encoder, predicted clean and noised
+encoders() {   # encoders SETTING: those of all seeds of phase 2; `direct` has none of its own
+    local seed
+    [ "$1" != direct ] || { echo direct; return; }
+    for seed in $PHASE2_SEEDS; do encoder "$1" "$seed"; done
+}
+
+phase2() {   # phase2 SETTING SEED: an encoder, trained on the English task, or on several, joined by +
+    after pretrained
+    train "$(encoder "$1" "$2")" run_intermediate.py --tasks ${1//+/ } --data_dir "$INTERMEDIATE_DIR" --model_name_or_path "$MODEL" \
+        --do_train --do_eval --seed "$2" $PHASE2_FLAGS
+}
+
+phase3() {   # phase3 ENCODER TARGET SEED: trained in English from the encoder, predicted clean and noised
     local setting=$1 target=$2 seed=$3 encoder=$OUTPUT/outputs/$1 given
     after pretrained noised replicates "$setting"
     [ "$setting" != direct ] || encoder=$MODEL
@@ -125,7 +135,7 @@ phase3() {   # phase3 SETTING TARGET SEED: trained in English from the setting's
 report() {
     after everything
     run report report.py --runs "$OUTPUT/outputs/*" --baseline "$OUTPUT/outputs/direct-*" \
-        --output_dir "$OUTPUT/report" --title "$TITLE"
+        --output_dir "$OUTPUT/report" --title "$TITLE" ${QUESTION:+--question "$QUESTION"}
 }
 
 # --- Carrying it out
@@ -169,10 +179,11 @@ settle() {   # what no study has set
     fi
     local phase1="--max_seq_length 32 --per_device_train_batch_size 64 --learning_rate 1e-3 --num_train_epochs 1"
     PHASE1_FLAGS=${PHASE1_FLAGS-$phase1}
+    PHASE2_SEEDS=${PHASE2_SEEDS:-1}   # one encoder per setting, as in the paper; "1 2 3" tells how encoders differ
     PERTURB_FLAGS=${PERTURB_FLAGS-} LANGUAGES=${LANGUAGES-} FOREIGN=" ${LANGUAGES-} "
     FOREIGN=${FOREIGN/ en / }   # retrieval compares with English
     [ -n "$OPS" ] || WORST_OF=
-    export SCALE INTERMEDIATES TARGETS OPS LEVELS SEEDS WORST_OF REPLICATES LANGUAGES PHASE2_SEED JOBS
+    export SCALE INTERMEDIATES TARGETS OPS LEVELS SEEDS WORST_OF REPLICATES LANGUAGES PHASE2_SEEDS JOBS
 }
 
 hardware() {   # sets `launcher` and `deepspeed`; the thresholds are those of ds_configs/README.md for XLM-R Large

@@ -68,9 +68,11 @@ def check():
     check_distinct("INTERMEDIATES", words("INTERMEDIATES"))
     check_whole("SEEDS", 0, 2**32 - 1)
     check_distinct("SEEDS", words("SEEDS"))
-    for name in ("PHASE2_SEED", "REPLICATES", "JOBS", "GPUS", "GPU_MEMORY", "TOKENS_PER_SECOND"):
+    check_whole("PHASE2_SEEDS", 0, 2**32 - 1)
+    check_distinct("PHASE2_SEEDS", words("PHASE2_SEEDS"))
+    for name in ("REPLICATES", "JOBS", "GPUS", "GPU_MEMORY", "TOKENS_PER_SECOND"):
         if os.environ.get(name):
-            check_whole(name, 0 if name == "PHASE2_SEED" else 1, 10**9, single=True)
+            check_whole(name, 1, 10**9, single=True)
     if words("OPS"):
         check_noise(words("OPS"), words("LEVELS"), os.environ.get("WORST_OF", ""))
 

@@ -31,7 +31,7 @@ esac
 OUTPUT=${OUTPUT:-studies/noise-$SCALE}
 WORST_OF=${WORST_OF-swap-${LEVELS##* }}   # this condition is drawn REPLICATES times, for the worst of k; empty: none
 REPLICATES=${REPLICATES:-3}
-PHASE2_SEED=${PHASE2_SEED:-1}   # one encoder per setting, as in the paper; for others: PHASE2_SEED=2 OUTPUT=elsewhere
 TITLE="Study 1: intermediate training and noise ($SCALE size)"
+QUESTION="Does English intermediate training help zero-shot transfer to other languages, on clean and on noised text?"
 
 carry_out

@@ -29,7 +29,7 @@ esac
 OUTPUT=${OUTPUT:-studies/non-latin-$SCALE}
 WORST_OF=${WORST_OF-}
 REPLICATES=${REPLICATES:-3}
-PHASE2_SEED=${PHASE2_SEED:-1}   # one encoder per setting, as in the paper; for others: PHASE2_SEED=2 OUTPUT=elsewhere
 TITLE="Study 2: intermediate NLI and non-Latin scripts ($SCALE size)"
+QUESTION="Does intermediate natural language inference help languages outside English, and those in non-Latin scripts most?"
 
 carry_out

@@ -11,9 +11,9 @@ import numpy as np
 from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 
-from reporting.drawing import INK, STYLE, WIDTH, brief, finish, listed, place
+from reporting.drawing import INK, STYLE, WIDTH, brief, finish, place
 from reporting.heatmaps import heat_maps
-from reporting.panels import SHOWN, Panel, chosen, group_means, only, operations, panel, strength
+from reporting.panels import SHOWN, Panel, group_means, multiples, only, operations, panel, strength
 
 # Okabe and Ito's without yellow and black, and a gray.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A8F98")
@@ -26,7 +26,14 @@ def figures(scores, groups):
     if not scores.conditions or np.isnan(scores.noisy).all():
         return []
     with matplotlib.rc_context(STYLE):
-        return [slopes(scores, groups), levels(scores, groups), *heat_maps(scores)]
+        parts = [only(scores, indices) for indices in multiples(scores)]
+        drawn = [draw(part, groups, of) for draw in (slopes, levels) for part, of in numbered(parts)]
+        return [*drawn, *heat_maps(scores)]
+
+
+def numbered(parts):
+    """[(part, "" or "(1 of 3)")]"""
+    return [(part, f" ({index} of {len(parts)})" if len(parts) > 1 else "") for index, part in enumerate(parts, 1)]
 
 
 def look(index):
@@ -42,18 +49,17 @@ def look(index):
 # --- Score by noise level
 
 
-def levels(scores, groups):
+def levels(part, groups, of=""):
     """Score against level: a panel per operation (columns, four abreast) and language group (rows)."""
-    part = only(scores, chosen(scores))
     panels = {(name, group): panel(part, name, codes) for name in operations(part) for group, codes in groups.items()}
     caption = (
         f"{capital(part.metric)} in percent against the level of noise, 0 being clean text, averaged over the "
-        f"languages of each group that have clean and all levels in every setting drawn. {left_out(scores, part)}"
+        f"languages of each group that have clean and all levels in every setting drawn. {of_several(of)}"
         "Bands are the standard deviation over seeds, averaged over languages, where there are several seeds; "
         "replicates of a condition are averaged. Numbers: the tables' CSV files."
     )
     canvas, words = draw_levels(part, panels, groups), levels_in_words(part, panels, groups)
-    return finish(canvas, f"{scores.task}-levels", "Score by noise level", caption, words)
+    return finish(canvas, f"{part.task}-levels{suffix(of)}", f"Score by noise level{of}", caption, words)
 
 
 def draw_levels(part, panels, groups):
@@ -123,9 +129,8 @@ def coverage(one):
 # --- Clean against noisy
 
 
-def slopes(scores, groups):
+def slopes(part, groups, of=""):
     """Clean to noisy mean: a line per setting, a panel per language group, over the same number of points in each."""
-    part = only(scores, chosen(scores))
     means = {group: group_means(part, codes) for group, codes in groups.items()}
     labels = [brief(setting) for setting in part.settings]
     room = 0.35 + 0.075 * (5 + max(map(len, labels)))  # inches for the labels at the right
@@ -144,11 +149,11 @@ def slopes(scores, groups):
     caption = (
         f"{capital(part.metric)} in percent on clean text and its mean under noise (the mean over operations of the "
         "mean over levels), averaged over languages; an operation counts for a language where every setting drawn "
-        f"has it. {left_out(scores, part)}All panels span the same number of points, so slopes compare between them."
+        f"has it. {of_several(of)}All panels span the same number of points, so slopes compare between them."
     )
     words = [f"{group}: {slope_in_words(part, clean, noisy)}" for group, (clean, noisy, _) in means.items()]
     alternative = f"{part.metric}, percent. {' '.join(words)}"
-    return finish(canvas, f"{scores.task}-slopes", "Clean against noisy", caption, alternative)
+    return finish(canvas, f"{part.task}-slopes{suffix(of)}", f"Clean against noisy{of}", caption, alternative)
 
 
 def draw_slopes(axes, clean, noisy, labels, span):
@@ -194,14 +199,14 @@ def capital(words):
     return words[:1].upper() + words[1:]
 
 
-def left_out(scores, part):
-    """Which settings a figure does not draw, and why; "" where it draws all."""
-    if len(scores.settings) == len(part.settings):
-        return ""
-    if len(part.settings) < SHOWN:
-        return f"Without noisy scores: {listed([name for name in scores.settings if name not in part.settings])}. "
-    best = len(part.settings) - 1
-    return f"Of {len(scores.settings)} settings, the baseline and the {best} with the best noisy mean are drawn. "
+def of_several(of):
+    """What to know of a figure that draws some of the settings; `of` is "(1 of 3)" or ""."""
+    return f"Every figure{of} has the baseline and up to {SHOWN - 1} of the other settings. " if of else ""
+
+
+def suffix(of):
+    """Of the figure's name: "-2" for " (2 of 3)"."""
+    return f"-{of.split()[0][1:]}" if of and not of.startswith(" (1 ") else ""
 
 
 def levels_in_words(part, panels, groups):

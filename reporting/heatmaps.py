@@ -6,38 +6,50 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Patch
 
-from reporting.drawing import INK, PAPER, WIDTH, brief, file_names, finish, listed, place
-from reporting.panels import chosen, gaps
+from reporting.drawing import INK, PAPER, WIDTH, brief, file_names, finish, place
+from reporting.panels import gaps, noisy_mean
 from tasks import LANGUAGES
 
-MAPS = 6  # of a task
+MAPS = 12  # settings that each have a map of their own, by operation; the first map has all
 COLORS = "cividis_r"  # told apart by color-blind people and in gray
 HATCHED = "Hatched cells have no score: the operation does not apply to the language, or the cell is missing. "
 
 
 def heat_maps(scores):
-    """Figures, all in the same colors, of settings that have any points lost."""
+    """Figures, all in the same colors: one of all settings, and one of each, folded, by operation and level."""
     columns, lost = gaps(scores)
-    drawn = [index for index in chosen(scores, MAPS) if not np.isnan(lost[index]).all()]
+    drawn = [index for index in range(len(scores.settings)) if not np.isnan(lost[index]).all()]
     if not drawn:
         return []
-    missing = [name for index, name in enumerate(scores.settings) if index not in drawn]
     codes = sorted(scores.languages, key=lambda code: (script(code) or "~", code))
     lost = lost[:, [scores.languages.index(code) for code in codes]]
     scale = matplotlib.colors.Normalize(min(0, np.nanmin(lost[drawn])), max(1, np.nanmax(lost[drawn])))
-    figures = []
-    for index, name in zip(drawn, file_names([scores.settings[index] for index in drawn])):
+    figures = [overview(scores, codes, scale)]
+    names = file_names([scores.settings[index] for index in drawn])
+    for index, name in zip(drawn, names) if len(drawn) <= MAPS else ():
         setting, values = scores.settings[index], lost[index]
         caption = (
             f"{setting}: points of {scores.metric} lost from clean text to each operation and level, one language per "
             f"row, ordered by script; negative is a gain. {HATCHED if np.isnan(values).any() else ''}Colors mean the "
             "same in all maps of the task."
         )
-        if missing:
-            caption += f" No map for {listed(missing)}; the numbers are in the CSV files."
         canvas, words = draw_map(values, columns, codes, scale), map_in_words(setting, values, columns, codes)
-        figures.append(finish(canvas, f"{scores.task}-lost-{name}", f"Points lost: {setting}", caption, words))
+        figure = finish(canvas, f"{scores.task}-lost-{name}", f"Points lost: {setting}", caption, words)
+        figures.append(figure._replace(folded=True))
     return figures
+
+
+def overview(scores, codes, scale):
+    """Points lost from clean text to the noisy mean, one language per row, one setting per column."""
+    lost = (scores.clean - noisy_mean(scores)).T[[scores.languages.index(code) for code in codes]]
+    columns = [(name, "") for name in scores.settings]
+    caption = (
+        f"Points of {scores.metric} lost from clean text to the noisy mean (mPC) of every setting, one language per "
+        f"row, ordered by script; negative is a gain. {HATCHED if np.isnan(lost).any() else ''}A language near chance "
+        "has nothing to lose."
+    )
+    words = map_in_words("all settings", lost, columns, codes)
+    return finish(draw_map(lost, columns, codes, scale), f"{scores.task}-lost", "Points lost", caption, words)
 
 
 def draw_map(values, columns, codes, scale):
@@ -88,7 +100,7 @@ def label_map(axes, block, codes, tilt):
     axes.set_yticks(range(len(codes)), names)
     axes.set_xticks(range(len(block)), [level.removeprefix("rate") for _, level in block])
     axes.tick_params(length=0)
-    axes.set_xlabel("level", labelpad=2)
+    axes.set_xlabel("level" if any(level for _, level in block) else "", labelpad=2)
     axes.spines[:].set_visible(False)
     above = {"ha": "left", "va": "bottom", "rotation": tilt, "rotation_mode": "anchor"}
     for start in [index for index, (name, _) in enumerate(block) if index == 0 or block[index - 1][0] != name]:
@@ -117,7 +129,8 @@ def script(code):
 def map_in_words(setting, values, columns, codes):
     worst, best = (np.unravel_index(pick(values), values.shape) for pick in (np.nanargmax, np.nanargmin))
     most, least = (
-        f"{codes[row]} under {'-'.join(columns[column])}, {values[row, column]:.1f}" for row, column in (worst, best)
+        f"{codes[row]} under {'-'.join(filter(None, columns[column]))}, {values[row, column]:.1f}"
+        for row, column in (worst, best)
     )
     middle, empty = np.nanmedian(values), int(np.isnan(values).sum())
     return (

@@ -9,8 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from common.files import InputError
+from metrics import METRICS
+from reporting.parts import natural
 from reporting.runs import condition_of, read_counts
 from reporting.statistics import (
+    by_unit,
     difference,
     flips,
     noisy_weights,
@@ -21,6 +24,7 @@ from reporting.statistics import (
     worst_of,
 )
 
+ABOVE = 10  # points above a constant guess from which a language has something to lose to noise
 PER_PROCESS = 20_000  # cells; for fewer, starting another process costs more than it gives
 _shared = []  # studies, in a process that measures
 
@@ -33,6 +37,7 @@ class Measured(NamedTuple):
     scores: np.ndarray  # [runs, 1 + conditions] in percent, clean first
     to_wrong: np.ndarray  # [runs, conditions], percent of examples
     to_right: np.ndarray  # [runs, conditions]
+    words_lost: np.ndarray | None  # [runs, conditions], percent of words; None where counts have none
     worst: dict  # {k: [runs]}
     slopes: dict  # {operation: [runs]}
     points: np.ndarray  # [runs, quantities]; NaN where an operation does not apply
@@ -52,6 +57,8 @@ class Study:
     conditions: dict = field(default_factory=dict)  # language -> [(name, operation, level)] that all runs have
     missing: list = field(default_factory=list)  # of (language, condition, folders that lack it or "all runs")
     not_applicable: list = field(default_factory=list)  # of (language, condition, reason)
+    places: dict = field(default_factory=dict)  # language -> [clusters], their places among `clusters`, see place()
+    clusters: int = 0  # different examples, or paragraphs, of all languages
     measured: dict = field(default_factory=dict)  # language -> Measured
 
     @property
@@ -70,15 +77,45 @@ class Study:
     @property
     def settings(self):
         """The baseline, then the others in order of their names."""
-        return sorted({run.setting for run in self.runs}, key=lambda name: (name != self.baseline, name))
+        return sorted({run.setting for run in self.runs}, key=lambda name: (name != self.baseline, natural(name)))
 
     @property
     def quantities(self):
         """Names of the columns of `points`: scores under an operation are means over its levels."""
         return ["clean", "noisy", "gap", *self.operations]
 
+    def guess(self, language):
+        """Percent that a constant guess scores: what results.jsonl says, else one of the task's labels at random."""
+        known = [run.guesses[language] for run in self.runs if language in run.guesses]
+        labels = 2 if METRICS[self.task] == "choice" else len(TARGETS[self.task].labels or ())
+        return known[0] if known else 100 / labels if self.metric == "accuracy" and labels else 0.0
+
+    @property
+    def floor(self):
+        """{language: settings} that score hardly more than a guess on clean text, so noise has nothing to take."""
+        low = {
+            code: [name for name in self.settings if self.clean(name, code) < self.guess(code) + ABOVE]
+            for code in self.languages
+        }
+        return {code: names for code, names in low.items() if names}
+
+    def clean(self, setting, language):
+        return float(self.measured[language].points[self.members(setting), 0].mean())
+
     def members(self, setting):
         return [index for index, run in enumerate(self.runs) if run.setting == setting]
+
+    def encoders(self, setting):
+        """How many encoders of phase 2 the setting's runs start from; 0 for a setting without phase 2."""
+        own = [self.runs[index] for index in self.members(setting)]
+        return len({run.encoder for run in own}) if any(run.phase2 for run in own) else 0
+
+    def units(self, setting):
+        """The setting's runs in groups: one per encoder where there are several, else per run."""
+        members, groups = self.members(setting), {}
+        for index in members:
+            groups.setdefault(self.runs[index].encoder, []).append(index)
+        return list(groups.values()) if self.encoders(setting) > 1 else [[index] for index in members]
 
 
 # --- Which cells there are
@@ -138,12 +175,13 @@ def measure(study, language, resamples, seed):
     conditions = study.conditions[language]
     columns, score, right = statistic(study.target)
     names = ["clean", *(name for name, _, _ in conditions)]
-    sums, flags, clusters = gather(study, language, names, columns, right)
+    sums, flags, clusters, words_lost = gather(study, language, names, columns, right)
     scores = score(sums.sum(-2, dtype=float))  # [runs, 1 + conditions]
     check_scores(study, language, names, scores)
     rates = np.array([realised_rate(study, name, language) for name in names[1:]])
     weights = quantity_weights(study, conditions)  # [1 + conditions, quantities]
-    again = resampled(sums, score, resamples, seed)  # [resamples, runs, 1 + conditions]
+    where = study.places.get(language), study.clusters
+    again = resampled(sums, score, resamples, seed, *where)  # [resamples, runs, 1 + conditions]
     to_wrong, to_right = flips(flags[:, 0], flags[:, 1:])
     return Measured(
         conditions,
@@ -151,6 +189,7 @@ def measure(study, language, resamples, seed):
         scores,
         to_wrong,
         to_right,
+        words_lost,
         worst_of(flags[:, 1:], conditions),
         slopes(scores[:, 0], scores[:, 1:], rates, conditions),
         scores @ weights,
@@ -179,7 +218,8 @@ def realised_rate(study, condition, language):
 
 
 def gather(study, language, names, columns, right):
-    """(sums [runs, conditions, clusters, columns], right or not [runs, conditions, examples], number of clusters).
+    """(sums [runs, conditions, clusters, columns], right or not [runs, conditions, examples], number of clusters,
+    words lost of tags, see lost_words()).
 
     Examples are matched by id where counts have one that differs between runs (bucc2018 lists only sentences of gold
     or predicted pairs).
@@ -201,7 +241,45 @@ def gather(study, language, names, columns, right):
         for column, name in enumerate(columns):
             own[:, column] = np.bincount(cluster, None if name == "examples" else part[name], clusters)
     shape = len(study.runs), len(names)
-    return sums.reshape(*shape, clusters, len(columns)), flags.reshape(*shape, examples), clusters
+    words_lost = lost_words(parts, shape)
+    return sums.reshape(*shape, clusters, len(columns)), flags.reshape(*shape, examples), clusters, words_lost
+
+
+def lost_words(parts, shape):
+    """Percent of words that noise turns from right to wrong, at least, [runs, conditions without clean]; None without.
+
+    Counts tell how many words of a sentence are right, so what is gained and lost in one sentence cancels out.
+    """
+    if not all("correct_tokens" in part and "tokens" in part for part in parts):
+        return None
+    right = np.stack([part["correct_tokens"] for part in parts]).reshape(*shape, -1)
+    return 100 * np.maximum(0, right[:, :1] - right[:, 1:]).sum(-1) / max(1, parts[0]["tokens"].sum())
+
+
+def place(study):
+    """Fill in where each language's examples, or paragraphs, stand among those of all languages, by their ids.
+
+    So parallel test sets share draws by example. Tasks whose counts have no ids, or ids of one run (bucc2018), do
+    without.
+    """
+    known, places = {}, {}
+    for language in study.conditions if study.task != "bucc2018" else []:
+        (part,) = read_counts(study.runs[0], language, ["clean"])
+        if "id" not in part:
+            return
+        clusters = {}  # paragraph, or number of the example -> ids
+        for cluster, name in zip(part.get("paragraph", range(len(part["id"]))), part["id"]):
+            clusters.setdefault(cluster, []).append(str(name))
+        own = []
+        for cluster in sorted(clusters):
+            ids = clusters[cluster]
+            at = next((known[name] for name in ids if name in known), None)
+            if at is None:
+                at, study.clusters = study.clusters, study.clusters + 1
+            known.update(dict.fromkeys(ids, at))
+            own.append(at)
+        places[language] = np.array(own)
+    study.places = places
 
 
 def on_all_ids(parts):
@@ -241,6 +319,8 @@ def measure_all(studies, resamples, seed):
     jobs = [(index, language) for index, study in enumerate(studies) for language in study.conditions]
     cells = sum(len(study.runs) * (1 + len(names)) for study in studies for names in study.conditions.values())
     processes = min(os.cpu_count() or 1, len(jobs), cells // PER_PROCESS)
+    for study in studies:
+        place(study)
     share(studies)
     arguments = [(*job, resamples, seed) for job in jobs]
     if processes > 1:
@@ -265,9 +345,13 @@ def measure_shared(index, language, resamples, seed):
 
 
 def over_languages(study, codes, quantity):
-    """([runs], [resamples, runs], [Measured]): a quantity averaged over those of `codes` with it; None for none."""
-    column = study.quantities.index(quantity)
-    having = [study.measured[code] for code in codes if np.isfinite(study.measured[code].points[:, column]).all()]
+    """([runs], [resamples, runs], [Measured]): a quantity averaged over those of `codes` with it; None for none.
+
+    Gaps are averaged without languages at the floor, which have none.
+    """
+    column, floor = study.quantities.index(quantity), study.floor if quantity == "gap" else ()
+    measured = [study.measured[code] for code in codes if code not in floor]
+    having = [one for one in measured if np.isfinite(one.points[:, column]).all()]
     if not having:
         return None
     points = np.mean([one.points[:, column] for one in having], axis=0)
@@ -275,14 +359,12 @@ def over_languages(study, codes, quantity):
 
 
 def compare(study, codes, quantity):
-    """({setting: its Difference to the baseline}, languages, examples) in a quantity over `codes`; None for none."""
+    """({setting: its Difference to the baseline}, [Measured]) in a quantity over `codes`; None for none."""
     averages = over_languages(study, codes, quantity)
     if averages is None:
         return None
     points, again, having = averages
-    members = {name: study.members(name) for name in study.settings}
-    sides = {name: (points[own], again[:, own].astype(float)) for name, own in members.items()}
+    sides = {name: by_unit(points, again, study.units(name)) for name in study.settings}
     base, clusters = sides.pop(study.baseline), min(one.clusters for one in having)
-    lenders = [base, *sides.values()]
-    differences = {name: difference(side, base, clusters, lenders) for name, side in sides.items()}
-    return differences, len(having), sum(one.examples for one in having)
+    examples = sum(one.clusters for one in having)
+    return {name: difference(side, base, clusters, examples) for name, side in sides.items()}, having

@@ -5,6 +5,7 @@ prepared. Links lead to other parts of the page and, relative to the report's fo
 files beside the page.
 """
 
+import math
 import os
 import re
 from pathlib import Path
@@ -14,10 +15,12 @@ import jinja2
 from markupsafe import Markup
 
 from reporting.drawing import INK, PAPER
-from reporting.parts import Field, number, text
+from reporting.parts import Field, Table, number, text
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 TALL, LONG = 25, 30  # lines of a table that scrolls in a box of its own; characters of a text that breaks into lines
+COLUMN, CHARACTER, PADDING = 1010, 7.8, 18  # pixels: the page's column at 1280, a character and a field of a table
+ARROW = 2.2  # characters that the sign for sorting takes in a header, which is bold
 PORTRAIT, LANDSCAPE = 525, 770  # width of A4 within its margins, in points
 LARGEST, SMALLEST, BROKEN = 8.5, 6.5, 6  # points of type in a printed table: at most, at least, with broken lines
 
@@ -35,7 +38,11 @@ def page(report, folder):
     environment.filters |= {"anchor": anchor, "flags": flags, "run_link": lambda run: run_link(run, folder)}
     titles = {task: task or "The whole report" for task in report.tasks}
     sections = [(f"task-{identifier(task)}", title, blocks(report, task)) for task, title in titles.items()]
-    return environment.get_template("page.html").render(report=report, sections=sections)
+    known = {source.key: source for source in report.sources}
+    first = [block for one in report.first for block in as_blocks(one, known)]
+    for block in first:
+        block["cards"] = True
+    return environment.get_template("page.html").render(report=report, sections=sections, first=first)
 
 
 def identifier(words):
@@ -60,38 +67,94 @@ def flags(command):
 
 def blocks(report, task):
     """Tables and figures of a task as the template takes them, in the order of the page: folded tables come last."""
-    known = {source.key for source in report.sources}
-    tables = [table_block(table, known) for table in report.tables.get(task, [])]
+    known = {source.key: source for source in report.sources}
+    tables = [block for table in report.tables.get(task, []) for block in as_blocks(table, known)]
     figures = [figure_block(figure) for figure in report.figures.get(task, [])]
     return [
         *(table for table in tables if not table["folded"]),
-        *figures,
-        *(table for table in tables if table["folded"]),
+        *(figure for figure in figures if not figure["folded"]),
+        *(block for block in (*tables, *figures) if block["folded"]),
     ]
 
 
-def table_block(table, known):
-    """The values of a table; `known` are the keys of sources that the page shows, to which numbers link."""
+def as_blocks(one, known):
+    """The blocks of a Table or Figure; `known` {key: Source}."""
+    return table_blocks(one, known) if isinstance(one, Table) else [figure_block(one)]
+
+
+def table_blocks(table, known):
+    """The values of a table: one part, or several below each other where it is wider than the page's column."""
+    parts = split(joined(table))
+    return [table_block(part, table, index, len(parts), known) for index, part in enumerate(parts)]
+
+
+def joined(table):
+    """The table with the columns that name a line in one, so that on a phone the number stands beside its name."""
+    left = table.labels
+    lines = [[" · ".join(text(entry) for entry in line[:left]), *line[left:]] for line in table.lines]
+    header = " · ".join(table.header[:left]), *table.header[left:]
+    return table._replace(header=header, lines=lines) if left > 1 else table
+
+
+def split(table):
+    """The table in parts of about equal width that fit the page's column, each with the first one."""
+    columns = zip(*([text(entry) for entry in line] for line in table.lines)) if table.lines else [()] * 99
+    widths = [
+        PADDING + CHARACTER * max(1.1 * len(name) + ARROW, *(min(LONG + 5, len(words)) for words in (*column, "")))
+        for name, column in zip(table.header, columns)
+    ]
+    first, *others = widths
+    number = max(1, math.ceil(sum(others) / max(1, COLUMN - first)))
+    while (
+        len(parts := filled(others, min(COLUMN - first, sum(others) / number + max(others, default=0) / 2))) > number
+    ):
+        number += 1
+    return [
+        table._replace(
+            header=tuple(table.header[column] for column in (0, *part)),
+            lines=[[line[column] for column in (0, *part)] for line in table.lines],
+        )
+        for part in parts
+    ]
+
+
+def filled(widths, room):
+    """Lists of the numbers of columns after the first, each as many as fit in `room`, at least one."""
+    parts, used = [[]], 0
+    for column, width in enumerate(widths, start=1):
+        if parts[-1] and used + width > room:
+            parts.append([])
+            used = 0
+        parts[-1].append(column)
+        used += width
+    return parts
+
+
+def table_block(table, whole, index, parts, known):
+    """The values of one part of a table; `known` {key: Source} are those that the page shows."""
     numeric, (landscape, size) = table.numeric, on_paper(table)
+    used = dict.fromkeys(entry.source for line in whole.lines for entry in line if isinstance(entry, Field))
     return {
-        "id": f"table-{identifier(table.name)}",
+        "id": f"table-{identifier(table.name)}" + (f"-{index + 1}" if index else ""),
         "file": quote(table.name),
-        "title": table.title,
-        "caption": table.caption,
+        "title": table.title + (f" ({index + 1} of {parts})" if parts > 1 else ""),
+        "caption": table.caption if index == 0 else "",
         "folded": table.folded,
         "tall": len(table.lines) > TALL,
         "landscape": landscape,
+        "cards": False,
         "size": f"{size:.1f}",
         "header": list(zip(table.header, numeric)),
-        "lines": [[entry_values(*pair, known) for pair in zip(line, numeric)] for line in table.lines],
+        "lines": [[entry_values(*pair) for pair in zip(line, numeric)] for line in table.lines],
+        "sources": [known[key] for key in used if key in known] if index == parts - 1 else [],
+        "last": index == parts - 1,
     }
 
 
-def entry_values(entry, is_number, known):
-    """(text, value or None, key of a source or None, class) of an entry; columns without numbers are set as text."""
-    source = entry.source if isinstance(entry, Field) and entry.source in known else None
+def entry_values(entry, is_number):
+    """(text, value or None, class) of an entry; columns without numbers are set as text."""
     style = "" if is_number else "t long" if len(text(entry)) > LONG else "t"
-    return text(entry), number(entry), source, style
+    return text(entry), number(entry), style
 
 
 def on_paper(table):
@@ -116,5 +179,6 @@ def figure_block(figure):
         "title": figure.title,
         "caption": figure.caption,
         "alternative": figure.alternative,
+        "folded": figure.folded,
         "drawing": drawing,
     }

@@ -105,17 +105,11 @@ def gaps(scores):
     return columns, np.stack([scores.clean - noisy[column] for column in columns], axis=-1)
 
 
-def chosen(scores, most=SHOWN):
-    """Indices, in order, of the baseline and of the settings with the best noisy mean over languages but English.
-
-    A setting without any points lost to draw is not among them.
-    """
-    others = [code for code in scores.languages if code != "en"] or scores.languages
-    _, noisy, _ = group_means(scores, others)
-    lost = scores.clean[:, :, None] - scores.noisy
-    drawable = [index for index in range(1, len(scores.settings)) if not np.isnan(lost[index]).all()]
-    best = sorted(drawable, key=lambda index: (np.isnan(noisy[index]), -noisy[index]))
-    return sorted([0, *best[: most - 1]])
+def multiples(scores, most=SHOWN):
+    """Indices of the settings of each of several figures: the baseline and up to `most` - 1 others, in order."""
+    others = range(1, len(scores.settings))
+    starts = range(0, max(1, len(others)), most - 1)
+    return [[0, *others[start : start + most - 1]] for start in starts]
 
 
 def only(scores, indices):

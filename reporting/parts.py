@@ -5,9 +5,15 @@ library and numpy only.
 """
 
 import math
+import re
 from typing import NamedTuple
 
 import numpy as np
+
+
+def natural(words):
+    """A sort key by which task2 comes before task10."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", str(words))]
 
 
 class Field(NamedTuple):
@@ -18,9 +24,18 @@ class Field(NamedTuple):
     source: str = ""  # the key of the Source that it was computed from; "" for none
 
 
+class Interval(NamedTuple):
+    """Two numbers in one entry; CSV has a column for each, by their names."""
+
+    text: str  # "-0.3 to 1.2 †"
+    low: float
+    high: float
+    names: tuple = ("low", "high")
+
+
 def text(entry):
-    """An entry of a table, Field or str, as it is shown."""
-    return entry.text if isinstance(entry, Field) else str(entry)
+    """An entry of a table, Field, Interval or str, as it is shown."""
+    return entry.text if isinstance(entry, (Field, Interval)) else str(entry)
 
 
 def number(entry):
@@ -36,6 +51,7 @@ class Table(NamedTuple):
     header: tuple  # of texts
     lines: list  # of lists of Field, or of str where an entry is only text
     folded: bool = False  # a detail: the page shows it closed
+    labels: int = 1  # how many columns at the left name the line; the page joins them
 
     @property
     def numeric(self):
@@ -75,6 +91,7 @@ class Figure(NamedTuple):
     alternative: str  # what it shows, in words, for who does not see it
     svg: str  # with the ink color INK, which the page replaces by its own
     png: bytes
+    folded: bool = False  # a detail: the page shows it closed
 
 
 class Report(NamedTuple):
@@ -85,6 +102,10 @@ class Report(NamedTuple):
     figures: dict  # {task: [Figure]}
     sources: list  # of Source
     glossary: list  # of (term, meaning)
+    question: str = ""  # what the report answers, in one sentence
+    answers: tuple = ()  # of (task, sentence)
+    limits: tuple = ()  # what the data cannot say, sentences
+    first: tuple = ()  # Table and Figure of the answer, shown before the tasks
 
     @property
     def tasks(self):

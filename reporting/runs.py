@@ -41,8 +41,10 @@ class Run:
     folder: Path
     record: dict  # run.json
     setting: str = ""
+    phase2: bool = False  # whether its encoder was trained on more than what all runs share
     collapsed: str = ""  # why it is left out, "" where it is not
     scores: dict = field(default_factory=dict)  # (language, condition) -> {metric: percent}; {} without labels
+    guesses: dict = field(default_factory=dict)  # language -> percent of a constant guess on its clean file, if known
     sizes: dict = field(default_factory=dict)  # (language, condition) -> (examples, hash of the test files or None)
 
     @property
@@ -61,19 +63,29 @@ class Run:
     @property
     def identity(self):
         """What tells runs of a setting apart: the seed and the encoder they started from."""
-        return self.seed, origin(self)[0].get("checkpoint")
+        return self.seed, self.encoder
+
+    @property
+    def root(self):
+        """The name of the checkpoint that all training began from."""
+        return Path(str(origin(self)[2].get("path"))).name
+
+    @property
+    def encoder(self):
+        """The checkpoint that it started from."""
+        return origin(self)[0].get("checkpoint")
 
     def condition(self, name):
         """run.json's record of a condition: folder, and perturb.py's op, level, realised, not_applicable."""
         return self.record.get("conditions", {}).get(name, {})
 
 
-def load_runs(patterns, baseline):
+def load_runs(patterns, baseline, scale=False):
     """(runs, runs of run_alignment.py, resolved folders of --baseline, {task: baseline setting}, notes on what was
     skipped). Raises InputError for what cannot be compared.
 
     `patterns` and `baseline` are folders, or NAME=PATTERN to name a setting. Baseline runs need not be repeated in
-    `patterns`.
+    `patterns`. With `scale`, settings are also told apart by size and by --max_train_samples.
     """
     notes, runs, aligned, base = {}, {}, {}, set()
     for flag, text in [*(("--runs", text) for text in patterns), *(("--baseline", text) for text in baseline)]:
@@ -98,7 +110,7 @@ def load_runs(patterns, baseline):
         raise InputError(f"--baseline {' '.join(baseline[:3])}: {none}; {advice}")
     for run in runs.values():
         read_scores(run)
-    name_settings([*runs.values(), *aligned.values()])
+    name_settings([*runs.values(), *aligned.values()], scale)
     settings = check_baseline(runs, base & runs.keys()) if runs else {}
     check_alike(list(runs.values()))
     for run in runs.values():
@@ -163,6 +175,8 @@ def read_scores(run):
                 raise InputError(f"{twice}; {REMEDY}")
             seen[cell, metric] = number
             run.sizes[cell] = size
+            if cell[1] == "clean" and metric == TARGETS[run.task].metric and result.get("constant_guess") is not None:
+                run.guesses[cell[0]] = float(result["constant_guess"])
             run.scores.setdefault(cell, {}).update({metric: value} if metric else {})
     if not run.scores:
         raise InputError(f"{path}: empty, so this run has predicted nothing; {PREDICT}")
@@ -183,16 +197,22 @@ def origin(run):
     return parent, [one["task"] for one in reversed(chain) if one.get("task")], chain[-1]
 
 
-def name_settings(runs):
-    """Name the settings that the user did not: by tasks that not all runs share, after the checkpoint if several."""
+def name_settings(runs, scale=False):
+    """Name the settings that the user did not: by tasks that not all runs share, after the checkpoint if several.
+
+    With `scale` also by their number of training examples.
+    """
     chains = {run.folder: origin(run)[1] for run in runs}
     roots = {run.folder: origin(run)[2] for run in runs}
     shared = os.path.commonprefix(list(chains.values())) if len(set(map(tuple, chains.values()))) > 1 else []
     several = len({root.get("checkpoint") for root in roots.values()}) > 1
     for run in runs:
         first = [Path(str(roots[run.folder].get("path"))).name] if several else []
+        run.phase2 = len(chains[run.folder]) > len(shared)
         encoder = " > ".join([*first, *chains[run.folder][len(shared) :]]) or "direct"
-        run.setting = run.setting or ", ".join([encoder, *training_languages(run)])
+        examples = (run.record.get("training") or {}).get("max_train_samples") if scale else None
+        more = [*training_languages(run), *([f"{examples} examples"] if examples else [])]
+        run.setting = run.setting or ", ".join([encoder, *more])
 
 
 def training_languages(run):
@@ -239,11 +259,11 @@ def check_alike(runs):
     first, twins, cells = {}, {}, {}
     for run in runs:
         setting = run.task, run.setting
+        check_same_training(first.setdefault(setting, run), run)
         twin = twins.setdefault((setting, run.identity), run)
         if twin is not run:
             both = f"{twin.folder} and {run.folder}: both {run.task} from {run.setting} with seed {run.seed}"
             raise InputError(f"{both}; leave one out")
-        check_same_training(first.setdefault(setting, run), run)
         for cell in run.sizes:
             other = cells.setdefault((run.task, *cell), run)
             if not same_data(other, run, cell):

@@ -4,25 +4,32 @@ Pure functions of arrays: numpy and scipy, no files. Scores are percents, gaps a
 
 How a difference between two settings gets its interval. Examples: the test examples are resampled with replacement, by
 paragraph for question answering and by sentence for tags, and the corpus metric is computed anew from the sums of
-counts (Koehn 2004). All runs and conditions of a language share the draws, so comparisons are paired, and so do
-languages with as many examples, whose files are mostly translations of each other. Seeds: resampling three of them
-gives intervals that are far too short, so their part of the variance is Student's, with the variance pooled over both
-settings. The variance of a difference D between means over A and B seeds is
+counts (Koehn 2004). All runs and conditions of a language share the draws, so comparisons are paired, and so do the
+same examples in other languages. Seeds: resampling three of them gives intervals that are far too short, so their part
+of the variance is Student's, with each setting's own variance. What is drawn anew is a setting's unit: the encoder
+where it has several (two encoders with three seeds each are two units), else the seed. The variance of a difference D
+between means over units is
 
-    V(D) = v + c * max(w, s2),   c = 1/A + 1/B
+    V(D) = v + sum over both settings of max(w, s2) / n
 
-w is the variance between seeds that drawing examples alone explains, v what examples contribute beyond c * w, s2 the
-observed variance between seeds: whichever is larger counts, and where s2 does, Student's t with A + B - 2 degrees of
-freedom goes with it. The interval is never shorter than the one over examples alone. Where both settings have one
-seed, s2 is that of the task's other settings; where none has several, the interval covers the choice of examples only,
-and there is no p. Simulations: tests/test_report_statistics.py.
+n is a setting's number of units, s2 the observed variance between them, w the part of it that drawing examples alone
+explains, v what examples contribute beyond the w / n. The interval's half width h at the level 1 - alpha is
+
+    h^2 = c t(V)^2 V + (1 - c) (z^2 v + sum of max(z^2 w, t(n - 1)^2 s2) / n)
+
+t(V) is Student's quantile with the degrees of freedom of Welch (1947) and Satterthwaite (1946),
+V^2 / sum of (s2 / n)^2 / (n - 1). With two or three units these are themselves an estimate, and intervals of settings
+whose variances differ are too short; the second half, Banerjee's (1961), is never too short, but wide. c is 4 / 5
+where both settings have as many units, else 1 / 2: what holds for 2 to 5 units and variances that differ by 25. Where
+a setting has a single unit, the interval is about that run, whatever others would give, and there is no p. Where no
+example tells two settings apart, the interval is the rule of three's, not zero. Simulations: tests/simulations.py.
 """
 
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from metrics import METRICS
 
@@ -89,15 +96,19 @@ def draws(clusters, resamples, seed=0):
     return counts
 
 
-def resampled(sums, score, resamples, seed=0):
+def resampled(sums, score, resamples, seed=0, places=None, of=None):
     """Scores of resamples, float32 [resamples, ...], of counts summed by cluster, sums [..., clusters, columns].
+
+    `places` [clusters] of the clusters among `of`, all that the task's languages have: the same example in another
+    language shares the draws, also where a language lacks some.
 
     scipy.stats.bootstrap would draw anew at each call and score each resample in Python; here all runs, conditions and
     languages share the draws, and one matrix product sums the counts of all resamples.
     """
     *shape, clusters, columns = sums.shape
     flat = np.moveaxis(sums, -2, 0).reshape(clusters, -1).astype(np.float32)  # below 2 ** 24, so float32 is exact
-    return score((draws(clusters, resamples, seed) @ flat).reshape(resamples, *shape, columns))
+    times = draws(clusters, resamples, seed) if places is None else draws(of, resamples, seed)[:, places]
+    return score((times @ flat).reshape(resamples, *shape, columns))
 
 
 # --- Robustness
@@ -159,105 +170,122 @@ def flips(clean, noisy):
 
 
 def worst_of(right, conditions):
-    """{k: percent of examples right under all of k draws}, [runs]: means over what was drawn more than once.
+    """{k: percent of examples right under all of k draws, [runs]}, for k from 1 to the draws that all levels have.
 
-    right: bool [runs, conditions, examples]. k = 1 is the mean over draws; 3 and 5 as far as there are draws, or all
-    where these are two.
+    right: bool [runs, conditions, examples]. Means over all choices of k among the draws (of m draws with r right
+    ones, C(r, k) / C(m, k) are right throughout), then over what was drawn more than once: so the worst of 3 is never
+    better than the worst of 2.
     """
     draws_of = {}
     for index, (_, op, level) in enumerate(conditions):
         draws_of.setdefault((op, level), []).append(index)
     drawn = [own for own in draws_of.values() if len(own) > 1]
-    if not drawn:
-        return {}
-    least = min(map(len, drawn))
-    worst = {1: np.mean([100 * right[:, own].mean((1, 2)) for own in drawn], axis=0)}
-    for k in [k for k in (3, 5) if k <= least] or [2]:
-        worst[k] = np.mean([100 * right[:, own[:k]].all(1).mean(-1) for own in drawn], axis=0)
+    worst = {}
+    for k in range(1, min(map(len, drawn), default=0) + 1):
+        shares = [special.comb(right[:, own].sum(1), k) / special.comb(len(own), k) for own in drawn]
+        worst[k] = np.mean([100 * share.mean(-1) for share in shares], axis=0)
     return worst
 
 
 # --- Differences
 
 
-class Difference(NamedTuple):
-    """What is known of a difference between two settings; the names of variances are the module docstring's."""
+EQUAL, UNEQUAL = 4 / 5, 1 / 2  # c, the share of Welch and Satterthwaite's interval, by the numbers of units
 
+
+class Side(NamedTuple):
+    """What is known of the variance of a setting's score; the names are the module docstring's."""
+
+    n: int  # units: encoders where there are several, else seeds
+    w: float  # 0 with one unit, as is s2
+    s2: float
+
+
+class Difference(NamedTuple):
     value: float
     v: float
-    w: float
-    s2: float  # NaN where no seeds tell: the interval is then over examples only
-    c: float
-    freedom: int  # of s2: A + B - 2, or that of the settings that lend it
     clusters: int
+    sides: tuple  # of Side: the setting's and the baseline's
+
+    @property
+    def single(self):
+        """Whether a side has one unit: the interval is then about that run, and there is no p."""
+        return min(side.n for side in self.sides) == 1
 
 
-def between_seeds(sides):
-    """(s2, w, degrees of freedom) pooled over settings, each (scores [seeds], resamples [resamples, seeds]).
+def by_unit(scores, again, units):
+    """(scores [units], resamples [resamples, units] in float64) of scores [runs] and resamples [resamples, runs].
 
-    (nan, nan, 0) where none has two seeds.
+    `units` lists the runs of each unit.
     """
-    sides = [(scores, again) for scores, again in sides if len(scores) > 1]
-    freedom = sum(len(scores) - 1 for scores, _ in sides)
-    if not freedom:
-        return np.nan, np.nan, 0
-    # How far each resample moves each seed, beyond how far it moves the mean of the setting.
-    away = [again - scores - (again - scores).mean(1, keepdims=True) for scores, again in sides]
-    s2 = sum(((scores - scores.mean()) ** 2).sum() for scores, _ in sides) / freedom
-    return float(s2), float(sum((one**2).sum(1).mean() for one in away)) / freedom, freedom
+    means = [again[:, runs].mean(1, dtype=float) for runs in units]
+    return np.array([scores[runs].mean() for runs in units]), np.stack(means, axis=1)
 
 
-def difference(own, base, clusters, others=()):
-    """`own` minus `base`, each (scores [seeds], resamples [resamples, seeds] in float64), as a Difference.
+def variances(scores, again):
+    """The Side of a setting, from scores [units] and resamples [resamples, units]."""
+    units = len(scores)
+    if units == 1:
+        return Side(1, 0.0, 0.0)
+    # How far each resample moves each unit, beyond how far it moves the mean of the setting.
+    moved = again - scores
+    away = moved - moved.mean(1, keepdims=True)
+    return Side(units, float((away**2).sum(1).mean()) / (units - 1), float(scores.var(ddof=1)))
 
-    `others`, settings of the same form, lend their spread where both have one seed.
+
+def difference(own, base, clusters, examples=None):
+    """`own` minus `base`, each (scores [units], resamples [resamples, units] in float64), as a Difference.
+
+    `examples` (default: `clusters`) are those of all languages, for the rule of three: what is the same on all of N
+    examples may differ on up to 3 / N of others, at 95 %.
     """
+    least = (100 * 3 / stats.norm.isf(0.025) / (examples or clusters)) ** 2
     value, again = own[0].mean() - base[0].mean(), own[1].mean(1) - base[1].mean(1)
-    return _with_variances(value, again, [own, base], clusters, others)
+    return _with_variances(value, again, (variances(*own), variances(*base)), clusters, least)
 
 
-def level(own, clusters, others=()):
-    """The mean over the seeds of `own` itself, as the Difference to 0."""
-    return _with_variances(own[0].mean(), own[1].mean(1), [own], clusters, others)
+def level(own, clusters):
+    """The mean over the units of `own` itself, as the Difference to 0."""
+    return _with_variances(own[0].mean(), own[1].mean(1), (variances(*own),), clusters, 0.0)
 
 
-def _with_variances(value, again, sides, clusters, others):
-    c = sum(1 / len(scores) for scores, _ in sides)
-    examples = float(np.var(again, ddof=1))
-    s2, w, freedom = between_seeds(sides)
-    if not freedom:
-        s2, _, freedom = between_seeds(others)
-        w = examples / c
-    return Difference(float(value), max(0.0, examples - c * w), w, s2, c, freedom, clusters)
+def _with_variances(value, again, sides, clusters, least):
+    drawn = max(least, float(np.var(again, ddof=1)))
+    return Difference(float(value), max(0.0, drawn - sum(side.w / side.n for side in sides)), clusters, sides)
 
 
 def mean_of(differences):
     """The mean of independent Differences, one per task, as a Difference.
 
-    Tasks whose seeds tell nothing (retrieval trains nothing) add what their examples do; the degrees of freedom of the
-    sum are Satterthwaite's.
+    Sides with one unit (retrieval trains nothing) add what their examples do, unless there are no others.
     """
-    value, v, w, s2, c, freedom, clusters = np.array(differences, dtype=float).T
-    between, share = c * np.fmax(w, s2), 1 / len(value) ** 2
-    told = np.isfinite(s2)
-    pooled = (between[told] ** 2 / np.maximum(1, freedom[told])).sum()
-    freedom = between[told].sum() ** 2 / pooled if pooled else 1
-    s2 = share * between.sum() if told.any() else np.nan
-    return Difference(value.mean(), share * v.sum(), share * (c * w).sum(), s2, 1.0, freedom, clusters.min())
+    share = 1 / len(differences) ** 2
+    sides = [side._replace(w=share * side.w, s2=share * side.s2) for one in differences for side in one.sides]
+    several = tuple(side for side in sides if side.n > 1) or (Side(1, 0.0, 0.0),)
+    value, v, clusters = (np.array([row[part] for row in differences], dtype=float) for part in range(3))
+    return Difference(float(value.mean()), share * float(v.sum()), int(clusters.min()), several)
 
 
 def intervals(differences, level=0.95):
     """(low, high, p), each [differences]: two-sided, p being the level at which the interval would just touch 0.
 
-    p is NaN where no seeds tell how much they matter: by their examples alone, two runs of one setting would often
-    differ "significantly".
+    p is NaN where a side has one unit: nothing tells how much another would differ.
     """
-    value, v, w, s2, c, freedom, clusters = np.array(differences, dtype=float).reshape(-1, 7).T
-    freedom, between = np.maximum(1, freedom), np.nan_to_num(s2)
+    value, v, clusters = np.array([one[:3] for one in differences], dtype=float).reshape(-1, 3).T
+    most_sides = max((len(one.sides) for one in differences), default=1)
+    padded = [[*one.sides, *[Side(2, 0.0, 0.0)] * (most_sides - len(one.sides))] for one in differences]
+    n, w, s2 = np.array(padded, dtype=float).reshape(-1, most_sides, 3).transpose(2, 0, 1)  # [differences, sides]
+    own_freedom, most = np.maximum(1, n - 1), np.maximum(1, clusters - 1)
+    variance, uncertain = v + (np.maximum(w, s2) / n).sum(1), ((s2 / n) ** 2 / own_freedom).sum(1)
+    equal = np.array([len({side.n for side in one.sides}) == 1 for one in differences], dtype=bool)
+    welch = np.where(equal, EQUAL, UNEQUAL)
+    freedom = np.divide(variance**2, uncertain, out=most.copy(), where=uncertain > 0).clip(1, most)
 
     def squared(alpha):
-        z, t = stats.t.isf(alpha / 2, np.maximum(1, clusters - 1)) ** 2, stats.t.isf(alpha / 2, freedom) ** 2
-        return z * v + c * np.maximum(z * w, t * between)
+        tail = alpha / 2
+        z, t = stats.t.isf(tail, most) ** 2, stats.t.isf(np.broadcast_to(tail, value.shape)[:, None], own_freedom) ** 2
+        careful = z * v + (np.maximum(z[:, None] * w, t * s2) / n).sum(1)
+        return welch * stats.t.isf(tail, freedom) ** 2 * variance + (1 - welch) * careful
 
     half = np.sqrt(squared(1 - level))
     low, high = np.full(len(value), -40.0), np.zeros(len(value))  # log p by bisection
@@ -266,7 +294,7 @@ def intervals(differences, level=0.95):
         outside = squared(np.exp(middle)) < value**2
         low, high = np.where(outside, low, middle), np.where(outside, middle, high)
     p = np.where(np.abs(value) < 1e-9, 1.0, np.exp(high))  # points: what sums of floats leave of no difference
-    return value - half, value + half, np.where(np.isnan(s2), np.nan, p)
+    return value - half, value + half, np.where((n == 1).any(1), np.nan, p)
 
 
 def holm(p):
@@ -275,3 +303,27 @@ def holm(p):
     order = np.argsort(p, kind="stable")[: np.isfinite(p).sum()]  # NaN comes last
     p[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)))
     return p
+
+
+def benjamini_hochberg(p):
+    """Benjamini & Hochberg's (1995) adjusted p-values; NaN stays NaN and is none of them."""
+    p = np.array(p, dtype=float)
+    order = np.argsort(p, kind="stable")[: np.isfinite(p).sum()][::-1]  # largest first
+    ranks = np.arange(len(order), 0, -1)
+    p[order] = np.minimum(1, np.minimum.accumulate(p[order] * len(order) / ranks))
+    return p
+
+
+# --- A view that assumes less
+
+
+def sign_test(values):
+    """(number above 0, number not 0, two-sided p) of a sign test; p is NaN where all are 0."""
+    above, not_zero = int((values > 1e-9).sum()), int((np.abs(values) > 1e-9).sum())
+    return above, not_zero, stats.binomtest(above, not_zero).pvalue if not_zero else np.nan
+
+
+def superiority(own, base):
+    """Percent of all pairs of a unit of `own` and one of `base` in which the first scores higher; equal is half."""
+    pairs = np.subtract.outer(own, base)
+    return 100 * float((pairs > 1e-9).mean() + 0.5 * (np.abs(pairs) <= 1e-9).mean())

@@ -14,12 +14,13 @@ import hashlib
 import io
 import json
 import re
+from itertools import chain
 from pathlib import Path
 from urllib.parse import quote
 
 from common.files import InputError, write_bytes, write_json
 from reporting.page import page, run_link
-from reporting.parts import Field, number, text
+from reporting.parts import Field, Figure, Interval, Table, number, text
 
 RECORD = "files.json"
 FORMULA = re.compile(r"[=+\-@\t\r](?!\s*$)(?!\d+(\.\d+)?%?$)")  # begins a cell that is more than a sign or a number
@@ -59,10 +60,11 @@ def write_report(report, folder):
 def files(report, folder):
     """{path below the folder: text, or bytes of an image}."""
     contents = {"index.html": page(report, folder), "report.md": markdown(report, folder)}
-    for table in (table for tables in report.tables.values() for table in tables):
+    first = {kind: [one for one in report.first if isinstance(one, kind)] for kind in (Table, Figure)}
+    for table in (table for tables in (first[Table], *report.tables.values()) for table in tables):
         contents[f"tables/{table.name}.csv"] = comma_separated(table_lines(table))
         contents[f"tables/{table.name}.tex"] = latex(table, report.sources)
-    for figure in (figure for figures in report.figures.values() for figure in figures):
+    for figure in (figure for figures in (first[Figure], *report.figures.values()) for figure in figures):
         contents[f"figures/{figure.name}.svg"] = figure.svg
         contents[f"figures/{figure.name}.png"] = figure.png
     return contents
@@ -108,14 +110,20 @@ def harmless(entry):
 
 
 def table_lines(table):
-    """Header and lines of a table: numbers, nothing where a column of numbers has none, else the entry's text."""
-    lines = [list(table.header)]
+    """Header and lines of a table: numbers, nothing where a column of numbers has none, else the entry's text.
+
+    An interval is two columns.
+    """
+    first = table.lines[0] if table.lines else table.header
+    pairs = [entry.names if isinstance(entry, Interval) else () for entry in first]
+    header = [[f"{name}, {one}" for one in pair] or [name] for name, pair in zip(table.header, pairs)]
+    lines = [list(chain(*header))]
     for line in table.lines:
-        values = [number(entry) for entry in line]
-        absent = [
-            "" if numbers and isinstance(entry, Field) else text(entry) for entry, numbers in zip(line, table.numeric)
-        ]
-        lines.append([other if value is None else value for value, other in zip(values, absent)])
+        lines.append([])
+        for entry, numbers in zip(line, table.numeric):
+            value, absent = number(entry), "" if numbers and isinstance(entry, Field) else text(entry)
+            both = (entry.low, entry.high) if isinstance(entry, Interval) else (absent if value is None else value,)
+            lines[-1] += both
     return lines
 
 
@@ -164,16 +172,17 @@ def plain(words):
 
 
 def markdown(report, folder):
-    """report.md: summary, tables, figures, runs and glossary."""
-    lines = [f"# {plain(report.title)}", "", *(line for words in report.summary for line in (plain(words), ""))]
+    """report.md: the answer, tables and figures of the tasks, runs and glossary."""
+    lines = [f"# {plain(report.title)}", "", *([plain(report.question), ""] if report.question else [])]
+    lines += [f"- **{plain(task)}**: {plain(words)}" for task, words in report.answers] + [""]
+    lines += markdown_blocks(report.first)
+    lines += ["### What the data cannot say", "", *(f"- {plain(words)}" for words in report.limits), ""] * bool(
+        report.limits
+    )
+    lines += [line for words in report.summary for line in (plain(words), "")]
     for task in report.tasks:
         lines += [f"## {plain(task) if task else 'The whole report'}", ""]
-        for table in report.tables.get(task, []):
-            lines += [f"### {plain(table.title)}", "", plain(table.caption), "", *markdown_table(table), ""]
-            lines += [f"[CSV](tables/{quote(table.name)}.csv), [LaTeX](tables/{quote(table.name)}.tex)", ""]
-        for figure in report.figures.get(task, []):
-            image = f"![{plain(figure.alternative)}](figures/{quote(figure.name)}.png)"
-            lines += [f"### {plain(figure.title)}", "", image, "", plain(figure.caption), ""]
+        lines += markdown_blocks([*report.tables.get(task, []), *report.figures.get(task, [])])
     lines += ["## Runs", ""]
     for source in report.sources:
         lines += [f"### {plain(source.task)}: {plain(source.setting)}", ""]
@@ -184,6 +193,19 @@ def markdown(report, folder):
             lines += [f"      {one_line(run['command'])}", ""]
     lines += ["## Glossary", "", *(f"- **{plain(term)}**: {plain(meaning)}" for term, meaning in report.glossary), ""]
     return "\n".join([*lines, "## How this report was made", "", f"    {one_line(report.command)}", ""])
+
+
+def markdown_blocks(blocks):
+    lines = []
+    for block in blocks:
+        lines += [f"### {plain(block.title)}", ""]
+        if isinstance(block, Table):
+            lines += [plain(block.caption), "", *markdown_table(block), ""]
+            lines += [f"[CSV](tables/{quote(block.name)}.csv), [LaTeX](tables/{quote(block.name)}.tex)", ""]
+        else:
+            image = f"![{plain(block.alternative)}](figures/{quote(block.name)}.png)"
+            lines += [image, "", plain(block.caption), ""]
+    return lines
 
 
 def markdown_table(table):

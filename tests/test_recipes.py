@@ -123,6 +123,19 @@ def test_settings_and_folders_at_both_sizes(checkout):
     assert sum(script == "run_xtreme.py" for _, script, _ in toy) == 4 * (2 * 2 + 1)
 
 
+def test_several_seeds_of_phase_2_are_several_encoders_of_a_setting(checkout):
+    commands = listed(recipe(checkout, "study1_noise", PHASE2_SEEDS="3 5", TARGETS="xnli", DRY_RUN="1"))
+    flags = [(script, dict(zip(argv, argv[1:]))) for _, script, argv in commands]
+    trained = {Path(one["--output_dir"]).name: one["--seed"] for script, one in flags
+               if script == "run_intermediate.py" and "--seed" in one}  # fmt: skip
+    assert trained == {name + more: seed for name in ("mnli", "squad", "mnli+squad")
+                       for more, seed in (("", "3"), ("-encoder5", "5"))}  # fmt: skip
+    fine_tuned = {Path(one["--output_dir"]).name: Path(one["--model_name_or_path"]).name for script, one in flags
+                  if script == "run_xtreme.py"}  # fmt: skip
+    assert len(fine_tuned) == 2 + 2 * 6 and fine_tuned["mnli-encoder5-xnli-seed2"] == "mnli-encoder5"
+    assert fine_tuned["mnli-xnli-seed1"] == "mnli" and fine_tuned["direct-xnli-seed2"] == "pretrained"
+
+
 def test_dry_run_needs_no_packages(checkout, tmp_path):
     folder = tmp_path / "bare"
     shutil.copytree(checkout, folder, ignore=shutil.ignore_patterns(".venv"))
@@ -155,6 +168,8 @@ def test_paths_with_spaces_and_other_folders(checkout, tmp_path):
         ({"LEVELS": "0"}, "LEVELS=0"),
         ({"SEEDS": "one"}, "SEEDS=one"),
         ({"SEEDS": "1 1"}, "1 stands twice"),
+        ({"PHASE2_SEEDS": "1 1"}, "PHASE2_SEEDS: 1 stands twice"),
+        ({"PHASE2_SEEDS": "x"}, "PHASE2_SEEDS=x"),
         ({"WORST_OF": "swap-5"}, "WORST_OF=swap-5"),
         ({"JOBS": "-1"}, "JOBS=-1"),
         ({"REPLICATES": "x"}, "REPLICATES=x"),

@@ -24,13 +24,17 @@ import pytest
 from common import recovery
 from common.files import InputError, check_output_dir
 from reporting import drawing, figures, heatmaps, panels
+from reporting import page as page_module
 from reporting.page import TEMPLATES
-from reporting.parts import Field, Report, Scores, Source, Table
+from reporting.parts import Field, Interval, Report, Scores, Source, Table, natural
 from reporting.write import comma_separated, files, write_report
 
 BAD = "<b>\"x\"& |a_b|100% #1 $y$ {z} ~^\\ `c` 'q' [l](m)"
 VOID = {"meta", "link", "br", "image", "path", "use", "rect"}
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+# axe-core is looked for where `npm install --no-save axe-core` puts it, here or with --global.
+MODULES = (Path(__file__).resolve().parents[1] / "node_modules", Path("/usr/lib/node_modules"))
+AXE = next((path for path in (folder / "axe-core" / "axe.min.js" for folder in MODULES) if path.exists()), None)
 NAN = float("nan")
 
 
@@ -131,11 +135,11 @@ def test_page_shows_all_text_as_text(report, tmp_path):
     write_report(report, tmp_path)
     text = (tmp_path / "index.html").read_text(encoding="utf-8")
     page = Page(text)
-    assert page.elements["table"] == 3 and page.elements["figure"] == 5 and page.elements["b"] == 0
+    assert page.elements["table"] == 8 and page.elements["figure"] == 6 and page.elements["b"] == 0
     assert f"Title {BAD}" in page.words and BAD in page.words and f"Summary {BAD}" in page.words
     headings = [int(level) for level in re.findall(r"<h([1-6])", text)]
     assert headings[0] == 1 and headings.count(1) == 1 and all(b <= a + 1 for a, b in zip(headings, headings[1:]))
-    assert text.count("<caption>") == 3 and text.count('scope="row"') == 6
+    assert text.count("<caption>") == 3 and text.count('scope="row"') == 11
 
 
 def test_page_is_one_file_that_fetches_nothing(report, tmp_path):
@@ -158,13 +162,57 @@ def test_every_link_leads_somewhere(report, tmp_path):
     assert sum("Left out: collapsed" in words for words in page.words) == 1
     text = (folder / "report.md").read_text(encoding="utf-8")
     linked = re.findall(r"(?<!\\)\]\(([^)]+)\)", re.sub(r"(?m)^    .*$", "", text))  # but not in commands
-    assert len(linked) == 6 + 6 + 5 and all((folder / unquote(link)).is_file() for link in linked)
+    assert len(linked) == 6 + 6 + 6 and all((folder / unquote(link)).is_file() for link in linked)
 
 
 def test_unknown_source_is_no_link(report, tmp_path):
     table = Table("t", "T", "c", ("a", "b"), [["x", Field("1.0", 1.0, "gone")]])
     write_report(report._replace(tables={"xnli": [table]}), tmp_path)
-    assert '<td data-value="1.0">1.0</td>' in (tmp_path / "index.html").read_text(encoding="utf-8")
+    text = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert 'data-value="1.0">1.0</td>' in text and "gone" not in text and "Runs behind" not in text
+
+
+def test_wide_tables_are_split_to_fit_the_column():
+    table = Table("t", "T", "c", ("a", *map(str, range(40))), [line("x", *range(40))])
+    parts = page_module.split(table)
+    assert 2 <= len(parts) <= 6 and all(
+        part.header[0] == "a" and len(part.lines[0]) == len(part.header) for part in parts
+    )
+    assert [name for part in parts for name in part.header[1:]] == list(map(str, range(40)))
+    assert max(len(part.header) for part in parts) - min(len(part.header) for part in parts) <= 2
+    narrow = Table("t", "T", "c", ("setting", "de", "gain"), [line("direct", 81.2, 0.3)])
+    assert page_module.split(narrow) == [narrow]
+
+
+def test_task2_comes_before_task10():
+    assert sorted(["task10", "task2", "direct", "task1"], key=natural) == ["direct", "task1", "task2", "task10"]
+
+
+def test_the_names_of_a_line_stand_in_one_column_of_the_page_and_apart_in_csv(report, tmp_path):
+    lines = [["mnli", "clean", Field("+1.0", 1.0), Interval("0.5 to 1.5", 0.4987654321, 1.5)]]
+    table = Table("t", "T", "c", ("setting", "score", "difference", "interval"), lines, labels=2)
+    write_report(report._replace(tables={"xnli": [table]}), tmp_path)
+    assert ">mnli · clean</th>" in (tmp_path / "index.html").read_text(encoding="utf-8")
+    written = (tmp_path / "tables/t.csv").read_text(encoding="utf-8").splitlines()
+    assert written == ['setting,score,difference,"interval, low","interval, high"', "mnli,clean,1.0,0.4987654321,1.5"]
+
+
+def test_the_answer_comes_first(report, tmp_path):
+    table = report.tables["xnli"][0]._replace(name="primary")
+    answer = {
+        "question": f"Does {BAD}?",
+        "answers": [("xnli", f"No {BAD}.")],
+        "limits": [f"One {BAD}."],
+        "first": [table],
+    }
+    write_report(report._replace(**answer), tmp_path)
+    for name in ("index.html", "report.md"):
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        assert [
+            text.index(word) for word in ("Does", "No", "primary.csv", "What the data", "xnli-clean.csv")
+        ] == sorted(text.index(word) for word in ("Does", "No", "primary.csv", "What the data", "xnli-clean.csv"))
+    page = Page((tmp_path / "index.html").read_text(encoding="utf-8"))
+    assert f"No {BAD}." in page.words and page.elements["b"] == 0 and (tmp_path / "tables/primary.csv").exists()
 
 
 def test_figures_take_the_colors_of_the_page(report, tmp_path):
@@ -377,7 +425,7 @@ def test_setting_without_scores_leaves_the_others_alone():
     assert swap.languages == ["de", "sw"] and np.isnan(swap.mean[1]).all() and not np.isnan(swap.mean[[0, 2]]).any()
     _, noisy, _ = panels.group_means(one, ["de", "sw"])
     assert np.isnan(noisy[1]) and not np.isnan(noisy[[0, 2]]).any()
-    assert len(figures.figures(one, GROUPS)) == 4  # no map of mnli
+    assert len(figures.figures(one, GROUPS)) == 5  # no map of mnli
 
 
 def test_gaps_are_clean_minus_noisy():
@@ -387,14 +435,24 @@ def test_gaps_are_clean_minus_noisy():
     assert np.isnan(lost[:, 3:, 2:]).all()
 
 
-def test_many_settings_show_the_baseline_and_the_best():
+def test_every_setting_is_in_every_kind_of_figure():
     many = scores(settings=[f"s{i}" for i in range(20)])
-    assert panels.chosen(many) == [0, *range(13, 20)]
+    assert panels.multiples(many) == [[0, *range(1, 8)], [0, *range(8, 15)], [0, *range(15, 20)]]
     drawn = figures.figures(many, GROUPS)
-    assert len(drawn) == 2 + heatmaps.MAPS
-    for figure in drawn[:2]:
-        assert "Of 20 settings" in figure.caption and "7 with the best noisy mean" in figure.caption
-    assert "No map for s1, s2" in drawn[2].caption and "CSV" in drawn[2].caption
+    names = [
+        "xnli-slopes",
+        "xnli-slopes-2",
+        "xnli-slopes-3",
+        "xnli-levels",
+        "xnli-levels-2",
+        "xnli-levels-3",
+        "xnli-lost",
+    ]
+    assert [figure.name for figure in drawn] == names
+    for figures_of_kind in (drawn[:3], drawn[3:6], drawn[6:]):
+        shown = " ".join(figure.svg for figure in figures_of_kind)
+        assert all(re.search(rf">[\d. ]*s{i}<", shown) for i in range(20))
+    assert "Every figure (2 of 3) has the baseline" in drawn[1].caption
 
 
 def test_nothing_noisy_no_figures():
@@ -406,7 +464,7 @@ def test_nothing_noisy_no_figures():
 def test_alternative_texts_have_the_numbers(drawn):
     assert "Latin: direct 75.5 clean, 72.5 noisy" in drawn[0].alternative
     assert "Latin: most under swap, 75.5 to 69.5; least under case, 75.5 to 72.5." in drawn[1].alternative
-    assert "4 of 20 cells n/a" in drawn[2].alternative
+    assert "0 of 15 cells n/a" in drawn[2].alternative and "4 of 20 cells n/a" in drawn[3].alternative
 
 
 def test_labels_keep_apart():
@@ -431,16 +489,23 @@ PROBE = """<script>addEventListener("load", () => setTimeout(() => {
     seen.push([head.getAttribute("aria-sort"), ...column()].join(" "));
     button.click();
   }
-  const fold = document.querySelector("details"), closed = !fold.open;
+  const fold = document.querySelector("details.table"), closed = !fold.open;
   fold.open = true;
   const hint = () => fold.querySelector(".hint").offsetHeight > 0;
-  const tell = tries => tries && !hint() ? setTimeout(tell, 100, tries - 1) : console.log("FOUND" + JSON.stringify({
+  const tell = tries => tries && !hint() ? setTimeout(tell, 100, tries - 1) : check().then(found =>
+    console.log("FOUND" + JSON.stringify({found,
     width: innerWidth, page: root.scrollWidth, tables: document.querySelectorAll("table").length,
     drawings: document.querySelectorAll("figure svg").length, seen, closed, tab: button.tabIndex, hint: hint(),
     sticky: getComputedStyle(table.rows[1].cells[0]).position,
     text: parseFloat(getComputedStyle(document.querySelector("svg text")).fontSize),
-    copy: document.querySelectorAll(".code button").length}) + "END");
-  tell(100);
+    copy: document.querySelectorAll(".code button").length}) + "END"));
+  const check = async () => {
+    document.querySelectorAll("details").forEach(one => one.open = true);
+    if (!window.axe) return null;
+    await new Promise(done => setTimeout(done, 500));  // boxes that have opened know whether they scroll
+    return (await axe.run()).violations.map(one => `${one.id}: ${one.nodes[0].html.slice(0, 80)}`);
+  };
+  tell(20);
 }, 100))</script>"""
 WRAPPER = """<!DOCTYPE html><iframe src="probe.html" style="width: 390px; height: 800px; border: 0"></iframe>
 <iframe src="probe.html" style="width: 1280px; height: 800px; border: 0"></iframe>"""
@@ -453,9 +518,11 @@ FLAGS = (
 @pytest.mark.skipif(not CHROMIUM, reason="no chromium, chromium-browser or google-chrome on the PATH")
 def test_page_in_a_browser(report, tmp_path):
     """At the width of a phone and of a desk: no sideways scrolling of the page, no errors, sorting by click."""
-    write_report(report, tmp_path)
-    page = (tmp_path / "index.html").read_text(encoding="utf-8")
-    (tmp_path / "probe.html").write_text(page.replace("</body>", PROBE + "</body>"), encoding="utf-8")
+    answer = {"question": "Does it?", "answers": [("xnli", "Yes.")], "limits": ["One run."]}
+    write_report(report._replace(**answer), tmp_path)
+    page = (tmp_path / "index.html").read_text(encoding="utf-8").replace('class="part"', 'class="part" open')
+    script = f"<script>{AXE.read_text(encoding='utf-8')}</script>" if AXE else ""
+    (tmp_path / "probe.html").write_text(page.replace("</body>", script + PROBE + "</body>"), encoding="utf-8")
     (tmp_path / "wrapper.html").write_text(WRAPPER)
     command = [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", f"file://{tmp_path / 'wrapper.html'}"]
     log, probes, deadline = tmp_path / "stderr", {}, time.monotonic() + 60
@@ -473,7 +540,8 @@ def test_page_in_a_browser(report, tmp_path):
     assert set(probes) == {390, 1280}, said[-2000:]
     assert not [line for line in said.splitlines() if "CONSOLE" in line and "FOUND" not in line]
     for width, one in probes.items():
-        assert one["page"] <= width and one["tables"] == 3 and one["drawings"] == 5 and one["closed"]
+        assert one["page"] <= width and one["tables"] == 8 and one["drawings"] == 6 and one["closed"]
         order = ["none 81.2 9.5 n/a", "ascending 9.5 81.2 n/a", "descending 81.2 9.5 n/a", "none 81.2 9.5 n/a"]
         assert one["seen"] == order and one["tab"] == 0 and one["copy"] == 7
-        assert one["hint"] and one["sticky"] == "sticky" and one["text"] >= 8
+        assert one["hint"] == (width < 1000) and one["sticky"] == "sticky" and one["text"] >= 8
+        assert one["found"] == ([] if AXE else None)  # npm install --no-save axe-core

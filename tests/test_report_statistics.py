@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import simulations
 from scipy import stats
 
 import metrics
@@ -102,7 +103,10 @@ def test_flips_and_worst_of_draws():
     assert {k: value.tolist() for k, value in statistics.worst_of(right, CONDITIONS).items()} == {1: [62.5], 2: [50]}
     assert statistics.worst_of(right[:, :3], CONDITIONS[:3]) == {}
     five = [(f"a-1-r{draw}", "a", "1") for draw in range(5)]
-    assert set(statistics.worst_of(np.ones((1, 5, 4), bool), five)) == {1, 3, 5}
+    assert set(statistics.worst_of(np.ones((1, 5, 4), bool), five)) == {1, 2, 3, 4, 5}
+    bad = np.zeros((1, 5, 4), bool)
+    bad[:, :3] = True  # the first three draws right: of 10 choices of 3, one
+    assert statistics.worst_of(bad, five)[3] == pytest.approx([10])
 
 
 def test_holm_by_hand():
@@ -111,63 +115,86 @@ def test_holm_by_hand():
     assert statistics.holm([0.6, 0.7]) == pytest.approx([1, 1]) and len(statistics.holm([])) == 0
 
 
-# --- Intervals: what docs/report.md says of their coverage
+def test_benjamini_hochberg_by_hand():
+    adjusted = statistics.benjamini_hochberg([0.01, 0.04, 0.03, 0.005])
+    assert adjusted == pytest.approx([0.02, 0.04, 0.04, 0.02])
+    assert statistics.benjamini_hochberg([0.6, np.nan, 0.01]) == pytest.approx([0.6, np.nan, 0.02], nan_ok=True)
+    p = np.random.default_rng(0).random(40) ** 2
+    assert statistics.benjamini_hochberg(p) == pytest.approx(stats.false_discovery_control(p))
 
 
-def accuracy(sums):
-    return 100 * sums[..., 0] / sums[..., 1]
+def test_the_view_without_distributions_by_hand():
+    above, differ, p = statistics.sign_test(np.array([1.0, 2, 3, 0, -1]))
+    assert (above, differ) == (3, 4) and p == pytest.approx(2 * (1 + 4) / 16)
+    assert np.isnan(statistics.sign_test(np.zeros(3))[2])
+    assert statistics.superiority(np.array([1.0, 3]), np.array([0.0, 1, 2])) == pytest.approx(100 * (1.5 + 3) / 6)
 
 
-def sampled(correct, resamples=200):
-    """(scores [seeds], resamples [resamples, seeds]) of bool [seeds, examples]: a side of a Difference."""
-    sums = np.stack([correct, np.ones_like(correct)], -1).astype(float)
-    return 100 * correct.mean(1), statistics.resampled(sums, accuracy, resamples)
+# --- Intervals: what docs/report.md says of their coverage; `python tests/simulations.py` repeats them more often
 
 
-def compared(random, seeds, examples, seed_effect=0.0, effect=0.0):
-    """A Difference of two settings that share their examples' difficulty."""
-    hard, sides = random.normal(0, 0.25, examples), []
-    for gain in (effect, 0.0):
-        shift = random.normal(0, seed_effect, (seeds, 1)) if seed_effect else np.zeros((seeds, 1))
-        sides.append(sampled(random.random((seeds, examples)) < np.clip(0.5 + hard + gain + shift, 0, 1)))
-    return statistics.difference(*sides, examples)
+@pytest.mark.parametrize("seeds", simulations.UNEQUAL)
+@pytest.mark.parametrize("kind", [simulations.seeds_only, simulations.seeds_and_examples])
+def test_intervals_cover_the_truth_with_unequal_variances(kind, seeds):
+    for ratio in simulations.RATIOS:
+        assert simulations.covered(kind, seeds, ratio, 1500 if kind is simulations.seeds_only else 300) >= 0.93
 
 
-def covered(low, high, truth=0):
-    return np.mean((low <= truth) & (truth <= high))
+@pytest.mark.parametrize("seeds, ratio", [((5, 2), 1), ((2, 5), 25), ((3, 3), 25), ((3, 5), 9), ((2, 2), 25)])
+def test_equal_settings_are_rarely_found_different(seeds, ratio):
+    assert simulations.family_error(seeds, ratio, 500) <= 0.06
 
 
-@pytest.mark.parametrize("seeds, seed_effect", [(1, 0), (3, 0.03), (5, 0.02)])
-def test_intervals_cover_the_truth_and_equal_settings_are_rarely_told_apart(seeds, seed_effect):
-    random = np.random.default_rng(seeds)
-    low, high, p = statistics.intervals([compared(random, seeds, 300, seed_effect) for _ in range(1000)])
-    assert 0.93 <= covered(low, high) <= 0.97
-    if seeds == 1:
-        assert np.isnan(p).all()
-    else:
-        assert np.mean(p < 0.05) <= 0.06 and ((p < 0.05) == ((low > 0) | (high < 0))).all()
+def test_a_true_difference_is_found_with_three_seeds():
+    assert simulations.power(400) >= 0.4
 
 
-def test_two_seeds_of_one_setting_are_rarely_told_apart_by_the_spread_of_other_settings():
-    """By their examples alone they often are, as a difference between seeds is no matter of examples."""
-    random, lent, alone = np.random.default_rng(9), [], []
-    for _ in range(500):
-        hard, runs = random.normal(0, 0.25, 500), []
-        for _ in range(8):
-            runs.append(sampled(random.random((1, 500)) < np.clip(0.5 + hard + random.normal(0, 0.03), 0, 1)))
-        others = [tuple(np.concatenate(part, -1) for part in zip(*runs[first : first + 3])) for first in (2, 5)]
-        lent.append(statistics.difference(*runs[:2], 500, others))
-        alone.append(statistics.difference(*runs[:2], 500))
-    low, high, p = statistics.intervals(lent)
-    assert lent[0].freedom == 4 and np.mean(p < 0.05) <= 0.06 and 0.93 <= covered(low, high) <= 0.98
-    low, high, p = statistics.intervals(alone)
-    assert np.isnan(p).all() and covered(low, high) < 0.9
+def test_two_encoders_with_three_seeds_are_not_six_runs():
+    assert simulations.encoder_error(1000) <= 0.06 < 0.1 < simulations.encoder_error(1000, nested=False)
 
 
-def test_without_differences_between_seeds_intervals_are_wide_but_never_too_short():
-    random = np.random.default_rng(0)
-    low, high, _ = statistics.intervals([compared(random, 3, 300) for _ in range(400)])
-    assert covered(low, high) >= 0.95
+def test_parallel_test_sets_share_draws_where_a_language_lacks_lines():
+    assert simulations.parallel_covered(400) >= 0.93
+    assert simulations.parallel_covered(400, shared=False) < 0.88
+
+
+@pytest.mark.slow
+def test_all_families_of_equal_settings():
+    for seeds in [seeds for seeds in simulations.UNEQUAL if 1 not in seeds]:
+        for ratio in simulations.RATIOS:
+            assert simulations.family_error(seeds, ratio, 2500) <= 0.06, (seeds, ratio)
+
+
+def test_against_welch_and_banerjee_by_hand():
+    """Without any part for examples: three runs against two, Student's quantiles from scipy's own functions."""
+    own, base = np.array([70.0, 72, 77]), np.array([60.0, 61])
+    one = statistics.difference(simulations.certain(own), simulations.certain(base), 10**9)
+    (low,), (high,), (p,) = statistics.intervals([one])
+    parts = own.var(ddof=1) / 3, base.var(ddof=1) / 2
+    welch = stats.ttest_ind(own, base, equal_var=False).confidence_interval()
+    careful = stats.t.isf(0.025, 2) ** 2 * parts[0] + stats.t.isf(0.025, 1) ** 2 * parts[1]
+    half = np.sqrt(statistics.UNEQUAL * ((welch.high - welch.low) / 2) ** 2 + (1 - statistics.UNEQUAL) * careful)
+    assert (low, high) == pytest.approx((one.value - half, one.value + half), rel=1e-6)
+    (low,), (high,), _ = statistics.intervals([one], level=1 - p)
+    assert low == pytest.approx(0, abs=1e-6)
+
+
+def test_the_mean_of_independent_differences_by_hand():
+    side = simulations.certain([70.0, 72, 77]), simulations.certain([60.0, 61, 62])
+    one = statistics.difference(*side, 10**9)
+    mean = statistics.mean_of([one, one])
+    (low,), (high,), _ = statistics.intervals([mean])
+    (first,), (last,), _ = statistics.intervals([one])
+    assert mean.value == one.value and high - low < (last - first) / np.sqrt(2) * 1.01 and not mean.single
+    untrained = statistics.level(simulations.certain([50.0]), 100)
+    assert statistics.mean_of([one, untrained]).value == (one.value + 50) / 2
+    assert statistics.mean_of([untrained]).single and not statistics.mean_of([one, untrained]).single
+
+
+def test_at_the_ceiling_the_interval_is_the_rule_of_threes():
+    side = np.array([100.0, 100.0]), np.full((200, 2), 100, np.float32)
+    (low,), (high,), (p,) = statistics.intervals([statistics.difference(side, side, 10**6, 400)])
+    assert (low, high) == pytest.approx((-0.75, 0.75), rel=1e-4) and p == 1  # 3 / 400
 
 
 def test_intervals_of_a_span_f1_cover_the_truth():
@@ -189,27 +216,4 @@ def test_intervals_of_a_span_f1_cover_the_truth():
         ]
         differences.append(statistics.difference(*sides, 300))
     low, high, _ = statistics.intervals(differences)
-    assert 0.93 <= covered(low, high, truth) <= 0.97
-
-
-def test_a_planted_difference_is_significant():
-    random = np.random.default_rng(4)
-    low, high, p = statistics.intervals([compared(random, 3, 8000, 0.001, effect=0.02) for _ in range(20)])
-    assert (p < 0.05).mean() >= 0.8 and covered(low, high, 2) >= 0.8
-
-
-def test_one_seed_against_three_borrows_their_spread():
-    again = np.random.default_rng(5).normal(0, 0.1, (200, 4)).astype(np.float32)
-    scores = np.array([70.0, 72, 74])
-    one = statistics.difference((np.array([60.0]), again[:, :1] + 60), (scores, again[:, 1:] + scores), 1000)
-    (low,), (high,), (p,) = statistics.intervals([one])
-    assert one.freedom == 2 and one.s2 == pytest.approx(4)
-    error = np.sqrt(4 * (1 + 1 / 3))
-    assert high - low == pytest.approx(2 * stats.t.isf(0.025, 2) * error, rel=0.02)
-    assert p == pytest.approx(2 * stats.t.sf(12 / error, 2), rel=0.02)
-
-
-def test_equal_settings_differ_by_nothing():
-    side = np.array([50.0, 50.0]), np.full((200, 2), 50, np.float32)
-    (low,), (high,), (p,) = statistics.intervals([statistics.difference(side, side, 100)])
-    assert (low, high, p) == (0, 0, 1)
+    assert 0.93 <= np.mean((low <= truth) & (truth <= high)) <= 0.97

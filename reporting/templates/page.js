@@ -36,13 +36,20 @@ for (const block of document.querySelectorAll(".code")) {
 }
 
 // A hint where a table or figure is wider than its box.
-const watch = new ResizeObserver(entries => entries.forEach(({target}) =>
-  target.parentElement.classList.toggle("overflowing", target.scrollWidth > target.clientWidth + 1)));
+// Such a box can be reached and scrolled with the keyboard.
+const watch = new ResizeObserver(entries => entries.forEach(({target}) => {
+  const wide = target.scrollWidth > target.clientWidth + 1 || target.scrollHeight > target.clientHeight + 1;
+  target.parentElement.classList.toggle("overflowing", target.scrollWidth > target.clientWidth + 1);
+  wide ? target.setAttribute("tabindex", "0") : target.removeAttribute("tabindex");
+}));
 document.querySelectorAll(".scroll").forEach(box => watch.observe(box));
 
-// What a link leads to, and everything before printing, is unfolded.
+// What a link leads to is unfolded, with all around it; before printing, the tasks.
 const target = () => document.getElementById(decodeURIComponent(location.hash.slice(1)));
-const unfold = () => target()?.closest("details")?.setAttribute("open", "");
+const unfold = () => {
+  for (let one = target(); one; one = one.parentElement?.closest("details")) if (one.matches("details")) one.open = true;
+  target()?.closest("details") && target().scrollIntoView();
+};
 addEventListener("hashchange", unfold);
 unfold();
-addEventListener("beforeprint", () => document.querySelectorAll("details").forEach(one => one.open = true));
+addEventListener("beforeprint", () => document.querySelectorAll(".part:not(.runs)").forEach(one => one.open = true));

@@ -1,0 +1,50 @@
+"""The sections of a task's part of the page: each a function (study, keys, args) -> (tables, figures).
+
+`keys` {setting: its Source's key}, `args` those of report.py. One more section is one more function in SECTIONS.
+"""
+
+from reporting.figures import figures
+from reporting.groups import headline_groups
+from reporting.scale import scale_section
+from reporting.tables import (
+    clean_table,
+    differences_table,
+    figure_scores,
+    groups_table,
+    operations_table,
+    robustness_table,
+)
+
+
+def scores(study, keys, args):
+    return [clean_table(study, keys)], []
+
+
+def robustness(study, keys, args):
+    if not study.operations:
+        return [], []
+    groups = headline_groups(study.languages)
+    groups.pop("all but English", None)  # its scripts are drawn apart
+    return [robustness_table(study, keys)], figures(figure_scores(study), groups)
+
+
+def details(study, keys, args):
+    if not study.operations:
+        return [], []
+    return [operations_table(study, keys), groups_table(study, keys)], []
+
+
+def scale(study, keys, args):
+    return scale_section(study, keys, args.scale) if study.operations else ([], [])
+
+
+def differences(study, keys, args):
+    if len(study.settings) == 1:
+        return [], []
+    return [
+        differences_table(study, keys, "Differences from the baseline", by_language=False),
+        differences_table(study, keys, "Differences by language", by_language=True),
+    ], []
+
+
+SECTIONS = (scores, robustness, details, scale, differences)
