@@ -10,7 +10,7 @@ import numpy as np
 
 from reporting.measure import gather
 from reporting.parts import Field, Table
-from reporting.statistics import difference, intervals, level, main_statistic, mean_of, resampled
+from reporting.statistics import by_unit, difference, intervals, level, main_statistic, mean_of, resampled
 from reporting.tables import DAGGER, p_field, spread
 from tasks import BENCHMARKS
 
@@ -21,7 +21,7 @@ class TaskScore(NamedTuple):
     languages: list  # that all runs have, of those of the benchmark
     total: int  # languages of the benchmark
     clusters: int  # of its smallest language
-    sides: dict  # setting -> (scores [seeds], resamples [resamples, seeds]), in percent
+    sides: dict  # setting -> (scores [units], resamples [resamples, units]), in percent
 
 
 def average_tables(studies, resamples, seed):
@@ -58,8 +58,7 @@ def task_score(study, version, resamples, seed):
         again.append(resampled(sums, score, resamples, seed)[..., 0])  # [resamples, runs]
         sizes.append(clusters)
     points, again = np.mean(points, axis=0), np.mean(again, axis=0, dtype=float)
-    members = {setting: study.members(setting) for setting in study.settings}
-    sides = {setting: (points[own], again[:, own]) for setting, own in members.items()}
+    sides = {setting: by_unit(points, again, study.units(setting)) for setting in study.settings}
     return TaskScore(languages, len(study.target.languages[version]), min(sizes), sides)
 
 
@@ -85,7 +84,7 @@ def average_table(version, names, studies, resamples, seed):
             lines.append([*line, "n/a", "", "", "", ""])
             continue
         one, (low,), (high,), _ = (mean := levels[whole.index(setting)]), *intervals([mean])
-        line += [Field(f"{one.value:.1f}", one.value), f"[{low:.1f}, {high:.1f}]{'†' if np.isnan(one.s2) else ''}"]
+        line += [Field(f"{one.value:.1f}", one.value), f"[{low:.1f}, {high:.1f}]{'†' if one.single else ''}"]
         if setting in above:
             one, low, high, p = above[setting]
             line += [Field(f"{one.value:+.2f}", one.value), f"[{low:+.2f}, {high:+.2f}]", p_field(p)]
@@ -96,12 +95,12 @@ def average_table(version, names, studies, resamples, seed):
 
 
 def own_level(one, setting):
-    """A task's score under a setting as a Difference to 0; all settings lend their spread to those with one seed."""
-    return level(one.sides[setting], one.clusters, one.sides.values())
+    """A task's score under a setting as a Difference to 0."""
+    return level(one.sides[setting], one.clusters)
 
 
 def gain(one, setting, base):
-    return difference(one.sides[setting], one.sides[base], one.clusters, one.sides.values())
+    return difference(one.sides[setting], one.sides[base], one.clusters)
 
 
 def complete(names, scores):

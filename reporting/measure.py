@@ -87,7 +87,7 @@ class Study:
     def guess(self, language):
         """Percent that a constant guess scores: what results.jsonl says, else one of the task's labels at random."""
         known = [run.guesses[language] for run in self.runs if language in run.guesses]
-        labels = 2 if METRICS[self.task] == "choice" else len(TARGETS[self.task].labels or ())
+        labels = 2 if METRICS[self.target.scored_as or self.task] == "choice" else len(self.target.labels or ())
         return known[0] if known else 100 / labels if self.metric == "accuracy" and labels else 0.0
 
     @property

@@ -175,7 +175,7 @@ def read_scores(run):
                 raise InputError(f"{twice}; {REMEDY}")
             seen[cell, metric] = number
             run.sizes[cell] = size
-            if cell[1] == "clean" and metric == TARGETS[run.task].metric and result.get("constant_guess") is not None:
+            if cell[1] == "clean" and metric == run.target.metric and result.get("constant_guess") is not None:
                 run.guesses[cell[0]] = float(result["constant_guess"])
             run.scores.setdefault(cell, {}).update({metric: value} if metric else {})
     if not run.scores:

@@ -257,13 +257,13 @@ def _with_variances(value, again, sides, clusters, least):
 def mean_of(differences):
     """The mean of independent Differences, one per task, as a Difference.
 
-    Sides with one unit (retrieval trains nothing) add what their examples do, unless there are no others.
+    Tasks with one unit on both sides (retrieval trains nothing) add what their examples do, unless there are no others.
     """
     share = 1 / len(differences) ** 2
-    sides = [side._replace(w=share * side.w, s2=share * side.s2) for one in differences for side in one.sides]
-    several = tuple(side for side in sides if side.n > 1) or (Side(1, 0.0, 0.0),)
+    told = [one for one in differences if max(side.n for side in one.sides) > 1] or differences
+    sides = tuple(side._replace(w=share * side.w, s2=share * side.s2) for one in told for side in one.sides)
     value, v, clusters = (np.array([row[part] for row in differences], dtype=float) for part in range(3))
-    return Difference(float(value.mean()), share * float(v.sum()), int(clusters.min()), several)
+    return Difference(float(value.mean()), share * float(v.sum()), int(clusters.min()), sides)
 
 
 def intervals(differences, level=0.95):
