@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from reporting.answers import SINGLE, p_field
 from reporting.measure import gather
 from reporting.parts import Field, Table
 from reporting.statistics import by_unit, difference, intervals, level, main_statistic, mean_of, resampled
-from reporting.tables import DAGGER, p_field, spread
+from reporting.tables import spread
 from tasks import BENCHMARKS
 
 
@@ -90,7 +91,7 @@ def average_table(version, names, studies, resamples, seed):
             line += [Field(f"{one.value:+.2f}", one.value), f"[{low:+.2f}, {high:+.2f}]", p_field(p)]
         lines.append(line + [""] * (len(scores) + 6 - len(line)))
     header = ("setting", *scores, "average", "95 % interval", "difference", "95 % interval of it", "p")
-    caption = " ".join([composition(version, names, scores), DAGGER.strip() * any("†" in line[-4] for line in lines)])
+    caption = " ".join([composition(version, names, scores), SINGLE.strip() * any("†" in line[-4] for line in lines)])
     return Table(f"average-{version}", title(version, names, scores), caption.strip(), header, lines)
 
 

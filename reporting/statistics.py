@@ -257,7 +257,7 @@ def _with_variances(value, again, sides, clusters, least):
 def mean_of(differences):
     """The mean of independent Differences, one per task, as a Difference.
 
-    Tasks with one unit on both sides (retrieval trains nothing) add what their examples do, unless there are no others.
+    Tasks with one unit on all sides (retrieval trains nothing) add what their examples do, unless there are no others.
     """
     share = 1 / len(differences) ** 2
     told = [one for one in differences if max(side.n for side in one.sides) > 1] or differences

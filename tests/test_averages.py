@@ -11,7 +11,7 @@ from simulated_runs import write_run
 import report
 import score
 from common.files import InputError
-from reporting.statistics import Difference, intervals, level, main_statistic, mean_of
+from reporting.statistics import Difference, Side, intervals, level, main_statistic, mean_of
 from score import evaluate_folder
 from tasks import TARGETS
 
@@ -84,14 +84,22 @@ def test_of_question_answering_both_metrics_count():
 
 
 def test_variances_of_independent_tasks_add_up():
-    first, second = (Difference(value, 4.0, 1.0, s2, 0.5, 2, 100) for value, s2 in ((60.0, 3.0), (70.0, 0.5)))
+    first = Difference(60.0, 4.0, 100, (Side(3, 1.0, 3.0), Side(2, 1.0, 0.5)))
+    second = Difference(70.0, 4.0, 80, (Side(3, 1.0, 0.5), Side(3, 1.0, 8.0)))
     mean = mean_of([first, second])
-    assert mean.value == 65 and mean.v == 2 and mean.w == 0.25
-    assert mean.s2 == pytest.approx((1.5 + 0.5) / 4)  # the second's seeds vary less than its examples alone would
-    assert mean.freedom == pytest.approx((1.5 + 0.5) ** 2 / (1.5**2 / 2 + 0.5**2 / 2))
-    nothing_trained = second._replace(s2=np.nan, freedom=0)
-    assert mean_of([first, nothing_trained]).freedom == pytest.approx(2)
-    assert np.isnan(mean_of([nothing_trained, nothing_trained]).s2)
+    assert mean.value == 65 and mean.v == 2 and mean.clusters == 80 and not mean.single
+    assert [(side.n, side.w, side.s2) for side in mean.sides] == [
+        (3, 0.25, 0.75), (2, 0.25, 0.125), (3, 0.25, 0.125), (3, 0.25, 2.0)
+    ]  # fmt: skip
+    nothing_trained = second._replace(sides=(Side(1, 0.0, 0.0), Side(1, 0.0, 0.0)))
+    with_retrieval = mean_of([first, nothing_trained])
+    assert with_retrieval.v == 2 and not with_retrieval.single and len(with_retrieval.sides) == 2
+    assert mean_of([nothing_trained, nothing_trained]).single
+
+
+def test_a_mean_over_tasks_with_one_run_on_a_side_is_about_that_run():
+    one_run = Difference(60.0, 4.0, 100, (Side(1, 0.0, 0.0), Side(3, 1.0, 0.5)))
+    assert mean_of([one_run, one_run]).single
 
 
 def test_intervals_of_averages_hold_the_truth():
