@@ -22,9 +22,8 @@ class GatheringTrainer(EncoderTrainer):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.cache = (
-            deque()
-        )  # per micro-batch to come: (generators' states, gradients of its vectors and the scale, loss)
+        # per micro-batch to come: (generators' states, gradients of its vectors and of the scale, share of the loss)
+        self.cache = deque()
 
     def get_batch_samples(self, epoch_iterator, num_batches, device):
         batches, count = super().get_batch_samples(epoch_iterator, num_batches, device)

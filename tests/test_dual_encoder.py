@@ -1,6 +1,7 @@
 """Dual encoders: the loss of the protocol's micro-batches and of gathered ones, models, search in one pool."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +9,15 @@ import pytest
 import torch
 from accelerate import Accelerator
 from conftest import on_toy, torchrun
+from datasets import Dataset
 from safetensors.torch import load_file
 from transformers import AutoModel
 
 import metrics
 import run_xtreme
+from common import checkpoints
 from common.trainer import EncoderTrainer
-from heads import dual_encoder
+from heads import Settings, dual_encoder
 from score import gold_of_data
 from tasks import TARGETS
 
@@ -76,6 +79,17 @@ def test_gathered_negatives_do_not_depend_on_how_the_batch_is_split(toy, tmp_pat
     check_same(tmp_path / "whole", tmp_path / "processes")
 
 
+def test_dropout_is_the_same_both_times(toy, tmp_path):
+    """With one micro-batch gathering changes nothing, dropout included."""
+    shutil.copytree(toy / "model", tmp_path / "model")
+    config = json.loads((tmp_path / "model/config.json").read_text())
+    (tmp_path / "model/config.json").write_text(json.dumps({**config, "hidden_dropout_prob": 0.3}))
+    for negatives in ("micro_batch", "gather"):
+        flags = [*TRAIN, *split(8, 1), "--negatives", negatives]
+        run_xtreme.main(command(toy, tmp_path / negatives, *flags, model=tmp_path / "model"))
+    check_same(tmp_path / "micro_batch", tmp_path / "gather")
+
+
 def test_memory_is_that_of_a_micro_batch(toy, tmp_path, monkeypatch):
     """The bytes that one backward pass keeps, by effective batch."""
     kept = {}
@@ -104,6 +118,24 @@ def test_memory_is_that_of_a_micro_batch(toy, tmp_path, monkeypatch):
     measured("4x8", "--negatives", "gather", *split(4, 8))
     measured("32x1", *split(32, 1))
     assert kept["4x8"] < 1.05 * kept["4x2"] and kept["32x1"] > 3 * kept["4x8"], kept
+
+
+# --- Texts
+
+
+def test_texts_are_cut_as_the_protocols_and_lower_cased_where_asked(toy):
+    tokenizer = checkpoints.load_tokenizer(toy / "model")
+
+    def encoded(rows, length, **more):
+        features = dual_encoder.encode(Dataset.from_list(rows), tokenizer, (), Settings(length, 0, 1, 1, **more))
+        assert features["labels"] == [0] * len(rows)
+        return features["input_ids"]
+
+    long = [{"question": "Q " * 300, "answer": "A " * 300}]
+    assert [len(side) for side in encoded(long, 256)[0]] == [96, 256]  # LAReQA
+    assert [len(side) for side in encoded(long, 64)[0]] == [64, 64]  # Mewsli-X
+    cased, lower = [{"question": "Ab Cd", "answer": "Ef GH"}], [{"question": "ab cd", "answer": "ef gh"}]
+    assert encoded(cased, 64, do_lower_case=True) == encoded(lower, 64) != encoded(cased, 64)
 
 
 # --- Models
@@ -198,22 +230,22 @@ def test_mewslix_trains_and_ranks_entities(toy, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("negatives", ["micro_batch", "gather"])
-def test_a_killed_run_goes_on_to_the_same_bytes(toy, tmp_path, negatives, monkeypatch):
+def test_a_run_that_failed_goes_on_to_the_same_bytes(toy, tmp_path, negatives, monkeypatch):
     flags = [*SHAPE, "--do_train", "--max_steps", "6", "--save_strategy", "steps", "--save_steps", "2", *split(4, 2)]
     flags += ["--max_train_samples", "60", "--negatives", negatives, "--save_total_limit", "9"]
     run_xtreme.main(command(toy, tmp_path / "whole", *flags))
-    step = run_xtreme_trainer_step(monkeypatch)
+    seen = fail_at_the_ninth_micro_batch(monkeypatch)
     with pytest.raises(SystemExit):
-        run_xtreme.main(command(toy, tmp_path / "killed", *flags))
-    assert step and not (tmp_path / "killed/model.safetensors").exists()
+        run_xtreme.main(command(toy, tmp_path / "failed", *flags))
+    assert len(seen) == 9 and not (tmp_path / "failed/model.safetensors").exists()
     monkeypatch.undo()
-    run_xtreme.main(command(toy, tmp_path / "killed", *flags))
-    whole, killed = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "killed"))
-    assert whole == killed
+    run_xtreme.main(command(toy, tmp_path / "failed", *flags))
+    whole, failed = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "failed"))
+    assert whole == failed
 
 
-def run_xtreme_trainer_step(monkeypatch):
-    """Make the run fail at its 9th micro-batch; returns the list of those that were seen."""
+def fail_at_the_ninth_micro_batch(monkeypatch):
+    """Returns the list of the micro-batches that were seen."""
     seen, original = [], EncoderTrainer.training_step
 
     def step(self, *args, **kwargs):
