@@ -17,7 +17,7 @@ import run_xtreme
 from common import checkpoints
 from common.results import Results
 from common.run_record import differences, read_run
-from heads import Settings, tagging
+from heads import ADDED, Settings, tagging
 from tasks import TARGETS
 
 FIRST = Settings(max_seq_length=32, doc_stride=8, n_best_size=20, max_answer_length=30)
@@ -150,7 +150,7 @@ def trained(toy, tmp_path_factory):
 def test_the_default_leaves_no_trace_in_what_older_folders_have(trained):
     assert recorded(trained / "first") == (None, "first", "XTREME's protocol")
     assert "tag_piece" not in read_run(trained / "first")["training"]
-    assert FIRST.as_inputs() == {name: value for name, value in vars(FIRST).items() if name != "tag_piece"}
+    assert FIRST.as_inputs() == {name: value for name, value in vars(FIRST).items() if name not in ADDED}
     assert "tag_piece" not in FIRST.as_given() and LETTER.as_given()["tag_piece"] == "first_letter"
 
 
