@@ -67,6 +67,15 @@ def test_score(copy, tmp_path):
     assert "de  50.00" in done.stdout
 
 
+def test_multichecklist(copy, tmp_path):
+    texts = ("Context\t{first_name} ran.", "Question\tWho {s}?", "Answer\t{first_name}", "state\tran", "very\tso")
+    lines = ["Field\ten", "Name\tIntensifiers (very, super, extremely) and reducers (somewhat, kinda, etc)?", *texts]
+    write(tmp_path / "table.tsv", "\n".join(lines))
+    done = copy("multichecklist.py", "--templates", tmp_path / "table.tsv", "--output_dir", tmp_path / "cases")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "cases/answers-en.json").is_file()
+
+
 def test_compare(copy, tmp_path):
     row = {"task": "xnli", "language": "de", "condition": "clean", "metric": "accuracy", "value": 50.0, "n": 2}
     write(tmp_path / "run/results.jsonl", json.dumps({**row, "inputs": "", "predictions": ""}) + "\n")
