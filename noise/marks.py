@@ -46,13 +46,7 @@ def marks(noiser):
     return propose
 
 
-KEYS = {  # jamo of two keystrokes
-    pair[0]: pair[1:]
-    for pair in (
-        "ㄳㄱㅅ ㄵㄴㅈ ㄶㄴㅎ ㄺㄹㄱ ㄻㄹㅁ ㄼㄹㅂ ㄽㄹㅅ ㄾㄹㅌ ㄿㄹㅍ ㅀㄹㅎ ㅄㅂㅅ "
-        "ㅘㅗㅏ ㅙㅗㅐ ㅚㅗㅣ ㅝㅜㅓ ㅞㅜㅔ ㅟㅜㅣ ㅢㅡㅣ"
-    ).split()
-}
+KEYS = {pair[0]: pair[1:] for pair in tables.JAMO_PAIRS.split()}  # jamo of two keystrokes
 
 
 def jamo_slip(units, i, random):
