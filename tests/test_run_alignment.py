@@ -169,6 +169,18 @@ def test_a_stopped_run_goes_on_and_changed_files_are_measured_again(measured, to
     assert changed == {("zh", "swap-1")}
 
 
+def test_a_signal_keeps_finished_languages(measured, toy, noised, tmp_path, monkeypatch, capsys):
+    output, asked = tmp_path / "run", iter((False, True))
+    with monkeypatch.context() as patched:
+        patched.setattr(run_alignment, "stop_requested", lambda: next(asked))
+        with pytest.raises(SystemExit) as left:
+            run_alignment.main(command(toy, output, *conditions(noised)))
+    assert left.value.code == 0 and "finished cells are kept, run the same command again" in capsys.readouterr().err
+    assert {row["language"] for row in rows(output)} == {"de"}
+    run_alignment.main(command(toy, output, *conditions(noised)))
+    alike(values(output), values(measured))
+
+
 def test_a_folder_is_for_one_model(measured, toy, tmp_path, capsys):
     shutil.copytree(measured, tmp_path / "run")
     other = tmp_path / "model"
