@@ -122,10 +122,13 @@ def test_raw_retrieval_on_real_text_is_that_of_run_xtreme(toy, tmp_path):
     (tmp_path / "tatoeba").mkdir()
     for code in ("sw", "zh"):  # without equal lines, which count as right here
         for side in (code, "en"):
-            shutil.copy(SHARED / f"text/{side}.txt", tmp_path / f"tatoeba/{code}-en.{side}")
+            text = (SHARED / f"text/{side}.txt").read_text(encoding="utf-8").splitlines(keepends=True)
+            (tmp_path / f"tatoeba/{code}-en.{side}").write_text("".join(text[:100]), encoding="utf-8")
     model = ["--model_name_or_path", str(toy / "model"), "--languages", "sw", "zh"]
     run_xtreme.main(f"--task tatoeba --data_dir {tmp_path} --output_dir {tmp_path}/run --do_predict".split() + model)
-    run_alignment.main(f"--data_dir {SHARED}/text --output_dir {tmp_path}/own --layers 2".split() + model)
+    run_alignment.main(
+        f"--data_dir {SHARED}/text --output_dir {tmp_path}/own --layers 2 --max_lines 100".split() + model
+    )
     own, theirs = values(tmp_path / "own"), rows(tmp_path / "run")
     for row in theirs:
         metric = {"accuracy": "top1_raw_from_pivot", "accuracy_reverse": "top1_raw"}.get(row["metric"])
@@ -223,6 +226,7 @@ def test_arrays_of_a_cell_are_its_rows(measured):
         ("--conditions swap-1=/nowhere", "no such folder"),
         ("--conditions clean=/", "the clean text is --data_dir"),
         ("--both_sides", "there is no noised text"),
+        ("--do_train", "--do_train: nothing is trained here"),
         ("--pooling cls", "invalid choice"),
         ("--segmented zh", "only --words looks at words"),
         ("--words", "--words: zh is written without spaces; put spaces between the words"),
