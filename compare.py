@@ -73,7 +73,7 @@ def primary_comparisons(folders, baseline, resamples, color, width):
     from reporting.parts import natural, text
     from reporting.runs import load_runs
 
-    runs, baselines, _ = load_runs(folders, baseline)
+    runs, _, _, baselines, _ = load_runs(folders, baseline)
     tasks = sorted({run.task for run in runs}, key=natural)
     studies = [open_study(task, baselines[task], [run for run in runs if run.task == task]) for task in tasks]
     measure_all(studies, resamples, seed=0)

@@ -16,7 +16,7 @@ import logging
 import os
 import sys
 
-from common.arguments import check_least, encoder_parser, parse, parse_conditions
+from common.arguments import check_least, encoder_parser, parse, parse_conditions, truthy
 from common.files import InputError, sha256
 from common.recovery import guarded, stop_requested, stopped
 from common.run_record import checkpoint_hash
@@ -80,8 +80,10 @@ def main(argv=None):
 def run(parser, args, trainer_argv, given, conditions, argv):
     """The story: settings, folder, text, encoder, cells, table."""
     training_arguments.set_up_logging()
-    flags = [("per_device_eval_batch_size", 64, "default"), *launching.launch_flags(given)]
-    flags = [flag for flag in flags if flag[0] not in given]
+    flags = [
+        *training_arguments.task_defaults(PROTOCOL, given, launching.world_size()),
+        *launching.launch_flags(given),
+    ]
     training_args = training_arguments.trainer_arguments(parser, trainer_argv, flags)
     launching.join_processes(training_args)
     length = args.max_seq_length or PROTOCOL.defaults.max_seq_length
@@ -109,10 +111,7 @@ def run(parser, args, trainer_argv, given, conditions, argv):
     models = [model, checkpoints.random_encoder(config, training_args.seed)] if args.random_baseline else [model]
     seed = training_args.seed
     aligners = [
-        Aligner(
-            Encoder(one.to(training_args.device), tokenizer, length, layers, args.pooling, training_args), seed, linked
-        )
-        for one in models
+        Aligner(Encoder(one, tokenizer, length, layers, args.pooling, training_args), seed, linked) for one in models
     ]
 
     # From here on the folder is ours.
@@ -142,6 +141,9 @@ def run(parser, args, trainer_argv, given, conditions, argv):
 
 def check_arguments(args, given):
     """{condition: folder} of the noised copies; raises InputError for what is wrong before anything loads."""
+    for stage in ("do_train", "do_eval"):
+        if truthy(given.get(stage)):
+            raise InputError(f"--{stage}: nothing is trained here; leave it out")
     if "output_dir" not in given:
         raise InputError("--output_dir is missing: name a new folder for this run, e.g. outputs/alignment")
     check_least(args, max_seq_length=16, max_lines=1)
@@ -187,8 +189,10 @@ def inputs_of(clean, noised, kept, settings):
 
 def measure_language(aligners, code, pairs, texts, inputs, both_sides, cells, this):
     """One language, clean and under every condition that has it; cells finished from the same `inputs` are skipped."""
-    missing = [name for name in inputs if not cells.finished(code, name, inputs[name]["inputs"])]
-    if not launching.any_process(missing):
+    missing = launching.on_main(
+        lambda: [name for name in inputs if not cells.finished(code, name, inputs[name]["inputs"])]
+    )
+    if not missing:
         logger.info("%s: finished before, skipped", code)
         return
     if launching.any_process(stop_requested()):

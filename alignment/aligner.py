@@ -20,10 +20,8 @@ class Aligner:
 
     def __init__(self, encoder, seed, words=()):
         self.encoder, self.seed = encoder, seed
-        self.words, self.word_layer = (
-            words,
-            layer_of(encoder.model.config.num_hidden_layers),
-        )  # languages; see words.py
+        self.words = words  # languages whose words are linked, at this layer
+        self.word_layer = layer_of(encoder.model.config.num_hidden_layers)
         rank, world = launching.distributed()
         self.own, self.device = encoder.layers[rank::world], launching.search_device()
         self.kept = None, None  # the pivot's lines and distinct numbers, its Sides

@@ -44,7 +44,8 @@ class Cells:
             for metric, one in metrics.items():
                 values = {name: rounded(getattr(one, name)) for name in ("value", "low", "high", "floor")}
                 if random is not None:
-                    values["random"] = rounded(random[layer][metric].value)
+                    other = random[layer].get(metric)
+                    values["random"] = other and rounded(other.value)
                 cell = {"task": TASK, "language": language, "condition": condition, "layer": layer, "metric": metric}
                 rows.append({**cell, **values, "n": one.n, **about, "predictions": None})
         path, content = self.path(language, condition), io.BytesIO()

@@ -7,7 +7,7 @@ from datasets import Dataset
 
 from common.batching import Collator
 from common.launching import autocasts
-from common.prediction import run_batches
+from common.prediction import prepare_to_predict, run_batches
 from heads.retrieval import pooled
 
 
@@ -15,7 +15,8 @@ class Encoder:
     """A model with what it takes to turn lines into vectors; `layers` index hidden_states, 0 the embeddings."""
 
     def __init__(self, model, tokenizer, max_seq_length, layers, pooling, args):
-        self.model, self.tokenizer, self.length, self.layers = model.eval(), tokenizer, max_seq_length, layers
+        self.model = prepare_to_predict(model, args).eval()
+        self.tokenizer, self.length, self.layers = tokenizer, max_seq_length, layers
         self.collator = Collator(tokenizer.pad_token_id)
         self.special = torch.tensor(tokenizer.all_special_ids, device=args.device) if pooling == "inner" else None
         self.options = {"batch_size": args.per_device_eval_batch_size, "device": args.device, "bf16": autocasts(args)}

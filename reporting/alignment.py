@@ -7,6 +7,7 @@ same sentences, and CKA on the same random halves of them.
 """
 
 import json
+import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -46,7 +47,7 @@ class Measured:
     """What one run has measured: `rows` {(language, condition, layer, metric): row of its results.jsonl}."""
 
     def __init__(self, run):
-        self.run, self.rows = run, {}
+        self.run, self.rows, self._arrays = run, {}, {}
         path = run.folder / "results.jsonl"
         if "finished_at" not in run.record or not path.exists():
             raise InputError(f"{run.folder}: the run was cut short; go on with it: {run.record.get('command')}")
@@ -89,14 +90,16 @@ class Measured:
 
     def samples(self, code, condition, layer, name):
         """An array of the cell's file at a layer: one value per line, or per half; None where the cell has none."""
-        path = self.run.folder / "scores" / condition / TASK / f"test-{code}.npz"
         if (code, condition, layer, "cka") not in self.rows:
             return None
-        try:
-            with np.load(path) as arrays:
-                return np.asarray(arrays[name][self.layers.index(layer)], float)
-        except (KeyError, OSError, ValueError):
-            raise InputError(f"{path}: missing or broken; run the command of run.json again") from None
+        if (code, condition) not in self._arrays:  # read once: many comparisons look at it
+            path = self.run.folder / "scores" / condition / TASK / f"test-{code}.npz"
+            try:
+                with np.load(path) as arrays:
+                    self._arrays[code, condition] = dict(arrays)
+            except (OSError, ValueError, zipfile.BadZipFile):
+                raise InputError(f"{path}: missing or broken; run the command of run.json again") from None
+        return self._arrays[code, condition][name][self.layers.index(layer)].astype(float)
 
 
 @dataclass

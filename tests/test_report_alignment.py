@@ -102,13 +102,15 @@ def test_a_report_of_alignment_alone(tmp_path, capsys):
         ("--runs {0}/mnli --baseline m={0}/mnli d={0}/direct", "name exactly one of them"),
         ("--runs same={0}/mnli same={0}/direct --baseline {0}/direct", "both measure the alignment of same"),
         ("--runs cut={0}/cut --baseline {0}/direct", "the run was cut short"),
+        ("--runs torn={0}/torn --baseline {0}/direct", "test-hi.npz: missing or broken"),
         ("--runs other={0}/other --baseline {0}/direct", "other lines of de clean; measure both on the same text"),
         ("--runs b={0}/broken --baseline {0}/direct", "results.jsonl, line 2: broken"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(tmp_path, capsys, flags, words):
-    for name in ("direct", "mnli", "cut", "broken", "other"):
+    for name in ("direct", "mnli", "cut", "broken", "other", "torn"):
         write_run(tmp_path / name)
+    (tmp_path / "torn/scores/clean/alignment/test-hi.npz").write_bytes(b"PK")
     path = tmp_path / "other/results.jsonl"
     path.write_text(path.read_text(encoding="utf-8").replace('"data": "de"', '"data": "da"'), encoding="utf-8")
     record = json.loads((tmp_path / "cut/run.json").read_text(encoding="utf-8"))

@@ -122,10 +122,13 @@ def test_raw_retrieval_on_real_text_is_that_of_run_xtreme(toy, tmp_path):
     (tmp_path / "tatoeba").mkdir()
     for code in ("sw", "zh"):  # without equal lines, which count as right here
         for side in (code, "en"):
-            shutil.copy(SHARED / f"text/{side}.txt", tmp_path / f"tatoeba/{code}-en.{side}")
+            text = (SHARED / f"text/{side}.txt").read_text(encoding="utf-8").splitlines(keepends=True)
+            (tmp_path / f"tatoeba/{code}-en.{side}").write_text("".join(text[:100]), encoding="utf-8")
     model = ["--model_name_or_path", str(toy / "model"), "--languages", "sw", "zh"]
     run_xtreme.main(f"--task tatoeba --data_dir {tmp_path} --output_dir {tmp_path}/run --do_predict".split() + model)
-    run_alignment.main(f"--data_dir {SHARED}/text --output_dir {tmp_path}/own --layers 2".split() + model)
+    run_alignment.main(
+        f"--data_dir {SHARED}/text --output_dir {tmp_path}/own --layers 2 --max_lines 100".split() + model
+    )
     own, theirs = values(tmp_path / "own"), rows(tmp_path / "run")
     for row in theirs:
         metric = {"accuracy": "top1_raw_from_pivot", "accuracy_reverse": "top1_raw"}.get(row["metric"])
@@ -167,6 +170,18 @@ def test_a_stopped_run_goes_on_and_changed_files_are_measured_again(measured, to
     run_alignment.main(command(toy, output, *conditions(copy)))
     changed = {key[:2] for key, value in values(output).items() if value != before[key]}
     assert changed == {("zh", "swap-1")}
+
+
+def test_a_signal_keeps_finished_languages(measured, toy, noised, tmp_path, monkeypatch, capsys):
+    output, asked = tmp_path / "run", iter((False, True))
+    with monkeypatch.context() as patched:
+        patched.setattr(run_alignment, "stop_requested", lambda: next(asked))
+        with pytest.raises(SystemExit) as left:
+            run_alignment.main(command(toy, output, *conditions(noised)))
+    assert left.value.code == 0 and "finished cells are kept, run the same command again" in capsys.readouterr().err
+    assert {row["language"] for row in rows(output)} == {"de"}
+    run_alignment.main(command(toy, output, *conditions(noised)))
+    alike(values(output), values(measured))
 
 
 def test_a_folder_is_for_one_model(measured, toy, tmp_path, capsys):
@@ -211,6 +226,7 @@ def test_arrays_of_a_cell_are_its_rows(measured):
         ("--conditions swap-1=/nowhere", "no such folder"),
         ("--conditions clean=/", "the clean text is --data_dir"),
         ("--both_sides", "there is no noised text"),
+        ("--do_train", "--do_train: nothing is trained here"),
         ("--pooling cls", "invalid choice"),
         ("--segmented zh", "only --words looks at words"),
         ("--words", "--words: zh is written without spaces; put spaces between the words"),
