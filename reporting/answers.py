@@ -94,7 +94,6 @@ def given(study):
 
 # --- In words
 
-
 NAMES = {
     "anli": "ANLI", "anli_plus": "ANLI+", "ccg": "CCG", "commonsense_qa": "CommonsenseQA", "cosmos_qa": "Cosmos QA",
     "hellaswag": "HellaSwag", "mnli": "MNLI", "qqp": "QQP", "snli": "SNLI", "squad": "SQuAD", "squad_v2": "SQuAD 2.0",
@@ -110,35 +109,36 @@ def called(setting):
 def sentence(study, found):
     """One plain sentence that answers for a task, made from its Primary comparisons."""
     metric, base = called(study.metric), study.baseline
+    where = "in English" if foreign(study) == ["en"] else "outside English"
     if not found:
         return f"There is only {base}, so nothing is compared."
     differing, widest = [one for one in found if one.found], max(found, key=lambda one: abs(one.value))
     if differing:
         rest = len(study.settings) - 1 - len({one.setting for one in differing})
-        said = "; ".join(effect(metric, one, first=index == 0) for index, one in enumerate(differing))
+        said = "; ".join(effect(metric, one, where * (index == 0)) for index, one in enumerate(differing))
         other = ["", "; the other setting is not found to differ"][rest] if rest < 2 else "; no other setting differs"
         for score in {one.score for one in found} - {one.score for one in differing}:
             other += f"; {WORDS[score]}, no difference is found"
         return f"{said[:1].upper()}{said[1:]}{other}."
-    said = f"the largest difference: {effect(metric, widest, first=True)}."
+    said = f"the largest difference: {effect(metric, widest, where)}."
     if all(one.single for one in found):
         return f"One run on a side, so other runs may differ by more. In these, {said}"
     scores = " or ".join(WORDS[score] for score in dict.fromkeys(one.score for one in found))
     return (
-        f"No setting is found to differ from {base} in {metric} {scores} outside English, after correction for "
+        f"No setting is found to differ from {base} in {metric} {scores} {where}, after correction for "
         f"{sum(not one.single for one in found)} comparisons; {said}"
     )
 
 
-def effect(metric, one, first):
+def effect(metric, one, where):
     """ "after MNLI, accuracy under noise is 2.1 points higher outside English (95 %: 0.4 to 3.8; 3 seeds)"."""
     low, high = (one.low, one.high) if one.value >= 0 else (-one.high, -one.low)
     direction = "higher" if one.value >= 0 else "lower"
     seeds = " against ".join(dict.fromkeys(one.units))
     encoders = ", one encoder" if one.encoders == 1 else ""
     about = f"95 %: {low:.1f} to {high:.1f}; {seeds}{encoders}{', these runs only' if one.single else ''}"
-    where = f"{abs(one.value):.1f} points {direction}{' outside English' if first else ''}"
-    return f"after {called(one.setting)}, {metric} {WORDS[one.score]} is {where} ({about})"
+    points = f"{abs(one.value):.1f} points {direction}{where and ' '}{where}"
+    return f"after {called(one.setting)}, {metric} {WORDS[one.score]} is {points} ({about})"
 
 
 def limits(study, found):
@@ -148,7 +148,7 @@ def limits(study, found):
     if single and len(study.settings) > 1:
         said.append(
             f"{task}: one run of {', '.join(single)}. Its interval (†) is about that run and the choice of test "
-            "examples; another seed may differ by more, so there is no p."
+            "examples; another seed or encoder may differ by more, so there is no p."
         )
     one_encoder = [name for name in study.settings if study.encoders(name) == 1 and name not in single]
     if one_encoder:

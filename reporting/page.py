@@ -39,9 +39,7 @@ def page(report, folder):
     titles = {task: task or "The whole report" for task in report.tasks}
     sections = [(f"task-{identifier(task)}", title, blocks(report, task)) for task, title in titles.items()]
     known = {source.key: source for source in report.sources}
-    first = [block for one in report.first for block in as_blocks(one, known)]
-    for block in first:
-        block["cards"] = True
+    first = [block for one in report.first for block in as_blocks(one, known, cards=True)]
     return environment.get_template("page.html").render(report=report, sections=sections, first=first)
 
 
@@ -77,15 +75,16 @@ def blocks(report, task):
     ]
 
 
-def as_blocks(one, known):
-    """The blocks of a Table or Figure; `known` {key: Source}."""
-    return table_blocks(one, known) if isinstance(one, Table) else [figure_block(one)]
+def as_blocks(one, known, cards=False):
+    """The blocks of a Table or Figure; `known` {key: Source}.
 
-
-def table_blocks(table, known):
-    """The values of a table: one part, or several below each other where it is wider than the page's column."""
-    parts = split(joined(table))
-    return [table_block(part, table, index, len(parts), known) for index, part in enumerate(parts)]
+    A table wider than the page's column is several below each other; one of `cards` is whole, and cards on a phone.
+    """
+    if not isinstance(one, Table):
+        return [figure_block(one)]
+    parts = [joined(one)] if cards else split(joined(one))
+    blocks = [table_block(part, one, index, len(parts), known) for index, part in enumerate(parts)]
+    return [{**block, "cards": cards} for block in blocks]
 
 
 def joined(table):
@@ -106,7 +105,7 @@ def split(table):
     first, *others = widths
     number = max(1, math.ceil(sum(others) / max(1, COLUMN - first)))
     while (
-        len(parts := filled(others, min(COLUMN - first, sum(others) / number + max(others, default=0) / 2))) > number
+        len(parts := filled(others, min(COLUMN - first, sum(others) / number + max(others, default=0) / 4))) > number
     ):
         number += 1
     return [
@@ -142,7 +141,6 @@ def table_block(table, whole, index, parts, known):
         "folded": table.folded,
         "tall": len(table.lines) > TALL,
         "landscape": landscape,
-        "cards": False,
         "size": f"{size:.1f}",
         "header": list(zip(table.header, numeric)),
         "lines": [[entry_values(*pair) for pair in zip(line, numeric)] for line in table.lines],

@@ -20,7 +20,7 @@ import numpy as np
 from matplotlib.figure import Figure as Canvas
 from scipy.special import expit, logit
 
-from reporting.answers import SINGLE, foreign, given, p_field
+from reporting.answers import SINGLE, foreign, given, guess_text, p_field
 from reporting.drawing import INK, STYLE, WIDTH, brief, finish, place
 from reporting.parts import Field, Interval, Table, natural
 from reporting.statistics import by_unit, difference, intervals
@@ -209,7 +209,8 @@ def effective_table(study, keys, reference):
     caption = (
         "ρ: points of noisy accuracy above what clean accuracy predicts, by a fit to the runs without phase 2 on the "
         "logit scale with an intercept per language; then its difference from the baseline's with a 95 % interval and "
-        f"raw p (secondary). {'; '.join(fits)}. {given(study)}{SINGLE if any(one.single for one in compared) else ''}"
+        f"raw p (secondary). {'; '.join(fits)}. A guess scores {guess_text(study)}. "
+        f"{given(study)}{SINGLE if any(one.single for one in compared) else ''}"
     )
     header = ("noise", "setting", "ρ", "from the baseline (95 %)", "p")
     return Table(f"{study.task}-effective", "Effective robustness", caption.rstrip(), header, lines, labels=2)
@@ -243,7 +244,9 @@ def gamma_table(study, reference, sizes):
     )
     caption = (
         "γ: how much higher the logit of noisy accuracy is with the larger model at equal clean accuracy; only an "
-        f"interval without 0 says more or less robust. Parameters are without embeddings.{why} {'; '.join(fits)}"
+        f"interval without 0 says more or less robust. Parameters are without embeddings.{why} "
+        f"A guess scores {guess_text(study)}. "
+        f"{'; '.join(fits)}"
     )
     header = ("noise", "sizes", "γ", "95 % interval", "p", "runs")
     return Table(f"{study.task}-gamma", "Size at equal clean accuracy", caption.strip(), header, lines, labels=2)
@@ -291,7 +294,9 @@ def matched_table(study, curves):
             lines.append([name, *fields, Field(f"{big - small:+.1f}", float(big - small))])
     caption = (
         "Noisy accuracy where two sizes are equally good on clean text, by straight lines between the means of their "
-        f"training fractions; nothing is assumed within the overlap and nothing said outside. {'; '.join(said)}"
+        f"training fractions; nothing is assumed within the overlap and nothing said outside. "
+        f"A guess scores {guess_text(study)}. "
+        f"{'; '.join(said)}"
     )
     header = ("size", "clean", f"noisy {names[0]}" if names else "noisy", "noisy, this size", "difference")
     return Table(f"{study.task}-matched", "Noisy at equal clean accuracy", caption.strip(), header, lines)

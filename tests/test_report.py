@@ -18,7 +18,7 @@ import compare
 import perturb
 import report
 import run_xtreme
-from reporting import measure, tables, write
+from reporting import measure, statistics, tables, write
 from reporting.runs import load_runs
 
 ROOT = Path(report.__file__).resolve().parent
@@ -269,6 +269,40 @@ def test_several_processes_measure_what_one_does(made, monkeypatch):
     two = studies(made)["xnli"]
     for code in LANGUAGES:
         assert (one.measured[code].resamples == two.measured[code].resamples).all()
+
+
+def test_parallel_examples_share_draws_by_id_where_a_language_lacks_one(outputs):
+    """German lacks its third line: each other example stands where English has it."""
+    for folder in outputs.iterdir():
+        results = results_of(folder)
+        for result in results:
+            if result["language"] == "de":
+                path = folder / "scores" / result["condition"] / "xnli/test-de.jsonl"
+                lines = path.read_text().splitlines(keepends=True)
+                path.write_text("".join(lines[:2] + lines[3:]))
+                right = correct(folder, result["condition"], "de")
+                result.update(n=1999, value=100 * float(right.mean()))
+        write_results(folder, results)
+    study = studies(outputs)["xnli"]
+    assert study.clusters == 2000 and study.places["en"].tolist() == list(range(2000))
+    assert study.places["de"].tolist() == [0, 1, *range(3, 2000)]
+    right = correct(outputs / "direct-1", "clean", "de")
+    times = statistics.draws(2000, 200, 0)[0][study.places["de"]]
+    assert study.measured["de"].resamples[0, 0, 0] == pytest.approx(100 * (times @ right) / times.sum(), abs=1e-3)
+
+
+def test_limits_name_the_ceiling(outputs):
+    for seed in SEEDS:
+        write_run(outputs / f"direct-{seed}", "direct", seed, LANGUAGES, NAMES, 2000, clean=2.0)
+    report.main(flags(outputs))
+    assert "direct is at the ceiling on clean text" in (outputs.parent / "report/report.md").read_text()
+
+
+def test_words_lost_are_counted_within_sentences():
+    """Two sentences of 4 words: 4 and 2 right when clean; noise leaves 3 and 3: one word lost, the gain is none."""
+    parts = [{"correct_tokens": np.array(right), "tokens": np.array([4, 4])} for right in ([4, 2], [3, 3])]
+    assert measure.lost_words(parts, (1, 2)).tolist() == [[100 * 1 / 8]]
+    assert measure.lost_words([{"correct": np.array([1])}] * 2, (1, 2)) is None
 
 
 def test_question_answering_is_resampled_by_paragraph(outputs):

@@ -139,7 +139,7 @@ def test_page_shows_all_text_as_text(report, tmp_path):
     assert f"Title {BAD}" in page.words and BAD in page.words and f"Summary {BAD}" in page.words
     headings = [int(level) for level in re.findall(r"<h([1-6])", text)]
     assert headings[0] == 1 and headings.count(1) == 1 and all(b <= a + 1 for a, b in zip(headings, headings[1:]))
-    assert text.count("<caption>") == 3 and text.count('scope="row"') == 11
+    assert text.count("<caption>") == 3 and text.count('scope="row"') == 12
 
 
 def test_page_is_one_file_that_fetches_nothing(report, tmp_path):
