@@ -45,8 +45,8 @@ max_train_samples max_eval_samples collapse_guard
 
 def load_libraries():
     """torch and transformers take seconds to import: only now that flags and files are known to be right."""
-    global checkpoints, data, dev, job, launching, prediction, rehearse, session, training_arguments
-    from common import checkpoints, launching, prediction, session, training_arguments
+    global checkpoints, data, dev, job, kept_heads, launching, prediction, rehearse, session, training_arguments
+    from common import checkpoints, kept_heads, launching, prediction, session, training_arguments
     from common.trainer import rehearse
     from mixture import data, dev, job
 
@@ -238,7 +238,7 @@ def resolve_arguments(parser, plan, args, trainer_argv, given):
         # heads are trained anew; without training they are those of the folder
         kept = None
         if record.kind == "tagging" and not training_args.do_train:
-            kept = checkpoints.kept_tag_piece(args.model_name_or_path, name, args.model_revision)
+            kept = kept_heads.kept_tag_piece(args.model_name_or_path, name, args.model_revision)
         piece, its_piece = tag_piece(args, record, kept, f" of {name}")
         settings[name] = Settings(
             length, stride, args.n_best_size, args.max_answer_length, tag_piece=piece, qa_decoding=args.qa_decoding

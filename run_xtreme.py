@@ -59,10 +59,11 @@ percent, and that of a constant guess). Test files without gold labels are predi
 
 def load_libraries():
     """torch and transformers take seconds to import: only now that flags and files are known to be right."""
-    global Collapse, EncoderTrainer, rehearse, checkpoints, launching, metrics, prediction, session, training_arguments
+    global Collapse, EncoderTrainer, rehearse, checkpoints, kept_heads, launching, metrics, prediction, session
+    global training_arguments
     global head_settings, GatheringTrainer
     import metrics
-    from common import checkpoints, launching, prediction, session, training_arguments
+    from common import checkpoints, kept_heads, launching, prediction, session, training_arguments
     from common.grad_cache import GatheringTrainer
     from common.trainer import Collapse, EncoderTrainer, rehearse
     from heads import settings as head_settings
@@ -141,7 +142,7 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
     tokenizer = checkpoints.load_tokenizer(source, args.model_revision)
     config = checkpoints.load_config(source, tokenizer, settings.max_seq_length, args.model_revision)
     task = with_labels(
-        task, rows, lambda: checkpoints.stored_labels(source, config, args.keep_head, args.model_revision)
+        task, rows, lambda: kept_heads.stored_labels(source, config, args.keep_head, args.model_revision)
     )
     head_settings.record(config, task, settings)
     options = {"revision": args.model_revision, "attn_implementation": args.attn_implementation}

@@ -15,12 +15,12 @@ from pathlib import Path
 import torch
 import transformers
 from safetensors import SafetensorError, safe_open
-from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoTokenizer, PretrainedConfig, set_seed
+from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoTokenizer, set_seed
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING
 from transformers.utils import cached_file
 
 from common.files import InputError
-from common.labels import FIRST, check_same_labels, name_classes
+from common.labels import check_same_labels, name_classes
 from common.run_record import read_run
 
 logger = logging.getLogger("xtreme")
@@ -329,37 +329,6 @@ def _load_with_stored_head(head, path, config, labels, seed, revision, options, 
         )
     model.load_state_dict(weights, strict=False)
     return model, names if labels else labels
-
-
-def kept_tag_piece(path, name=None, revision="main"):
-    """Where a checkpoint's own tagging head, or phase 2's head `name`, reads tags: one of common.labels.TAG_PIECES."""
-    if name:
-        return stored_heads(path, revision)[0].get(name, {}).get("tag_piece", FIRST)
-    return kept_setting(path, "tag_piece", FIRST, revision)
-
-
-def kept_setting(path, name, default=None, revision="main"):
-    """What a checkpoint's configuration says of its own head."""
-    try:
-        return PretrainedConfig.get_config_dict(path, revision=revision)[0].get(name, default)
-    except Exception:  # transformers raises many kinds; `load_config` will say what is wrong
-        return default
-
-
-def stored_labels(path, config, name=None, revision="main"):
-    """The label names of a checkpoint's own head, or of phase 2's head `name`; () where it has none."""
-    if isinstance(name, str):
-        return tuple(stored_heads(path, revision)[0].get(name, {}).get("labels", ()))
-    names = tuple(config.id2label[index] for index in sorted(config.id2label))
-    return () if all(text == f"LABEL_{index}" for index, text in enumerate(names)) else names
-
-
-def record_tag_piece(config, value):
-    """Write a tagging head's tag_piece into its model's configuration, which other heads and the default leave out."""
-    vars(config).pop("tag_piece", None)
-    vars(config).pop("dual_encoder", None)  # which that head records itself
-    if value != FIRST:
-        config.tag_piece = value
 
 
 def weights_of(task, tensors):

@@ -1,6 +1,6 @@
 """A task's Settings: what the command line gives, else what the kept head says of itself, else the recipe."""
 
-from common import checkpoints
+from common import kept_heads
 from common.arguments import dual_encoder, lengths, tag_piece
 from heads import Settings
 
@@ -12,8 +12,8 @@ def resolve(args, task, do_train):
     if args.keep_head or not do_train:
         if task.kind == "tagging":
             name = args.keep_head if isinstance(args.keep_head, str) else None
-            kept = checkpoints.kept_tag_piece(path, name, revision)
-        own = checkpoints.kept_setting(path, "dual_encoder", None, revision)
+            kept = kept_heads.kept_tag_piece(path, name, revision)
+        own = kept_heads.kept_setting(path, "dual_encoder", None, revision)
     piece, piece_origins = tag_piece(args, task, kept)
     dual, dual_origins = dual_encoder(args, task, own)
     readings = {"tag_piece": piece, "qa_decoding": args.qa_decoding, **dual}
@@ -23,6 +23,6 @@ def resolve(args, task, do_train):
 
 def record(config, task, settings):
     """Write into a model's configuration what `resolve` reads there again."""
-    checkpoints.record_tag_piece(config, settings.tag_piece)
+    kept_heads.record_tag_piece(config, settings.tag_piece)
     if task.kind == "dual_encoder":
         config.dual_encoder = {"pooling": settings.pooling, "do_lower_case": settings.do_lower_case}

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, set_seed
 
-from common import checkpoints
+from common import checkpoints, kept_heads
 from common.checkpoints import HEADS_FILE, POOLER, shapes_of, weights_of
 from common.files import InputError, replacing
 from common.labels import FIRST, name_classes
@@ -139,7 +139,7 @@ def load_multitask(
     """
     set_seed(seed)
     tag_pieces = tag_pieces or {}
-    checkpoints.record_tag_piece(config, FIRST)  # the encoder's own says nothing of the heads beside it
+    kept_heads.record_tag_piece(config, FIRST)  # the encoder's own says nothing of the heads beside it
     options = {"attn_implementation": attn_implementation, "dtype": torch.float32}
     if path is None:
         encoder = AutoModel.from_config(config, trust_remote_code=False, **options)

@@ -54,9 +54,10 @@ def task_score(study, version, resamples, seed):
     columns, score = main_statistic(study.target)
     points, again, sizes, languages = [], [], [], scored(study, version)
     for language in languages:
-        sums, _, clusters = gather(study, language, ["clean"], columns, lambda counts: False)
+        sums, _, clusters, _ = gather(study, language, ["clean"], columns, lambda counts: False)
+        where = study.places.get(language), study.clusters
         points.append(score(sums.sum(-2, dtype=float))[:, 0])  # [runs]
-        again.append(resampled(sums, score, resamples, seed)[..., 0])  # [resamples, runs]
+        again.append(resampled(sums, score, resamples, seed, *where)[..., 0])  # [resamples, runs]
         sizes.append(clusters)
     points, again = np.mean(points, axis=0), np.mean(again, axis=0, dtype=float)
     sides = {setting: by_unit(points, again, study.units(setting)) for setting in study.settings}
