@@ -49,6 +49,7 @@ study() {   # in place of common.sh's: one encoder, all tasks, no noise
         run "scores-seed$seed" score.py --predictions "${places[@]}" --data_dir "$DATA_DIR" --benchmark xtreme-r \
             ${LANGUAGES_SCORED:+--languages $LANGUAGES_SCORED} --output_file "$OUTPUT/scores/seed$seed.json"
     done
+    after everything   # the scores are written whatever becomes of the report
     run report report.py --runs "${runs[@]}" --baseline "${runs[@]}" --output_dir "$OUTPUT/report" --title "$TITLE"
 }
 

@@ -203,7 +203,7 @@ def test_the_recipe_lists_ten_tasks_and_what_they_start_from(checkout):  # noqa:
 
 @pytest.mark.slow
 def test_ten_tasks_trained_predicted_and_averaged_by_one_command(checkout, tmp_path):  # noqa: F811
-    few = "--learning_rate 5e-4 --max_seq_length 64 --max_steps 6 --max_train_samples 96 --max_eval_samples 30"
+    few = "--learning_rate 1e-3 --max_seq_length 64 --max_steps 40 --max_train_samples 600 --max_eval_samples 30"
     phase1 = "--max_seq_length 32 --per_device_train_batch_size 64 --learning_rate 1e-3 --max_steps 20"
     settings = {"PHASE1_FLAGS": phase1, "PHASE2_FLAGS": f"{few} --collapse_guard off", "PHASE3_FLAGS": few}
     done = recipe(checkout, "xtreme_r", OUTPUT=str(tmp_path), JOBS="2", **settings)
