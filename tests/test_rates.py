@@ -106,6 +106,8 @@ def noised_files(folder, languages, tasks, flags):
     for task in tasks:
         path, content, _ = TASKS[task]
         for lang in languages:
+            if (task, lang) == ("tatoeba", "en"):
+                continue  # the other side of every language
             file = data / path.format(lang, lang)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(content(lang), encoding="utf-8")
@@ -146,7 +148,7 @@ def test_the_rate_of_tokens_is_counted_over_tokens(tmp_path, lang):
     )
 
 
-@pytest.mark.parametrize("lang", ["en", "ar", "hi", "th", "ja", "ko", "zh", "vi"])
+@pytest.mark.parametrize("lang", ["de", "hi", "th"])
 def test_the_rate_of_every_task_is_that_of_its_texts(tmp_path, lang):
     seen = check_rates(noised_files(tmp_path, [lang], TASKS, "--ops mixed --levels 3"))
     assert seen.keys() == TASKS.keys()
