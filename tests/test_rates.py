@@ -252,6 +252,10 @@ def test_a_rare_operation_gets_its_share_over_the_file(tmp_path):
     assert not off(counts, shares) and file["reached"]
     alone = Counter(op for i, line in enumerate(lines) for op in Noiser("mixed", 3).noise(line, str(i)).ops)
     assert off(alone, shares).keys() == {"punctuation"}
+    flags = f"--data_dir {tmp_path}/data --output_dir {tmp_path}/shards --ops mixed --levels 3 --num_proc 3"
+    perturb.main(flags.split())  # which cuts the file in three
+    one, three = (tmp_path / out / "mixed-3/xnli/test-en.tsv" for out in ("out", "shards"))
+    assert one.read_bytes() == three.read_bytes()
 
 
 @pytest.mark.parametrize("lang", [pytest.param(lang, marks=shared) for lang in REAL])
