@@ -656,6 +656,21 @@ def with_uroman(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name, *rest: name == "uroman" or find(name, *rest))
 
 
+def test_a_terminal_shows_the_progress(data, tmp_path):
+    """A bar for the bytes of all files, which the processes count."""
+    leader, terminal = os.openpty()
+    flags = ("--data_dir", data, "--output_dir", tmp_path / "out", *"--ops swap --levels 2 --num_proc 2".split())
+    command = [sys.executable, "perturb.py", *map(str, flags)]
+    subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=terminal, check=True)
+    os.close(terminal)
+    shown = os.read(leader, 1 << 16).decode().split("\r")
+    os.close(leader)
+    files = len(json.loads((tmp_path / "out/manifest.json").read_text())["files"]) + 1  # one has no place for a swap
+    assert re.match(rf"\[#+\] 100%, {files}/{files} files, 0:\d\d", [line for line in shown if line.strip()][-1]), (
+        shown
+    )
+
+
 def test_list_is_complete(capsys, with_uroman):
     perturb.main(["--list"])
     listed = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
