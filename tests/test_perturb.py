@@ -311,6 +311,16 @@ def test_pawsx_refuses_what_flips_its_labels(data, tmp_path, op):
     assert left_out["op"] == op and "flip" in left_out["reason"]
 
 
+def test_a_language_refused_to_one_task_keeps_the_dev_files_of_bucc(tmp_path):
+    """PAWS-X refuses swaps in German; BUCC's threshold is tuned on German dev files all the same."""
+    sides = {name: text for name, text in FILES.items() if name.startswith("bucc2018")}
+    data = write(tmp_path / "data", {**sides, "pawsx/test-de.tsv": f"{DE}\t{DE}\t1\n" * N})
+    [refused] = run(data, tmp_path / "out", "--ops swap --levels 2")["not_applicable"]
+    assert (refused["task"], refused["language"]) == ("pawsx", "de")
+    copy = tmp_path / "out/swap-2/bucc2018/de-en.dev.gold"
+    assert copy.read_text() == FILES["bucc2018/de-en.dev.gold"]
+
+
 def test_not_applicable_is_no_file_but_an_entry(data, tmp_path):
     manifest = run(data, tmp_path / "out", "--ops case swap keyboard --levels 2 --tasks xnli panx")
     reasons = {(left["op"], left["task"], left["language"]): left["reason"] for left in manifest["not_applicable"]}
@@ -645,6 +655,21 @@ def with_uroman(monkeypatch):
     """As if the optional package were installed."""
     find = importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name, *rest: name == "uroman" or find(name, *rest))
+
+
+def test_a_terminal_shows_the_progress(data, tmp_path):
+    """A bar for the bytes of all files, which the processes count."""
+    leader, terminal = os.openpty()
+    flags = ("--data_dir", data, "--output_dir", tmp_path / "out", *"--ops swap --levels 2 --num_proc 2".split())
+    command = [sys.executable, "perturb.py", *map(str, flags)]
+    subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=terminal, check=True)
+    os.close(terminal)
+    shown = os.read(leader, 1 << 16).decode().split("\r")
+    os.close(leader)
+    files = len(json.loads((tmp_path / "out/manifest.json").read_text())["files"]) + 1  # one has no place for a swap
+    assert re.match(rf"\[#+\] 100%, {files}/{files} files, 0:\d\d", [line for line in shown if line.strip()][-1]), (
+        shown
+    )
 
 
 def test_list_is_complete(capsys, with_uroman):

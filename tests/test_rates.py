@@ -106,6 +106,8 @@ def noised_files(folder, languages, tasks, flags):
     for task in tasks:
         path, content, _ = TASKS[task]
         for lang in languages:
+            if (task, lang) == ("tatoeba", "en"):
+                continue  # the other side of every language
             file = data / path.format(lang, lang)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(content(lang), encoding="utf-8")
@@ -146,7 +148,7 @@ def test_the_rate_of_tokens_is_counted_over_tokens(tmp_path, lang):
     )
 
 
-@pytest.mark.parametrize("lang", ["en", "ar", "hi", "th", "ja", "ko", "zh", "vi"])
+@pytest.mark.parametrize("lang", ["de", "hi", "th"])
 def test_the_rate_of_every_task_is_that_of_its_texts(tmp_path, lang):
     seen = check_rates(noised_files(tmp_path, [lang], TASKS, "--ops mixed --levels 3"))
     assert seen.keys() == TASKS.keys()
@@ -250,6 +252,10 @@ def test_a_rare_operation_gets_its_share_over_the_file(tmp_path):
     assert not off(counts, shares) and file["reached"]
     alone = Counter(op for i, line in enumerate(lines) for op in Noiser("mixed", 3).noise(line, str(i)).ops)
     assert off(alone, shares).keys() == {"punctuation"}
+    flags = f"--data_dir {tmp_path}/data --output_dir {tmp_path}/shards --ops mixed --levels 3 --num_proc 3"
+    perturb.main(flags.split())  # which cuts the file in three
+    one, three = (tmp_path / out / "mixed-3/xnli/test-en.tsv" for out in ("out", "shards"))
+    assert one.read_bytes() == three.read_bytes()
 
 
 @pytest.mark.parametrize("lang", [pytest.param(lang, marks=shared) for lang in REAL])
