@@ -1,7 +1,7 @@
 """Noised copies of XTREME's evaluation sets: same files, same labels, other typing.
 
     python perturb.py --data_dir data/xtreme --output_dir noised --ops keyboard swap --levels 1 2 3 --num_proc 2
-    python perturb.py --list                               # which operation applies to which script
+    python perturb.py --list                               # which operation applies to which language
 
 Writes <output_dir>/<op>-<level>/<the same layout>, which XTREME's scripts, run_xtreme.py --conditions and
 datasets.load_dataset read like the clean folder, and manifest.json, edits.jsonl.gz and README.md beside them.
@@ -23,15 +23,17 @@ from functools import cache
 from pathlib import Path
 
 try:
+    from noise import progress
     from noise.files import NoiseError, check_output_dir, lock, nearest, replacing, sha256, show
     from noise.layouts import DEFAULT_ROLES, LAYOUTS, QA_MODES, ROLES, match, one_tag_per_token
     from noise.manifest import earlier_manifest, unreached, write_manifest
     from noise.noised_file import NoisedFile, finished, noise_file, survival
     from noise.operations import OPERATIONS, not_applicable
+    from noise.progress import watched
     from noise.protection import user_patterns
     from noise.scripts import script_of
-    from noise.tables import LANGUAGES, SCRIPT_OF
-    from noise.user_tables import TABLES, read_table, read_words
+    from noise.tables import SCRIPT_OF
+    from noise.user_tables import TABLES, check_tables, read_table, read_words
 except ModuleNotFoundError as error:
     if error.name != "regex":
         raise
@@ -114,12 +116,12 @@ def refusal(op, file, script, table):
     return not_applicable(op, file.language, script, table)
 
 
-def user_table(args, op, language, read):
-    """The table of an operation in a language, or None where the user gave none."""
+def table_path(args, op, language):
+    """The file of the user's table of an operation in a language, or None where there is none."""
     flag = OPERATIONS[op].table or ("ime" if op == "mixed" else "")
     template = getattr(args, flag) if flag else None
     path = template and template.replace("{lang}", language)
-    return read(path, flag) if path and (path == template or os.path.exists(path)) else None
+    return path if path and (path == template or os.path.exists(path)) else None
 
 
 def scripts_of(data_dir, files):
@@ -140,13 +142,14 @@ def goes_with(kept, file):
 
 def assign(args, chosen, kept):
     """([NoisedFile], [(condition, path)] to copy, [what is left out, as the manifest shows it]) of all conditions."""
-    noised, copies, refused = [], [], []
+    noised, paths, copies, refused = [], [], [], []
     scripts, roles = scripts_of(args.data_dir, chosen), (*(args.fields or DEFAULT_ROLES), "tokens")
     read, digest = cache(read_table), cache(sha256)  # once for all conditions
     words = tuple(read_words(args.protect_words)) if args.protect_words else ()
     for condition, op, level, replicate in conditions(args):
         for file in chosen:
-            table = user_table(args, op, file.language, read)
+            path = table_path(args, op, file.language)
+            table = read(path, OPERATIONS[op].table or "ime") if path else None
             reason = refusal(op, file, scripts[file.language], table)
             if reason:
                 entry = {"condition": condition, "op": op, "task": file.task, "split": file.split}
@@ -158,17 +161,19 @@ def assign(args, chosen, kept):
                 copies.append((condition, file.path))
             else:
                 source = str(Path(args.data_dir, file.path))
+                paths.append(path)
                 noised.append(
                     NoisedFile(
                         source, file.path, args.output_dir, condition, op, level, args.rate, args.seed, replicate,
                         file.task, file.split, file.side_language, file.side, file.context,
                         scripts[file.side_language], roles, args.qa, table, tuple(args.protect), words, args.tokenizer,
-                        digest(source),
+                        args.draws, digest(source),
                     )
                 )  # fmt: skip
         left_out = {(entry["task"], entry["language"]) for entry in refused if entry["condition"] == condition}
         applied = [file for file in chosen if (file.task, file.language) not in left_out]
         copies += [(condition, file.path) for file in kept if any(goes_with(file, other) for other in applied)]
+    check_tables(noised, paths)
     return noised, copies, refused
 
 
@@ -198,7 +203,7 @@ def workers(processes):
 
     Unlike multiprocessing.Pool it notices a worker that was killed: BrokenProcessPool.
     """
-    pool = ProcessPoolExecutor(processes, initializer=end_with_parent)
+    pool = ProcessPoolExecutor(processes, initializer=begin_worker, initargs=(progress.COUNTS,))
     try:
         yield pool
     except BaseException:
@@ -209,8 +214,11 @@ def workers(processes):
         pool.shutdown(cancel_futures=True)
 
 
-def end_with_parent():
-    """In a worker: Ctrl-C is the parent's to handle, and a parent that was killed leaves no worker behind."""
+def begin_worker(counts):
+    """In a worker: count its progress; Ctrl-C is the parent's to handle, and a parent that was killed leaves no worker
+    behind.
+    """
+    progress.join(counts)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
@@ -237,19 +245,10 @@ def write(args, files, copies, refused):
         f"{len(files)} files to noise, {len(files) - len(todo)} of them finished before, {len(copies)} to copy, "
         f"{len(refused)} not applicable"
     )
-    for done, record in enumerate(noise_files(todo, args.num_proc), start=1):
-        show_progress(done, len(todo), record)
+    with watched(len(todo), sum(os.path.getsize(file.source) for file in todo)) as watch:
+        for _ in noise_files(todo, args.num_proc):
+            watch.done += 1
     return write_manifest(args, copy_files(args, copies), refused)
-
-
-def show_progress(done, total, record):
-    """A progress bar on a terminal."""
-    if sys.stderr.isatty():
-        bar = ("#" * (30 * done // total)).ljust(30, ".")
-        name = f"{record['condition']} {record['path']}"
-        print(
-            f"\r[{bar}] {done}/{total} {name:<40.40}", end="\n" if done == total else "", file=sys.stderr, flush=True
-        )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -302,12 +301,7 @@ def build_parser():
     add("--replicates", type=int, default=1, metavar="K", help="independent draws, for worst-of-k; default 1")
     add("--num_proc", type=int, default=1, metavar="N", help="processes; default 1")
     for flag, columns in TABLES.items():
-        use = (
-            "characters of the same reading, for Chinese"
-            if flag == "ime"
-            else "{lang} in the name stands for the language"
-        )
-        add(f"--{flag}", metavar="TSV", help=f"{columns}: {use}")
+        add(f"--{flag}", metavar="TSV", help=f"{columns}; {{lang}} in the name stands for the language")
     add("--protect", nargs="+", metavar="REGEX", default=[], help="what matches one of these stays as it is")
     add("--protect_words", metavar="FILE", help="words or phrases that stay as they are, one a line")
     add(
@@ -315,22 +309,32 @@ def build_parser():
         metavar="PATH",
         help="tokenizer.json or its folder: adds the share of edits that its normalizer keeps (needs tokenizers)",
     )
-    add("--list", action="store_true", help="print which operation applies to which script, and stop")
+    add("--draws", type=int, choices=(1, 2), default=2, help="1: the rates and shares of version 1; default 2")
+    add("--list", action="store_true", help="print which operation applies to which language, and stop")
     return parser
 
 
 def list_operations():
-    """The table operation x script, as text."""
-    lines = [f"{'operation':<14}{' '.join(LANGUAGES)}"]
+    """The languages of each operation, as text: those it applies to, and those it needs a table of the user's for."""
+    lines = []
     for op in OPERATIONS:
-        marks = []
-        for script, codes in LANGUAGES.items():
-            reasons = [not_applicable(op, code, script) for code in codes.split()]
-            needs = all(reason.startswith("needs") for reason in reasons)
-            marks.append("yes " if not all(reasons) else "user" if needs else "n/a ")
-        lines.append(f"{op:<14}{' '.join(marks)}".rstrip())
-    lines.append('"user": with a table of yours (--ime, --codeswitch, --profile). mixed takes what applies.')
+        reasons = {lang: not_applicable(op, lang, script) for lang, script in sorted(SCRIPT_OF.items())}
+        applies = [lang for lang, reason in reasons.items() if not reason]
+        needs = [lang for lang, reason in reasons.items() if reason.startswith("needs")]
+        what = f"--{OPERATIONS[op].table}" if OPERATIONS[op].table else "the package uroman"
+        parts = [some_of(applies, reasons)] if applies else []
+        parts += [f"with {what}: {some_of(needs, reasons)}"] if needs else []
+        lines.append(f"{op:<14}{'; '.join(parts)}")
+    lines.append("(mixed takes what applies.) A language that is not here has the script of its text.")
     return "\n".join([*lines, "Definitions: noise/README.md."])
+
+
+def some_of(languages, every):
+    """all, all but some, or their names."""
+    others = [lang for lang in every if lang not in languages]
+    if len(others) < len(languages):
+        return f"all but {' '.join(others)}" if others else "all"
+    return " ".join(languages)
 
 
 def check(args):

@@ -3,8 +3,7 @@
 There is no second generator: the operation's own propose() is asked for everything that its draws can give.
 """
 
-from noise import tables
-from noise.protection import hit
+from noise.legal import Limits
 from noise.scripts import segment
 
 MOST = 100  # rows of draws per place; shuffles and insertions of any character of a long text have more
@@ -13,10 +12,10 @@ MOST = 100  # rows of draws per place; shuffles and insertions of any character 
 def candidate_edits(noiser, text, blocked, random):
     """{(start, end, new)} in characters of the text, of one operation; blocked as of blocked_ranges()."""
     units, starts, _ = segment(text)
-    edits = set()
+    limits, edits = Limits(text, units, starts, blocked), set()
     for place in noiser.places(units, noiser) if noiser.places else range(len(units)):
         for edit in outcomes(noiser.propose, units, place, random):
-            if edit and not hit(blocked, edit, starts):
+            if edit and (edit := limits(edit)):
                 first, last, new = edit
                 start, end = (first, last) if starts is None else (starts[first], starts[last])
                 if text[start:end] != new:
@@ -55,12 +54,23 @@ class Row:
 
 def distinct(text, edits):
     """[(start, end, new)] by start, end and new; of edits that give the same text (a doubled l, twice) the first."""
-    texts = {}
-    for start, end, new in sorted(edits):
-        texts.setdefault(text[:start] + new + text[end:], (start, end, new))
-    return list(texts.values())
+    firsts = {}
+    for edit in sorted(edits):
+        firsts.setdefault(shortest(text, *edit), edit)
+    return list(firsts.values())
 
 
-def operations_of(noiser):
-    """The names of the operations that a Noiser draws from: those of `mixed`, else its own."""
-    return tables.MIXED.get(noiser.script, tables.MIXED[""]) if noiser.op == "mixed" else [noiser.op]
+def shortest(text, start, end, new):
+    """The edit without what it leaves as it is, an insertion or deletion as far left as it gives the same text: equal
+    for edits whose texts are equal.
+    """
+    while start < end and new and text[end - 1] == new[-1]:
+        end, new = end - 1, new[:-1]
+    while start < end and new and text[start] == new[0]:
+        start, new = start + 1, new[1:]
+    if start < end and new:
+        return start, end, new
+    inserts, part = bool(new), new or text[start:end]
+    while start and text[start - 1] == part[-1]:
+        start, end, part = start - 1, end - 1, part[-1] + part[:-1]
+    return start, end, part if inserts else ""

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 CODE = r"[a-z]{2,3}(?:-[A-Za-z]+)?"
 SPLIT = r"(?P<split>train|dev|val|validation|test)"
-PARALLEL = r"parallel/(?:[\w.-]+/)?"  # parallel/<set>/
 LANG_FILE = rf"{SPLIT}-(?P<lang>{CODE})\."  # test-de.
 
 
@@ -56,8 +55,8 @@ LAYOUTS = {
     "tatoeba": Layout((rf"tatoeba/(?P<lang>{CODE})-en\.(?P<side>{CODE})",), "sentence", SIDES),
     "lines": Layout(
         (
-            rf"{PARALLEL}{SPLIT}\.(?P<lang>{CODE})-(?P<target>{CODE})\.(?P<side>(?P=lang)|(?P=target))",
-            rf"{PARALLEL}(?P<lang>{CODE})\.txt",
+            rf"(?:[\w.-]+/)*{SPLIT}\.(?P<lang>{CODE})-(?P<target>{CODE})\.(?P<side>(?P=lang)|(?P=target))",
+            rf"parallel/(?:[\w.-]+/)?(?P<lang>{CODE})\.txt",
         ),
         "sentence",
         SIDES,

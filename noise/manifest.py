@@ -10,7 +10,6 @@ from pathlib import Path
 
 from noise.files import NoiseError, concatenate, write_text
 from noise.noised_file import SAMPLES
-from noise.noiser import VERSION
 
 PROMISE = 0.05  # how far, as a share of the target, the rate of a file may lie from it
 KEYS = set("version command arguments files copied not_applicable".split())  # by which manifest.json is known as ours
@@ -35,7 +34,7 @@ def write_manifest(args, copied, refused):
     copies = {(copy["condition"], copy["path"]): copy for copy in (*before.get("copied", []), *copied)}
     earlier = [entry for entry in before.get("not_applicable", []) if entry not in (*refused, *unchanged)]
     manifest = {
-        "version": VERSION,
+        "version": str(args.draws),
         "command": f"python perturb.py {shlex.join(sys.argv[1:])}",
         "arguments": vars(args),
         "python": platform.python_version(),
@@ -95,6 +94,7 @@ def summary(record):
     file["reached"] = abs(file["realised"] - file["target"]) <= PROMISE * file["target"]
     if "survived" in file:
         file["survival_rate"] = share(file, "survived", "edits")
+        file["undone"] = file["survival_rate"] < 0.5
     return file
 
 
@@ -123,6 +123,10 @@ def readme(manifest, records):
         lines += ["## Rates that could not be reached", "", "| condition | file | target | realised |"]
         lines += ["|---|---|---|---|"]
         lines += [f"| {f['condition']} | {f['path']} | {f['target']} | {f['realised']:.4f} |" for f in missed] + [""]
+    if undone := [file for file in manifest["files"] if file.get("undone")]:
+        lines += ["## Undone by the tokenizer", "", "More than half of the edits are gone in the model's input.", ""]
+        lines += ["| condition | file | edits that survive |", "|---|---|---|"]
+        lines += [f"| {f['condition']} | {f['path']} | {f['survival_rate']:.1%} |" for f in undone] + [""]
     if refused := manifest["not_applicable"]:
         lines += ["## Not applicable", "", "| condition | task | language | reason |", "|---|---|---|---|"]
         lines += [f"| {r['condition']} | {r['task']} | {r['language']} | n/a: {r['reason']} |" for r in refused] + [""]

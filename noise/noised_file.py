@@ -10,16 +10,15 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from noise import progress
+from noise.calibration import calibrate, ops_of, rate_of
 from noise.files import NoiseError, concatenate, sha256, write_text
 from noise.formats import FORMATS, chunks_of, line_chunks, paragraph_chunks, sentence_chunks
 from noise.layouts import LAYOUTS, one_tag_per_token
-from noise.noiser import VERSION, Noiser
+from noise.noiser import Noiser
 from noise.operations import OPERATIONS, not_applicable
 from noise.tables import SCRIPT_OF
 
-TOLERANCE = 0.03  # a file whose draws miss the target by more is drawn again with a scaled rate; the promise is 5 %
-TRIES = 8
-WORTH_SCALING = 200  # clusters, places or words; below that one edit more or less is too much
 SAMPLES = 3  # before / after examples per file
 LOG_LINES = 1000  # are compressed at a time: a call of gzip for every line would take a tenth of the whole work
 ENCODE = json.JSONEncoder(ensure_ascii=False).encode  # made once; json.dumps would make one for every line
@@ -52,6 +51,7 @@ class NoisedFile(NamedTuple):
     protect: tuple  # regular expressions
     protect_words: tuple
     tokenizer: str | None
+    draws: int
     input_sha256: str
 
     def settings(self):
@@ -61,9 +61,10 @@ class NoisedFile(NamedTuple):
             del settings[name]
         for name in ("table", "protect_words"):
             settings[name] = text_hash(json.dumps(settings[name], sort_keys=True))
-        return settings | {"roles": list(self.roles), "protect": list(self.protect), "version": VERSION}
+        version = str(settings.pop("draws"))
+        return settings | {"roles": list(self.roles), "protect": list(self.protect), "version": version}
 
-    def noiser(self, language, scale):
+    def noiser(self, language, scale=1.0, factors=None):
         return Noiser(
             self.op,
             None if self.rate is not None else self.level,
@@ -76,6 +77,8 @@ class NoisedFile(NamedTuple):
             scale=scale,
             patterns=self.protect,
             words=self.protect_words,
+            factors=factors,
+            draws=self.draws,
         )
 
     def target(self):
@@ -120,13 +123,14 @@ def finished(file):
 class Shard(NamedTuple):
     file: NoisedFile
     scale: float
+    factors: dict  # of the shares of `mixed`
     begin: int  # bytes of the source
     end: int
     number: int  # of its first chunk
     part: str  # temporary file; the edits go to part + ".edits"
 
 
-def shards_of(file, scale, pieces, folder):
+def shards_of(file, scale, factors, pieces, folder):
     """Shards of about equal size that begin and end at borders of chunks. SQuAD JSON stays in one."""
     size, read = os.path.getsize(file.source), chunks_of(file)
     borders = [(0, 0)]  # (byte, number of the chunk that begins there)
@@ -137,7 +141,7 @@ def shards_of(file, scale, pieces, folder):
     borders = [border for border in borders if border[0] < size or border == (0, 0)]
     ends = [begin for begin, _ in borders[1:]] + [size]
     return [
-        Shard(file, scale, begin, end, number, str(folder / f"{index}"))
+        Shard(file, scale, factors, begin, end, number, str(folder / f"{index}"))
         for index, ((begin, number), end) in enumerate(zip(borders, ends))
     ]
 
@@ -165,10 +169,11 @@ def sentence_borders(source, size, pieces):
 class Recorder:
     """The `put` of noise/formats.py for one shard: noises a text, counts, and logs its edits."""
 
-    def __init__(self, file, scale, log):
-        self.file, self.scale, self.log = file, scale, log
+    def __init__(self, shard, log):
+        file = self.file = shard.file
+        self.scale, self.factors, self.log = shard.scale, shard.factors, log
         self.counts, self.samples, self.noisers, self.lines = Counter(), [], {}, []
-        self.example, self.changed = None, False
+        self.example, self.changed, self.mixed = None, False, file.op == "mixed" and file.draws > 1
         self.start = f"{file.task}|{file.split}|"
         self.about = json.dumps({name: getattr(file, name) for name in ("condition", "task", "split")})[:-1]
         self.survives = survival(file.tokenizer) if file.tokenizer else None
@@ -178,7 +183,7 @@ class Recorder:
         if language not in self.noisers:
             script = SCRIPT_OF.get(language, self.file.script or "Latn")
             applies = not not_applicable(self.file.op, language, script, self.file.table)
-            self.noisers[language] = self.file.noiser(language, self.scale) if applies else None
+            self.noisers[language] = self.file.noiser(language, self.scale, self.factors) if applies else None
         return self.noisers[language]
 
     def __call__(self, name, field, text, spans=(), protect=(), language=None):
@@ -199,6 +204,8 @@ class Recorder:
         counts["changed"] += not self.changed
         self.changed = True
         counts["edits"] += len(noised.edits)
+        if self.mixed:
+            counts.update((language, op) for op in noised.ops)
         # Most edits are within words: then there is no need to count them.
         within = all(old.split() == [old] and new.split() == [new] for _, old, new in noised.edits)
         counts["tokens_kept"] += within or len(text.split()) == len(noised.text.split())
@@ -236,18 +243,23 @@ def noise_shard(shard):
     """Noise one piece of a file into a part file; returns its counts, its samples and the part's hash."""
     file = shard.file
     noise_chunk, read = FORMATS[LAYOUTS[file.task].format], chunks_of(file)
-    digest = hashlib.sha256()
+    digest, written = hashlib.sha256(), 0
     with (
         open(file.source, "rb") as source,
         open(shard.part, "wb") as target,
         gzip.GzipFile(f"{shard.part}.edits", "wb", 1, mtime=0) as log,
     ):
-        put = Recorder(file, shard.scale, log)
+        put = Recorder(shard, log)
         source.seek(shard.begin)
         for number, chunk in enumerate(read(source, file.source, shard.end), start=shard.number):
             noised = noise_chunk(chunk, number, file, put).encode()
             target.write(noised)
             digest.update(noised)
+            written += len(noised)
+            if written >= progress.STEP:
+                progress.count(written)
+                written = 0
+        progress.count(written)
         put.flush()
     return put.counts, put.samples, digest.hexdigest()
 
@@ -265,8 +277,9 @@ def noise_file(file, run=map, pieces=1):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
 
-    def draw(scale):
-        results = list(run(noise_shard, shards_of(file, scale, pieces, folder)))
+    def draw(scale, factors, again=True):
+        progress.count(more=os.path.getsize(file.source) if again else 0)
+        results = list(run(noise_shard, shards_of(file, scale, factors, pieces, folder)))
         counts = sum((counts for counts, _, _ in results), Counter())
         if not counts["examples"]:
             raise NoiseError(
@@ -274,18 +287,8 @@ def noise_file(file, run=map, pieces=1):
             )
         return counts, [sample for _, samples, _ in results for sample in samples], [part for *_, part in results]
 
-    scale, (counts, samples, digests) = calibrate(draw, file.target())
-    record = {
-        **file.settings(),
-        "unit": "graphemes" if OPERATIONS[file.op].places is None else "places",
-        "target": file.target(),
-        "realised": round(rate_of(counts), 6),
-        "scale": round(scale, 6),
-        **{name: counts[name] for name in ("size", "spent", "edits", "texts", "examples", "changed", "tokens_kept")},
-        "samples": samples[:SAMPLES],
-    }
-    if file.tokenizer:
-        record["survived"] = counts["survived"]
+    scale, (counts, samples, digests) = calibrate(draw, file)
+    record = record_of(file, scale, counts) | {"samples": samples[:SAMPLES]}
     if file.target() and not counts["edits"]:
         record["not_applicable"] = "nothing in the file that it could change"
         file.output().unlink(missing_ok=True)
@@ -298,27 +301,19 @@ def noise_file(file, run=map, pieces=1):
     return record
 
 
-def rate_of(counts):
-    """The share of clusters, places or words that the edits changed."""
-    return counts["spent"] / max(1, counts["size"])
-
-
-def calibrate(draw, target):
-    """(scale, what draw(scale) returned) of the draw that comes closest to the target rate.
-
-    A short file may miss its target because edits are whole: then the rate is scaled and the file drawn again, which
-    changes few of its examples.
-    """
-    scale, low, high, misses, most = 1.0, 0.0, None, {}, 0
-    for _ in range(TRIES):
-        counts, *rest = drawn = draw(scale)
-        rate = rate_of(counts)
-        misses[scale] = abs(rate - target)
-        no_more = scale > 1.5 and counts["spent"] <= most  # more places cannot be had
-        if misses[scale] <= TOLERANCE * target or counts["size"] < WORTH_SCALING or no_more:
-            break
-        low, high = (scale, high) if rate < target else (low, scale)
-        most = counts["spent"]
-        scale = (low + high) / 2 if high else scale * min(4, max(1.05, target / max(rate, target / 4)))
-    best = min(misses, key=misses.get)
-    return best, drawn if best == list(misses)[-1] else draw(best)
+def record_of(file, scale, counts):
+    """What the manifest says about a file, but for its hashes."""
+    names = ("size", "spent", "edits", "texts", "examples", "changed", "tokens_kept")
+    record = {
+        **file.settings(),
+        "unit": "graphemes" if OPERATIONS[file.op].places is None else "places",
+        "target": file.target(),
+        "realised": round(rate_of(counts), 6),
+        "scale": round(scale, 6),
+        **{name: counts[name] for name in names},
+    }
+    if ops := ops_of(counts):
+        record["shares"] = {op: round(count / counts["edits"], 4) for op, count in ops.most_common()}
+    if file.tokenizer:
+        record["survived"] = counts["survived"]
+    return record

@@ -11,19 +11,21 @@ that one map moves every offset. `noise.operations.OPERATIONS` is the table of a
 """
 
 from bisect import bisect_left, bisect_right
-from functools import lru_cache
 from hashlib import blake2b
 from itertools import accumulate
 from typing import NamedTuple
 
-from noise import tables
-from noise.candidates import candidate_edits, distinct, operations_of
+from noise import draws1, tables
+from noise.candidates import candidate_edits, distinct
+from noise.draws import VERSION, select_edits, select_places, stream
+from noise.entries import Entries
 from noise.files import NoiseError, nearest
-from noise.operations import EDIT, OPERATIONS, not_applicable
-from noise.protection import blocked_ranges, hit, user_patterns
-from noise.scripts import CLUSTER, Neighbors, segment
+from noise.legal import Limits
+from noise.operations import EDIT, OPERATIONS, mix_of, not_applicable
+from noise.protection import blocked_ranges, may_hold, user_patterns
+from noise.scripts import Neighbors, segment
 
-VERSION = "1"  # part of every draw: change it when the same key gives other noise
+make = tuple.__new__  # of a NamedTuple: half the time of its constructor, for every text
 
 
 class Edit(NamedTuple):
@@ -38,34 +40,7 @@ class Noised(NamedTuple):
     edits: list  # of Edit, by start
     size: int  # what the rate is a share of: clusters, places or words
     spent: int  # how much of it the edits changed
-
-
-@lru_cache(1 << 16)
-def distance(old, new):
-    """Levenshtein distance in grapheme clusters."""
-    a, b = CLUSTER.findall(old), CLUSTER.findall(new)
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, start=1):
-        previous, row = row, [i]
-        for j, y in enumerate(b, start=1):
-            row.append(min(previous[j] + 1, row[-1] + 1, previous[j - 1] + (x != y)))
-    return row[-1]
-
-
-def stream(key):
-    """A function random(n) -> integer in [0, n), from a key.
-
-    BLAKE2b seeds a 64-bit linear congruential generator, whose high bits are used. It stands in for random.Random,
-    which takes as long to seed as all the rest of a text's noise.
-    """
-    state = int.from_bytes(blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
-
-    def random(n):
-        nonlocal state
-        state = (state * 6364136223846793005 + 1442695040888963407) & 0xFFFFFFFFFFFFFFFF  # Knuth's MMIX
-        return (state >> 32) * n >> 32
-
-    return random
+    ops: list  # the operation of each edit; in `mixed` it is one of several
 
 
 class Offsets:
@@ -95,8 +70,11 @@ class Noiser:
 
     op: a key of OPERATIONS; level: 0 to 5, or rate: 0 to 1; lang: ISO code as in XTREME's files
     script: ISO 15924 code, for a language that noise/tables.py does not know
-    table: {word: [replacements]} of codeswitch, profile, and ime in Chinese; one_token: they hold no white space
-    scale: multiplies the rate without changing the draws; perturb.py uses it where a short file misses its target
+    table: {word: [replacements]} of codeswitch, profile, ime and ocr
+    one_token: the text is tokens with a line break between them, and stays so: none is split, breaks are not counted
+    scale, factors: multiply the rate, and the shares of `mixed` ({operation: factor}), with the same draws; perturb.py
+        uses them where a file misses its targets
+    draws: 2, or 1 for the noise of version 1, see noise/draws1.py
 
     patterns, words: regular expressions and words that stay as they are
 
@@ -104,24 +82,15 @@ class Noiser:
     """
 
     def __init__(
-        self,
-        op,
-        level=None,
-        lang="en",
-        seed=0,
-        *,
-        rate=None,
-        script=None,
-        table=None,
-        one_token=False,
-        scale=1.0,
-        patterns=(),
-        words=(),
-    ):
+        self, op, level=None, lang="en", seed=0, *, rate=None, script=None, table=None, one_token=False, scale=1.0,
+        factors=None, draws=2, patterns=(), words=(),
+    ):  # fmt: skip
         if op not in OPERATIONS:
             raise NoiseError(f"unknown operation {op!r}; {nearest(op, OPERATIONS)}")
         if rate is None and (type(level) is not int or not 0 <= level < len(EDIT)):
             raise NoiseError(f"level {level!r}: must be an integer from 0 to {len(EDIT) - 1}, or give a rate")
+        if draws not in (1, int(VERSION)):
+            raise NoiseError(f"draws {draws!r}: must be 1 or {VERSION}")
         if rate is not None and not 0 <= rate <= 1:
             raise NoiseError(f"rate {rate!r}: must be from 0 to 1")
         self.script = script or tables.SCRIPT_OF.get(lang)
@@ -134,10 +103,14 @@ class Noiser:
         self.rate = OPERATIONS[op].rates[level] if rate is None else rate
         self.scale = scale
         self.patterns = user_patterns(patterns, words, self.script)
+        self.looks = bool(self.patterns) or self.script in ("Hans", "Jpan")  # in any text for what is protected
+        self.entries = Entries(table, lang, self.script) if table else None
         self.keys = Neighbors(lang, self.script)
         self.places = OPERATIONS[op].places
         self.propose = OPERATIONS[op].make(self)
-        self.prefix = f"{VERSION}|{seed}|{op}|{level if rate is None else rate}|{lang}|"
+        self.mix, self.draws = mix_of(self, factors or {}), draws
+        self.prefix = f"{draws}|{seed}|{op}|{level if rate is None else rate}|{lang}|"
+        self.hashed = blake2b(self.prefix.encode())
 
     def __call__(self, text, key="", spans=(), protect=()):
         """spans, protect: [(start, end)] in characters. Spans move with the text and never become empty; what is
@@ -147,19 +120,45 @@ class Noiser:
 
     def noise(self, text, key="", spans=(), protect=()):
         """The same as a Noised, with the counts from which the rate that came out is computed."""
-        blocked = self._blocked(text, spans, protect)
         units, starts, size = segment(text)
-        chosen, size, spent = self._select(units, starts, size, blocked, stream(f"{self.prefix}{key}"))
+        look = self.looks or spans or protect or may_hold(text)
+        blocked = self._blocked(text, spans, protect) if look else None
+        chosen, size, spent = self._draw(text, units, starts, size, blocked, key)
         if not chosen:
-            return Noised(text, list(spans), [], size, 0)
-        edits, parts, done = [], [], 0
-        for first, last, new in sorted(chosen):
-            start, end = (first, last) if starts is None else (starts[first], starts[last])
-            edits.append(Edit(start, text[start:end], new))
-            parts += (text[done:start], new)
-            done = end
+            return make(Noised, (text, list(spans), [], size, 0, []))
+        if starts is not None:
+            chosen = [(starts[first], starts[last], new, op) for first, last, new, op in chosen]
+        if len(chosen) == 1:
+            start, end, new, _ = chosen[0]
+            noised = text[:start] + new + text[end:]
+        else:
+            chosen.sort()
+            parts, done = [], 0
+            for start, end, new, _ in chosen:
+                parts += (text[done:start], new)
+                done = end
+            noised = "".join(parts) + text[done:]
+        edits = [make(Edit, (start, text[start:end], new)) for start, end, new, _ in chosen]
         moved = [Offsets(edits).span(*span) for span in spans] if spans else []
-        return Noised("".join(parts) + text[done:], moved, edits, size, spent)
+        return make(Noised, (noised, moved, edits, size, spent, [edit[3] for edit in chosen]))
+
+    def _draw(self, text, units, starts, size, blocked, key):
+        """([(first, last, new, operation)], size, spent)"""
+        if self.draws == 1:
+            chosen, size, spent = draws1.select(
+                self, units, starts, size, blocked, draws1.stream(f"{self.prefix}{key}")
+            )
+            return [(*edit, self.op) for edit in chosen], size, spent
+        plain = blocked is None and starts is None and text.isascii()
+        limits, rate = None if plain else Limits(text, units, starts, blocked), self.rate * self.scale
+        if self.places:
+            places = self.places(units, self)
+            chosen, size = select_places(self.propose, places, units, rate, stream(self.hashed, key), limits)
+            return [(*edit, self.op) for edit in chosen], size, len(chosen)
+        if self.one_token:
+            size -= text.count("\n")
+        chosen, spent = select_edits(self.mix, units, size * rate, stream(self.hashed, key), limits)
+        return chosen, size, spent
 
     def candidates(self, text, key="", spans=(), protect=()):
         """[Edit]: every distinct single edit that the operation can make to the text, by start, old and new.
@@ -169,62 +168,19 @@ class Noiser:
         and scale change nothing; spans and protect as in a call.
         """
         blocked, edits = self._blocked(text, spans, protect), set()
-        for op in operations_of(self):
-            if op == self.op:
-                other = self
-            elif not_applicable(op, self.lang, self.script, self.table):
-                continue
-            else:
+        for op in self.mix.shares:
+            other = self
+            if op != self.op:
                 other = Noiser(op, 0, self.lang, script=self.script, table=self.table, one_token=self.one_token)
-            edits |= candidate_edits(other, text, blocked, stream(f"{self.prefix}{key}"))
+            edits |= candidate_edits(other, text, blocked, stream(self.hashed, key))
         return [Edit(start, text[start:end], new) for start, end, new in distinct(text, edits)]
 
     def _blocked(self, text, spans, protect):
         """The ranges that no edit may touch; NoiseError for spans that the text does not have."""
-        for start, end in (*spans, *protect):
+        for start, end in (*spans, *protect) if spans or protect else ():
             if not 0 <= start <= end <= len(text):
                 raise NoiseError(
                     f"span ({start}, {end}): not within a text of {len(text)} characters; spans are (start, end) "
                     "with start <= end"
                 )
         return blocked_ranges(text, self.script, self.patterns, spans, protect)
-
-    def _select(self, units, starts, size, blocked, random):
-        """([(first, last, new)], size, spent): edits at places in random order until the rate is spent.
-
-        The last edit is drawn with the probability that its remainder of the budget has, so the expected rate is exact
-        however short the text is. An edit leaves its neighbors alone where clusters are counted: distances of separate
-        edits add up.
-        """
-        propose, margin, places = self.propose, 1, None
-        if self.places:
-            free = (
-                place
-                for place in self.places(units, self)
-                if (edit := propose(units, place, random)) and not hit(blocked, edit, starts)
-            )
-            places, margin = list(free), 0
-            size = len(places)
-        budget, spent = size * self.rate * self.scale, 0
-        left = len(units) if places is None else size
-        taken, moved, chosen = set(), {}, []
-        while left and budget > spent:
-            draw = random(left)  # a lazy shuffle: the place drawn leaves the row, the last one takes its seat
-            left -= 1
-            place, moved[draw] = moved.get(draw, draw), moved.get(left, left)
-            edit = propose(units, place if places is None else places[place], random)
-            if not edit:
-                continue
-            first, last, new = edit
-            if (taken and not taken.isdisjoint(range(first - margin, last + margin))) or (
-                blocked and hit(blocked, edit, starts)
-            ):
-                continue
-            cost = 1 if places is not None else distance("".join(units[first:last]), new)
-            if cost > budget - spent and random(1 << 32) * cost >= (budget - spent) * (1 << 32):
-                break
-            spent += cost
-            taken.update(range(first, last))
-            if cost:
-                chosen.append(edit)
-        return chosen, size, spent

@@ -16,6 +16,7 @@ import regex
 
 from noise import tables
 from noise.scripts import base_index, in_word, is_letter
+from noise.spellings import ORTHOGRAPHY
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Slips of the fingers: letters, words, spaces, case and marks
@@ -67,6 +68,19 @@ def insert(noiser):
         other = units[random(len(units))]  # Chinese, Korean: another character of the text
         fits = len(other) == 1 and ord(other) > 0x2E7F and other.isalpha() and other not in tables.NUMERALS
         return (i, i + 1, unit + other) if fits else None
+
+    return propose
+
+
+def stray(noiser):
+    def propose(units, i, random):
+        other = units[random(len(units))]
+        base = base_index(other) if is_letter(other) and in_word(units, i) else None
+        if base is None or other in tables.NUMERALS:
+            return None
+        letter = other if "\u1100" <= other[0] <= "\u11ff" else other[base]  # decomposed Hangul: the whole syllable
+        letter = letter.lower() if units[i].islower() else letter
+        return (i, i + 1, units[i] + letter) if letter != units[i] else None
 
     return propose
 
@@ -147,7 +161,7 @@ def case(noiser):
         unit = units[i]
         other = turkic.get(unit[0]) or unit[0].swapcase()
         georgian = "\u10a0" <= unit[0] <= "\u10ff"  # has capitals that nobody types
-        if other != unit[0] and len(other) == 1 and not georgian:
+        if is_letter(unit) and other != unit[0] and len(other) == 1 and not georgian:
             return i, i + 1, other + unit[1:]
 
     return propose
@@ -190,53 +204,108 @@ def diacritics(noiser):
     return propose
 
 
-def substitutions(*texts):
-    """{source: [(new, only at the end of a word)]} of `from>to` tables; cased letters also capitalized."""
+def substitutions(text):
+    """{source: [(new, borders)]} of the rules of noise/spellings.py; cased letters also capitalized."""
     table = {}
-    for pair in " ".join(texts).split():
-        (old, new), final = pair.rstrip("$").split(">"), pair.endswith("$")
-        for source, target in ((old, new), (old.capitalize(), new.capitalize())):
-            if source != target and (target, final) not in table.setdefault(source, []):
-                table[source].append((target, final))
+    for rule in text.split():
+        if rule.endswith("!"):
+            table |= {rule[:-1]: [], rule[:-1].capitalize(): []}
+            continue
+        borders = "".join(sign for sign in "^_$~" if sign in (rule[0], rule[-1]))
+        old, new = rule.strip("^_$~").split(">")
+        for source, target in ((old, new), (old.capitalize(), new.capitalize())):  # in NFC, and for texts in NFD
+            decomposed = [unicodedata.normalize("NFD", text) for text in (source, target)]
+            for old_form, new_form in [(source, target), decomposed][: 1 + (decomposed[0] != source)]:
+                if old_form != new_form and (new_form, borders) not in table.setdefault(old_form, []):
+                    table[old_form].append((new_form, borders))
     return table
 
 
-def substitute(table):
-    """Propose from a table: two units, one unit, or one character of a unit."""
+def substitute(table, script=""):
+    """Propose from {source: [(new, borders)]}: the longest source that begins here, of several units or one, or a
+    character of the unit.
+    """
+    longest = {}  # the first two characters of sources -> the length of the longest
+    for source in sorted(table, key=len):
+        longest[source[:2]] = len(source)
+    kind = japanese_kind if script == "Jpan" else is_letter
 
     def propose(units, i, random):
         unit = units[i]
-        pair = unit + units[i + 1] if i + 1 < len(units) else ""
-        width = 2 if pair in table else 1
-        if width == 1 and len(unit) == 1 and unit not in table:
+        length = longest.get((unit + units[i + 1])[:2], 0) if i + 1 < len(units) else 0
+        if not length and unit not in table and (len(unit) == 1 or table.keys().isdisjoint(unit)):
             return None
-        ends = i + width == len(units) or not is_letter(units[i + width])  # the word ends here
-        if width == 2:
-            spots = [("", new, "") for new, final in table[pair] if ends or not final]
-        else:
-            spots = [
-                (unit[:j], new, unit[j + 1 :])
-                for j, char in enumerate(unit)
-                for new, final in table.get(char, ())
-                if ends or not final
-            ]
-        return (i, i + width, "".join(spots[random(len(spots))])) if spots else None
+        for last, source in sources(table, units, i, length):
+            news = [new for new, borders in table[source] if fits(borders, kind, units, i, last)]
+            if news or not table[source]:
+                return (i, last, news[random(len(news))]) if news else None
+        if not is_letter(unit):
+            return None
+        changes = [(unit, *other) for other in table[unit]] if unit in table else []
+        changes = changes or [(char, *other) for char in dict.fromkeys(unit) for other in table.get(char, ())]
+        news = [unit.replace(old, new) for old, new, borders in changes if fits(borders, kind, units, i, i + 1)]
+        return (i, i + 1, news[random(len(news))]) if news else None
 
     return propose
 
 
+def sources(table, units, i, length):
+    """[(last, source)] of several units from i, of at most so many characters, the longest first."""
+    source, met = units[i], []
+    for last in range(i + 1, len(units)):
+        source += units[last]
+        if len(source) > length:
+            break
+        if source in table:
+            met.append((last + 1, source))
+    return reversed(met)
+
+
+def fits(borders, kind, units, first, last):
+    """Whether units[first:last] lies at the borders of words as a rule wants it; a word is of one kind of letters."""
+    if not borders:
+        return True
+    begins, ends = (
+        i in (0, len(units)) or not (kind(units[i - 1]) and kind(units[i - 1]) == kind(units[i]))
+        for i in (first, last)
+    )
+    wanted = {"^": begins, "_": not begins, "$": ends, "~": not ends}
+    return all(wanted[sign] for sign in borders)
+
+
+def japanese_kind(unit):
+    """Hiragana, katakana, other letters, or no letter: in Japanese a word ends where another kind begins."""
+    if "\u3041" <= unit[0] <= "\u309f":
+        return "hiragana"
+    return "katakana" if "\u30a1" <= unit[0] <= "\u30ff" else "letter" * is_letter(unit)
+
+
+def anywhere(table):
+    """A user's {source: [new]} as substitute() takes it; no number word comes in."""
+    usable = {source: [new for new in others if new not in tables.NUMERALS] for source, others in table.items()}
+    return {source: [(new, "") for new in others] for source, others in usable.items() if others}
+
+
 def ocr(noiser):
+    if noiser.table:
+        return substitute(anywhere(noiser.table))
     return substitute(substitutions(tables.OCR[noiser.script]))
 
 
 def orthography(noiser):
-    table = substitutions(tables.ORTHOGRAPHY.get(noiser.lang, tables.ORTHOGRAPHY.get(noiser.script, "")))
-    wide = dict(tables.FULL_WIDTH) if noiser.script in ("Jpan", "Kore", "Hans") else {}
-    wide |= tables.HALF_KANA if noiser.script == "Jpan" else {}
-    for narrow, other in wide.items():
-        table.setdefault(narrow, []).append((other, False))
-        table.setdefault(other, []).append((narrow, False))
-    return substitute(table)
+    rules = ORTHOGRAPHY.get(noiser.lang) or ORTHOGRAPHY[noiser.script]
+    table = substitutions(rules)
+    change = substitute(table, noiser.script)
+
+    def propose(units, i, random):
+        edit = change(units, i, random)
+        if edit and edit[1] == i + 1:  # not the end of a longer source (ι in αι), nor half of a doubled letter
+            before, after = units[i - 1] if i else " ", units[i + 1] if i + 1 < len(units) else " "
+            if before + units[i] in table or units[i][0] in (before[0], after[0]):
+                return None
+        return edit
+
+    return propose
 
 
 def homoglyph(noiser):
@@ -269,15 +338,18 @@ def invisible(noiser):
 
 @cache
 def jamo_neighbors():
-    """{jamo: jamo beside it on the two-set keyboard, consonants beside consonants, and its other shift level}."""
+    """{jamo: jamo on the keys that touch its key on the two-set keyboard, consonants beside consonants, and its other
+    shift level}.
+    """
+    keys = {char: (x + i, y) for y, (x, row) in enumerate(tables.JAMO_ROWS.items()) for i, char in enumerate(row)}
     neighbors = {}
-    for y, row in enumerate(tables.JAMO_ROWS):
-        for x, char in enumerate(row):
-            vowel = char in tables.JAMO_VOWEL
-            near = "".join(other[max(0, x - 1) : x + 2] for other in tables.JAMO_ROWS[max(0, y - 1) : y + 2])
-            neighbors[char] = "".join(
-                other for other in near if other != char and (other in tables.JAMO_VOWEL) == vowel
-            )
+    for char, (x, y) in keys.items():
+        vowel = char in tables.JAMO_VOWEL
+        neighbors[char] = "".join(
+            other
+            for other, (other_x, other_y) in keys.items()
+            if other != char and max(abs(other_x - x), abs(other_y - y)) <= 1 and (other in tables.JAMO_VOWEL) == vowel
+        )
     for plain, shifted in tables.JAMO_SHIFT.split():
         neighbors[shifted] = plain
         neighbors[plain] += shifted
@@ -303,28 +375,18 @@ def jamo(noiser):
 
 
 def ime(noiser):
-    if noiser.script == "Jpan":
-        groups = {char: group.replace(char, "") for group in tables.KANA.split() for char in group}
-    else:
-        groups = {char: "".join(others) for char, others in (noiser.table or {}).items()}
-
-    def propose(units, i, random):
-        others = [other for other in groups.get(units[i], "") if other not in tables.NUMERALS]
-        return (i, i + 1, others[random(len(others))]) if others else None
-
-    return propose
+    groups = {char: group.replace(char, "") for group in tables.KANA.split() for char in group}
+    return substitute(anywhere(noiser.table or groups))
 
 
 def look_up(noiser):
-    """Code switching and attested errors: the user's entries for a word; a capital is kept."""
+    """Code switching and attested errors: the user's entries for the words of a place."""
 
     def propose(units, place, random):
-        word = "".join(units[place[0] : place[1]])
-        others = noiser.table.get(word)
-        if not others:
-            others = noiser.table.get(word.lower(), ())
-            others = [new.capitalize() for new in others] if word[:1].isupper() else others
-        others = [new for new in others if new != word and not (noiser.one_token and any(map(str.isspace, new)))]
+        source = "".join(units[place[0] : place[1]])
+        others = noiser.entries.others(source)
+        if noiser.one_token:
+            others = [new for new in others if not any(map(str.isspace, new))]
         return (*place, others[random(len(others))]) if others else None
 
     return propose

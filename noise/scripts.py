@@ -4,6 +4,7 @@ Rates are counted in extended grapheme clusters (regex's \\X); a unit is a clust
 """
 
 import json
+import re
 import unicodedata
 from functools import cache
 from itertools import accumulate
@@ -43,7 +44,8 @@ def segment(text):
 
 
 def is_letter(unit):
-    return unit[0].isalpha()
+    first = unit[0]
+    return first.isalpha() and first != "ℹ"  # an emoji that Unicode calls a letter
 
 
 def in_word(units, i):
@@ -55,6 +57,8 @@ def in_word(units, i):
 
 def base_index(unit):
     """Where in a unit its base letter is: the first that is no Thai or Lao lead vowel; None for a vowel on its own."""
+    if unit.isascii():
+        return 0 if unit[0].isalpha() else None
     return next(
         (j for j, char in enumerate(unit) if char.isalpha() and not ("เ" <= char <= "ไ" or "ເ" <= char <= "ໄ")), None
     )
@@ -74,25 +78,26 @@ def words(units, noiser):
     return runs
 
 
-def entries(units, noiser):
-    """[(first, last)] of the words that the user's table has; the longest match where words run together."""
-    if noiser.script not in tables.WITHOUT_SPACES:
-        return words(units, noiser)
-    matches, i = [], 0
-    longest = max(map(len, noiser.table), default=0)
-    while i < len(units):
-        lasts = range(min(len(units), i + longest), i, -1)
-        last = next((last for last in lasts if "".join(units[i:last]) in noiser.table), None)
-        matches += [(i, last)] if last else []
-        i = last or i + 1
-    return matches
-
-
 def gaps(units, noiser):
     """The places of spaces between two letters."""
-    return [
-        i for i in range(1, len(units) - 1) if units[i] == " " and is_letter(units[i - 1]) and is_letter(units[i + 1])
-    ]
+    if isinstance(units, str):
+        spaces = [found.start() for found in one_of(" ").finditer(units, 1, len(units) - 1)]
+    else:
+        spaces = [i for i in range(1, len(units) - 1) if units[i] == " "]
+    return [i for i in spaces if units[i - 1][0].isalpha() and units[i + 1][0].isalpha()]
+
+
+def sentence_marks(units, noiser):
+    """The places of commas, periods and the like."""
+    marks = tables.PUNCTUATION.get(noiser.script, tables.PUNCTUATION["Latn"])
+    if isinstance(units, str):  # the same, faster
+        return [found.start() for found in one_of(marks).finditer(units)]
+    return [i for i, unit in enumerate(units) if unit in marks]
+
+
+@cache
+def one_of(chars):
+    return re.compile(f"[{re.escape(chars)}]")
 
 
 def everywhere(units, noiser):

@@ -1,7 +1,7 @@
 """What noise knows about scripts and languages: tables, no code, no I/O.
 
 Scripts are named by their ISO 15924 codes, languages as in XTREME's files. Substitutions are written `from>to`,
-separated by spaces; `$` at the end means: at the end of a word only. They are facts of common knowledge about each
+separated by spaces. They are facts of common knowledge about each
 orthography, written down for this project, unless the comment above a table names another source.
 """
 
@@ -19,6 +19,17 @@ LANGUAGES = {
     "Ethi": "am ti", "Jpan": "ja", "Kore": "ko", "Hans": "zh yue zh-tw",
 }  # fmt: skip
 SCRIPT_OF = {code: script for script, codes in LANGUAGES.items() for code in codes.split()}
+# ISO 639-3 codes of languages in other scripts, for uroman, which treats some of them in their own way.
+ISO_639_3 = dict(
+    pair.split(":")
+    for pair in (
+        "am:amh ar:ara as:asm be:bel bg:bul bn:ben bo:bod dv:div dz:dzo el:ell fa:fas gu:guj he:heb hi:hin hy:hye "
+        "ja:jpn ka:kat kk:kaz km:khm kn:kan ko:kor ky:kir lo:lao mk:mkd ml:mal mn:mon mr:mar my:mya ne:nep or:ori "
+        "pa:pan ps:pus ru:rus sd:snd si:sin sr:srp ta:tam te:tel "
+        "tg:tgk th:tha ti:tir ug:uig uk:ukr ur:urd yi:yid zh:zho zh-tw:zho"
+    ).split()
+)
+
 # How a text of an unknown language is recognized: the Unicode script (regex's \p{Script=...}) of its first letters.
 UNICODE_SCRIPTS = {**{script: script for script in LANGUAGES}, "Jpan": "Hiragana", "Kore": "Hangul", "Hans": "Han"}
 
@@ -39,6 +50,9 @@ DIACRITICS = r"[\u0300-\u036f\u0591-\u05bd\u05bf-\u05c2\u05c4\u05c5\u05c7\u064b-
 KEPT_WHOLE = set("йЙїЇўЎќЌѓЃ")  # letters of their own, which nobody reduces to и, і, у, к, г
 DIACRITIC_SCRIPTS = {"Latn", "Grek", "Cyrl", "Arab", "Hebr", "Deva", "Beng", "Guru", "Gujr"}
 
+# Languages in which an apostrophe stands within a word (don't, м'яч); in others it parts words (l'école, Ankara'da).
+APOSTROPHE_JOINS = set("en uk be uz qu quy aym gn ha so br".split())
+
 # Base letters that spell vowels, where vowels are letters.
 VOWELS = {"Latn": "aeiou", "Cyrl": "аеиоуыэюяёіїєәөұү", "Grek": "αεηιουω", "Geor": "აეიოუ", "Armn": "աեէըիոօ"}
 
@@ -49,62 +63,8 @@ PUNCTUATION = {
     "Mymr": "၊။", "Ethi": "፣።፤፥", "Khmr": "។៖,!?", "Tibt": "།༎",
 }  # fmt: skip
 
-# Spellings that are confused, or replaced by what a keyboard or an old encoding offers; per language, else per script.
-ORTHOGRAPHY = {
-    "ar": "أ>ا إ>ا آ>ا ا>أ ا>إ ى>ي$ ي>ى$ ة>ه$ ه>ة$ ؤ>و ئ>ى",
-    "Arab": "ی>ي ي>ی ک>ك ك>ک أ>ا إ>ا آ>ا ؤ>و ئ>ی ة>ه$ ۀ>ه ہ>ه ھ>ہ ے>ی$ ى>ی$",
-    "Hebr": "ו>וו י>יי וו>ו יי>י",
-    "de": "ß>ss ss>ß ä>ae ö>oe ü>ue Ä>Ae Ö>Oe Ü>Ue",
-    "en": "ie>ei ei>ie ll>l ss>s tt>t nn>n mm>m pp>p rr>r cc>c ff>f",
-    "es": "b>v v>b ll>y y>ll z>c c>z",
-    "pt": "ss>ç ç>ss s>z z>s x>ch ch>x",
-    "fr": "œ>oe æ>ae é>er$ er>é$ ss>s nn>n",
-    "it": "à>a' è>e' é>e' ì>i' ò>o' ù>u'",
-    "ro": "ș>ş ț>ţ Ș>Ş Ț>Ţ ş>ș ţ>ț â>î î>â",
-    "pl": "ó>u u>ó rz>ż ż>rz ch>h h>ch",
-    "hu": "j>ly ly>j",
-    "nl": "ij>ei ei>ij d>t$ t>d$",
-    "id": "u>oe j>dj c>tj y>j",
-    "vi": "òa>oà oà>òa óa>oá oá>óa ỏa>oả oả>ỏa ọa>oạ oạ>ọa úy>uý uý>úy ùy>uỳ uỳ>ùy ụy>uỵ uỵ>ụy ỹ>ĩ ý>í ỳ>ì ĩ>ỹ",
-    "az": "ə>e Ə>E",
-    "tr": "â>a î>i û>u",
-    "ru": "ё>е е>ё Ё>Е",
-    "uk": "ґ>г г>ґ є>е ї>і",
-    "be": "ў>у ё>е",
-    "kk": "ә>а ғ>г қ>к ң>н ө>о ұ>у ү>у һ>х і>и",
-    "mn": "ө>о ү>у",
-    "ky": "ң>н ө>о ү>у",
-    "el": "η>ι ι>η υ>ι ω>ο ο>ω ει>ι οι>ι αι>ε",
-    "Deva": "ँ>ं ं>ँ ि>ी ी>ि ु>ू ू>ु श>ष ष>श",
-    "Beng": "ি>ী ী>ি ু>ূ ূ>ু ন>ণ ণ>ন শ>ষ ষ>শ স>শ জ>য য>জ",
-    "Gujr": "િ>ી ી>િ ુ>ૂ ૂ>ુ શ>ષ ષ>શ",
-    "Guru": "ੰ>ਂ ਂ>ੰ ਿ>ੀ ੀ>ਿ ੁ>ੂ ੂ>ੁ",
-    "Taml": "ன>ண ண>ன ந>ன ர>ற ற>ர ல>ள ள>ல ள>ழ ழ>ள",
-    "Telu": "ి>ీ ీ>ి ు>ూ ూ>ు శ>ష ష>శ న>ణ ణ>న ళ>ల ల>ళ",
-    "Mlym": "ര>റ റ>ര ന>ണ ണ>ന ല>ള ള>ല ി>ീ ീ>ി",
-    "Knda": "ಿ>ೀ ೀ>ಿ ು>ೂ ೂ>ು ಶ>ಷ ಷ>ಶ ನ>ಣ ಣ>ನ ಳ>ಲ ಲ>ಳ",
-    "Thai": "ใ>ไ ไ>ใ ศ>ส ษ>ส ส>ศ ณ>น น>ณ ล>ร ร>ล",
-    "Mymr": "န>ဏ ဏ>န ိ>ီ ီ>ိ ု>ူ ူ>ု",
-    "Kore": (
-        "에>애 애>에 돼>되 되>돼 왜>외 외>왜 웨>왜 예>얘 데>대 대>데 네>내 내>네 게>개 개>게 세>새 새>세 메>매 매>메"
-    ),
-    "Hans": (
-        "的>得 的>地 地>的 得>的 在>再 再>在 做>作 作>做 他>她 她>他 那>哪 哪>那 像>象 象>像 以>已 已>以 和>合 到>道 "
-        "坐>座 座>坐"
-    ),
-}
-
 # Number words of Chinese and Japanese: as digits, they stay as they are and never come in.
 NUMERALS = "〇零一二三四五六七八九十百千万萬亿億兆两兩廿卅壱弐参"
-
-# Full-width and half-width letters of East Asian keyboards; the inverse applies too.
-FULL_WIDTH = {chr(code): chr(code + 0xFEE0) for code in (*range(0x41, 0x5B), *range(0x61, 0x7B))}
-HALF_KANA = dict(
-    zip(
-        "アイウエオカキクケコサシスセソタチツテトナニヌネノハヒフヘホマミムメモヤユヨラリルレロワヲンァィゥェォッャュョー",
-        "ｱｲｳｴｵｶｷｸｹｺｻｼｽｾｿﾀﾁﾂﾃﾄﾅﾆﾇﾈﾉﾊﾋﾌﾍﾎﾏﾐﾑﾒﾓﾔﾕﾖﾗﾘﾙﾚﾛﾜｦﾝｧｨｩｪｫｯｬｭｮｰ",
-    )
-)
 
 # What a scanner reads for what was printed, per script. No digits and numerals: they are protected, so they must not
 # appear either.
@@ -167,9 +127,14 @@ JOINING = set("Arab Deva Beng Guru Gujr Orya Taml Telu Knda Mlym Sinh Khmr Mymr 
 # Right-to-left override: the swapped pair is shown in its old order (Boucher et al. 2022, "Bad Characters").
 REORDER = "\u202e{}\u202c"
 
-# Korean two-set keyboard (KS X 5002), by rows; below, the letters on Shift, each beside its plain key.
-JAMO_ROWS = ("ㅂㅈㄷㄱㅅㅛㅕㅑㅐㅔ", "ㅁㄴㅇㄹㅎㅗㅓㅏㅣ", "ㅋㅌㅊㅍㅠㅜㅡ")
+# Korean two-set keyboard (KS X 5002): where a row begins, in key widths, and its letters; below, those on
+# Shift, each beside its plain key.
+JAMO_ROWS = {0: "ㅂㅈㄷㄱㅅㅛㅕㅑㅐㅔ", 0.25: "ㅁㄴㅇㄹㅎㅗㅓㅏㅣ", 0.75: "ㅋㅌㅊㅍㅠㅜㅡ"}
 JAMO_SHIFT = "ㅂㅃ ㅈㅉ ㄷㄸ ㄱㄲ ㅅㅆ ㅐㅒ ㅔㅖ"
+JAMO_PAIRS = (  # that take two keys
+    "ㅘㅗㅏ ㅙㅗㅐ ㅚㅗㅣ ㅝㅜㅓ ㅞㅜㅔ ㅟㅜㅣ ㅢㅡㅣ "
+    "ㄳㄱㅅ ㄵㄴㅈ ㄶㄴㅎ ㄺㄹㄱ ㄻㄹㅁ ㄼㄹㅂ ㄽㄹㅅ ㄾㄹㅌ ㄿㄹㅍ ㅀㄹㅎ ㅄㅂㅅ"
+)
 JAMO_LEAD, JAMO_VOWEL = "ㄱㄲㄴㄷㄸㄹㅁㅂㅃㅅㅆㅇㅈㅉㅊㅋㅌㅍㅎ", "ㅏㅐㅑㅒㅓㅔㅕㅖㅗㅘㅙㅚㅛㅜㅝㅞㅟㅠㅡㅢㅣ"
 JAMO_TAIL = " ㄱㄲㄳㄴㄵㄶㄷㄹㄺㄻㄼㄽㄾㄿㅀㅁㅂㅄㅅㅆㅇㅈㅊㅋㅌㅍㅎ"  # " ": none
 
@@ -181,10 +146,50 @@ KANA = (
     "ハバパ ヒビピ フブプ ヘベペ ホボポ ヤャ ユュ ヨョ アァ イィ ウゥヴ エェ オォ ワヮ"
 )
 
-# What `mixed` is made of: operation -> weight, per script. Substitution, deletion, insertion and transposition as in
-# MulTypo (.28 .28 .15 .28), with fewer transpositions, which are two errors in edit distance, and what each script
-# adds of its own.
+# Vietnamese Telex: what a letter is typed with after its base; a tone is typed after both.
+TELEX_LETTERS = {"â": "aa", "ă": "aw", "ê": "ee", "ô": "oo", "ơ": "ow", "ư": "uw", "đ": "dd"}
+TELEX_TONES = {"\u0301": "s", "\u0300": "f", "\u0309": "r", "\u0303": "x", "\u0323": "j"}
+
+# How kana are typed in Latin letters (JIS X 4063, shortest spelling): vowel by vowel; "-": no kana.
+ROMAJI = {
+    "": "あいうえお", "k": "かきくけこ", "g": "がぎぐげご", "s": "さしすせそ", "z": "ざじずぜぞ", "t": "たちつてと",
+    "d": "だぢづでど", "n": "なにぬねの", "h": "はひふへほ", "b": "ばびぶべぼ", "p": "ぱぴぷぺぽ", "m": "まみむめも",
+    "y": "や-ゆ-よ", "r": "らりるれろ", "w": "わ---を", "x": "ぁぃぅぇぉ", "l": "ぁぃぅぇぉ", "xy": "ゃ-ゅ-ょ",
+}  # fmt: skip
+
+# What `mixed` is made of: operation -> share of the edits, per script; README.md names the source of each. Those of
+# the alphabets are of 1,335 edits of NoiseQA's natural keyboard set (English): neighbor keys 10, spaces 11,
+# punctuation 9, other insertions 13, swaps 4; how the rest is divided, and what other scripts have, is assumed.
+ALPHABET = {"delete": 34, "stray": 13, "whitespace": 11, "keyboard": 10, "punctuation": 9, "insert": 7, "repeat": 6,
+            "swap": 4}  # fmt: skip
+CASED = {**ALPHABET, "case": 6}
+INDIC = {**ALPHABET, "delete": 20, "marks": 14, "orthography": 5}  # a third of the keystrokes are marks
+CONTINUOUS = {op: share for op, share in INDIC.items() if op != "whitespace"}
 MIXED = {
+    "": ALPHABET,
+    **dict.fromkeys(("Latn", "Cyrl", "Grek", "Armn"), CASED),
+    **dict.fromkeys("Deva Beng Guru Gujr Orya Taml Telu Knda Mlym Sinh Thaa".split(), INDIC),
+    **dict.fromkeys(("Khmr", "Mymr", "Tibt"), CONTINUOUS),
+    **dict.fromkeys(("Thai", "Laoo"), {op: share for op, share in CONTINUOUS.items() if op != "punctuation"}),
+    "Arab": {**ALPHABET, "delete": 24, "orthography": 16},
+    "Hebr": {**ALPHABET, "delete": 33, "orthography": 7},
+    "Kore": {"jamo": 24, "whitespace": 20, "marks": 14, "delete": 12, "punctuation": 9, "stray": 6, "orthography": 6,
+             "repeat": 5, "swap": 4},
+    "Jpan": {"romaji": 24, "delete": 20, "ime": 14, "stray": 13, "punctuation": 9, "repeat": 7, "swap": 4},
+    "Hans": {"ime": 40, "orthography": 16, "delete": 15, "stray": 9, "punctuation": 9, "repeat": 7, "swap": 4},
+}  # fmt: skip
+# And in these languages, in whose text there are places enough for it.
+MIXED_TOO = {
+    "diacritics": (
+        6,
+        "az ca cs da de el eo es et fi fr ga gl hr hu is lt lv mt nb nn no pl pt ro sk sl sq sv tr vi wo yo".split(),
+    ),
+    "orthography": (5, "az el es id kk ky mn pl pt".split()),
+    "telex": (10, ["vi"]),
+}
+
+# The same for the draws of version 1: weights of proposals, of which those that do not apply are dropped.
+MIXED_1 = {
     "": {"keyboard": 32, "delete": 26, "insert": 15, "swap": 15, "repeat": 12},
     "Latn": {"keyboard": 28, "delete": 22, "insert": 13, "swap": 13, "repeat": 8, "case": 6, "diacritics": 6,
              "orthography": 4},

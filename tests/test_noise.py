@@ -18,6 +18,7 @@ from noise import Edit, NoiseError, Noiser, Offsets, tables
 from noise.operations import OPERATIONS, not_applicable
 from noise.proposals import substitutions
 from noise.scripts import Neighbors, keyboards, script_of, segment
+from noise.spellings import ORTHOGRAPHY
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = ROOT.parent / "shared/data/text"
@@ -59,12 +60,23 @@ CASES = [
 ]
 
 
-GOLDEN = {
-    "keyboard": "Eevrn brpwj foxrs jumprd over ghe fenfe",
-    "swap": "Seven bronw foxes ujmped over teh fnece",
-    "delete": "Seven row foxe jmpe oe the fenc",
-    "insert": "Sevfen brown foxes jiumjpedd over tyhes fenmced",
-    "full_shuffle": "Seven brown foxes jumped over the efnce",
+GOLDEN = {  # version of the draws -> operation -> noise
+    1: {
+        "keyboard": "Eevrn brpwj foxrs jumprd over ghe fenfe",
+        "swap": "Seven bronw foxes ujmped over teh fnece",
+        "delete": "Seven row foxe jmpe oe the fenc",
+        "insert": "Sevfen brown foxes jiumjpedd over tyhes fenmced",
+        "full_shuffle": "Seven brown foxes jumped over the efnce",
+        "mixed": "Sven brownh foxeS jujpeed over he febce",
+    },
+    2: {
+        "keyboard": "Secen brlwj goxes jymper over the gencw",
+        "swap": "eSvne rbown foxes jumped voer the fence",
+        "delete": "even brown oxs jmpe oe the fnce",
+        "insert": "SZeven brtownm fokxes jumpled ovber the fencde",
+        "full_shuffle": "Seven rwnob foxes djepum over the fence",
+        "mixed": "Seveen brown foxes juumpe ovre he fenced",
+    },
 }
 
 
@@ -87,7 +99,7 @@ def check_safe(noise, texts):
         spans, protect = [(third, half), (0, 0), (half, len(text))], [(0, third)]
         noised, moved, edits = noise(text, str(index), spans, protect)
         assert replay(text, edits) == noised and [edit.start for edit in edits] == sorted(edit.start for edit in edits)
-        assert noised[:third] == text[:third] and not new_faults(text, noised), (noise.op, text, edits)
+        assert noised[:third] == text[:third] and not new_faults(text, noised, noise.op), (noise.op, text, edits)
         assert kept(noised) == kept(text) and noised.encode()
         for (start, end), (new_start, new_end) in zip(spans, moved):
             inside = [edit for edit in edits if edit.start < end and edit.start + len(edit.old) > start]
@@ -107,7 +119,10 @@ def check_safe(noise, texts):
 def test_no_operation_harms_a_text_or_its_offsets(op, lang):
     text = SENTENCES[lang]
     changed = check_safe(noiser(op, None, lang, rate=0.5), [text, unicodedata.normalize("NFD", text), text * 2])
-    if OPERATIONS[op].places is None:  # the others may have no place in this sentence
+    if OPERATIONS[op].places is None and (op, lang) not in {
+        ("marks", "fa"),
+        ("marks", "ur"),
+    }:  # else there may be none
         assert changed > 0
 
 
@@ -192,11 +207,12 @@ def test_same_noise_in_any_process(hash_seed, locale):
 
 def test_noise_of_this_version_does_not_change():
     """A published noised set must come out again from its seed. Where this fails on purpose, raise noise.VERSION."""
-    draws = {
-        op: Noiser(op, rate=0.2)("Seven brown foxes jumped over the fence", "golden")[0]
-        for op in ("keyboard", "swap", "delete", "insert", "full_shuffle")
-    }
-    assert draws == GOLDEN
+    for draws, golden in GOLDEN.items():
+        noised = {
+            op: Noiser(op, rate=0.2, draws=draws)("Seven brown foxes jumped over the fence", "golden")[0]
+            for op in golden
+        }
+        assert noised == golden
 
 
 def test_time_grows_as_the_text():
@@ -288,7 +304,7 @@ def test_no_token_is_lost_or_split():
         ("ime", "ja", "っ", {"つ", "づ"}),
         ("orthography", "de", "ß", {"ss"}),
         ("orthography", "ar", "إ", {"ا"}),
-        ("orthography", "ja", "Ａ", {"A"}),
+        ("orthography", "ja", "気づく", {"気ずく"}),
         ("inner_shuffle", "en", "abca", {"acba"}),
         ("punctuation", "ja", "。", {"、", "，", "．", "！", "？"}),
     ],
@@ -329,8 +345,8 @@ def test_keyboards_name_their_source_and_are_safe():
 
 
 def test_tables_exchange_like_for_like():
-    for name in ("ORTHOGRAPHY", "OCR"):
-        for text in getattr(tables, name).values():
+    for table in (ORTHOGRAPHY, tables.OCR):
+        for text in table.values():
             for source, targets in substitutions(text).items():
                 for target, _ in targets:
                     assert target and not regex.search(r"[\d\s\"]", target) and source != target
@@ -346,7 +362,7 @@ def test_other_scripts_and_strange_texts_pass_through():
         for op in ("mixed", "delete", "swap", "punctuation", "invisible", "homoglyph"):
             for lang in ("en", "th", "hi", "ja"):
                 noised, _, edits = Noiser(op, 5, lang)(text, "k")
-                assert replay(text, edits) == noised and not new_faults(text, noised)
+                assert replay(text, edits) == noised and not new_faults(text, noised, op)
     assert "".join(segment(SENTENCES["th"])[0]) == SENTENCES["th"] and faults(SENTENCES["hi"])["two vowel signs"] == 0
 
 
@@ -368,7 +384,7 @@ def test_script_of_unknown_languages():
         (("codeswitch", 1), "needs a table"),
         (("case", 1, "th"), "does not apply"),
         (("ime", 1, "zh"), "needs a table"),
-        (("orthography", 1, "ka"), "no table of variants"),
+        (("orthography", 1, "hy"), "does not apply to hy"),
     ],
 )
 def test_bad_arguments(arguments, says):

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import importlib.util
 import json
 import os
 import re
@@ -21,7 +22,7 @@ from noise.files import concatenate
 from noise.json_spans import places_of, replaced
 from noise.layouts import LAYOUTS, match
 from noise.operations import EDIT, GAP, LOOKALIKE, OPERATIONS, WORD, not_applicable
-from noise.tables import LANGUAGES
+from noise.tables import LANGUAGES, SCRIPT_OF
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared/data"
@@ -638,10 +639,26 @@ def test_help_loads_no_large_package():
     assert done.returncode == 0 and "--num_proc" in done.stdout and done.stdout.endswith("set()\n")
 
 
-def test_list_is_complete(capsys):
+@pytest.fixture
+def with_uroman(monkeypatch):
+    """As if the optional package were installed."""
+    find = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, *rest: name == "uroman" or find(name, *rest))
+
+
+def test_list_is_complete(capsys, with_uroman):
     perturb.main(["--list"])
-    listed = capsys.readouterr().out
-    assert all(f"\n{op} " in listed for op in OPERATIONS)
+    listed = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    for op in OPERATIONS:
+        own, _, user = listed[op].partition("with --")
+        for part, table in ((own, None), (user.partition(": ")[2], {"a": ["b"]})):
+            names = set(re.sub(r"^all( but)?|;", "", part).split())
+            named = SCRIPT_OF.keys() - names if part.startswith("all") else names
+            needs = (
+                {lang for lang, script in SCRIPT_OF.items() if not_applicable(op, lang, script)} if table else set()
+            )
+            applies = {lang for lang, script in SCRIPT_OF.items() if not not_applicable(op, lang, script, table)}
+            assert named == (applies & needs if table else applies), op
 
 
 @pytest.mark.parametrize("flag", ["--help", "--list"])
@@ -711,7 +728,7 @@ def test_readme_names_every_flag_and_its_commands_parse():
         assert args.list or (args.data_dir and args.output_dir and set(args.ops) <= OPERATIONS.keys())
 
 
-def test_readme_describes_every_operation():
+def test_readme_describes_every_operation(with_uroman):
     levels = {EDIT: "edit", LOOKALIKE: "look-alike", GAP: "gap", WORD: "word"}
     lines = {op.strip("`"): columns for op, *columns in table_of("operation")}
     assert list(lines) == list(OPERATIONS)
@@ -736,7 +753,13 @@ def test_readme_names_every_task_and_field_of_the_manifest(noised):
     assert set(re.findall(r"`(\w+)`", " ".join(columns[0] for columns in table_of("task")))) == LAYOUTS.keys()
     manifest = json.loads((noised / "manifest.json").read_text())
     fields = {field for columns in table_of("field") for field in re.findall(r"`(\w+)`", columns[0])}
-    assert fields == {*manifest, *(field for file in manifest["files"] for field in file), "survived", "survival_rate"}
+    assert fields == {
+        *manifest,
+        *(field for file in manifest["files"] for field in file),
+        "survived",
+        "survival_rate",
+        "undone",
+    }
 
 
 # --- bad input
