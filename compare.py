@@ -117,7 +117,7 @@ def main(argv=None):
             show(primary_comparisons(args.runs, args.baseline, args.resamples, color, width))
         else:
             show(side_by_side(args.runs, args.condition))
-    except InputError as error:
+    except (InputError, OSError) as error:
         parser.error(error)
     except KeyboardInterrupt:
         parser.exit(130, f"{parser.prog}: interrupted; run the same command again\n")
