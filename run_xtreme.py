@@ -60,8 +60,7 @@ percent, and that of a constant guess). Test files without gold labels are predi
 def load_libraries():
     """torch and transformers take seconds to import: only now that flags and files are known to be right."""
     global Collapse, EncoderTrainer, rehearse, checkpoints, kept_heads, launching, metrics, prediction, session
-    global training_arguments
-    global head_settings, GatheringTrainer
+    global training_arguments, head_settings, GatheringTrainer
     import metrics
     from common import checkpoints, kept_heads, launching, prediction, session, training_arguments
     from common.grad_cache import GatheringTrainer
