@@ -6,7 +6,7 @@ from datasets import Dataset
 
 from common.files import InputError, write_text
 from common.labels import LabelIndices, check_alike, check_label, names_of
-from heads import check_texts, path_of, read_jsonl, read_table
+from heads import check_texts, encoded, path_of, read_jsonl, read_table
 from heads.other_forms import pair_columns
 
 MODEL = "AutoModelForSequenceClassification"
@@ -76,7 +76,7 @@ def encode(rows, tokenizer, labels, settings):
             features["labels"] = [indices[label] for label in batch["label"]]
         return features
 
-    return rows.map(encode_batch, batched=True, remove_columns=rows.column_names, desc="encode")
+    return encoded(rows, encode_batch)
 
 
 def forward(model, batch):

@@ -20,7 +20,7 @@ from common.files import InputError, sha256, write_json
 from common.loss import cross_entropy
 from common.prediction import Predictor, Scored, scorer
 from common.search import top_k
-from heads import lareqa, mewslix
+from heads import encoded, lareqa, mewslix
 
 logger = logging.getLogger("xtreme")
 
@@ -99,7 +99,7 @@ def encode(rows, tokenizer, labels, settings):
         features["length"] = [max(map(len, of_sides)) for of_sides in features["input_ids"]]
         return {**features, "labels": [0] * len(batch["question"])} if len(sides) == 2 else features
 
-    return rows.map(encode_batch, batched=True, remove_columns=rows.column_names, desc="encode")
+    return encoded(rows, encode_batch)
 
 
 # --- The model

@@ -8,6 +8,7 @@ import glob
 import math
 import unicodedata
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from common.files import InputError
 from common.labels import IGNORED
 from common.loss import cross_entropy
-from heads import read_table
+from heads import encoded, read_table
 
 MODEL = "AutoModelForMaskedLM"
 MASKED = 0.15  # of the tokens of a block are predicted: 80 % of them read <mask>, 10 % another token, 10 % themselves
@@ -80,7 +81,7 @@ def encode(rows, tokenizer, labels, settings):
                     features[name].append(value)
         return features
 
-    return rows.map(encode_batch, batched=True, remove_columns=rows.column_names, desc="encode")
+    return encoded(rows, encode_batch)
 
 
 def masking(tokenizer):
@@ -114,7 +115,7 @@ def masked_once(features, tokenizer):
     def fixed(feature, index):
         return mask(feature, np.random.default_rng((SEED, index)))
 
-    return features.map(fixed, with_indices=True, desc="mask")
+    return features.map(fixed, with_indices=True, new_fingerprint=uuid4().hex, desc="mask")
 
 
 class _Given(torch.nn.Module):

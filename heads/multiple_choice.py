@@ -6,7 +6,7 @@ import logging
 from datasets import Dataset
 
 from common.files import InputError, write_text
-from heads import check_id, check_texts, check_unique, path_of, read_jsonl
+from heads import check_id, check_texts, check_unique, encoded, path_of, read_jsonl
 
 MODEL = "AutoModelForMultipleChoice"
 logger = logging.getLogger("xtreme")
@@ -135,7 +135,7 @@ def encode(rows, tokenizer, labels, settings):
             features["labels"] = batch["label"]
         return features
 
-    features = rows.map(encode_batch, batched=True, remove_columns=rows.column_names, desc="encode")
+    features = encoded(rows, encode_batch)
     tokenizer.truncation_side = side
     return features
 

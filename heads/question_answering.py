@@ -10,7 +10,7 @@ from datasets import Dataset
 import metrics
 from common.files import InputError, write_json
 from common.labels import XTREME
-from heads import check_id, check_texts, check_unique, path_of, qa_decoding, read_json, read_jsonl
+from heads import check_id, check_texts, check_unique, encoded, path_of, qa_decoding, read_json, read_jsonl
 
 MODEL = "AutoModelForQuestionAnswering"
 FORM = '{"data": [{"paragraphs": [{"context", "qas": [{"id", "question", "answers": [{"text", "answer_start"}]}]}]}]}'
@@ -147,7 +147,7 @@ def encode(rows, tokenizer, labels, settings):
             ]
         return features
 
-    features = rows.map(encode_batch, with_indices=True, batched=True, remove_columns=rows.column_names, desc="encode")
+    features = encoded(rows, encode_batch, with_indices=True)
     return qa_decoding.with_pieces(features, rows, tokenizer, settings) if settings.qa_decoding == XTREME else features
 
 

@@ -14,7 +14,7 @@ import metrics
 from common.files import InputError, write_text
 from common.prediction import scorer
 from common.search import neighbors, normalize
-from heads import check_unique, path_of, read_lines, read_table
+from heads import check_unique, encoded, path_of, read_lines, read_table
 
 logger = logging.getLogger("xtreme")
 SORTED = 10  # different sentences in order of their characters are sorted, not chance, from here on
@@ -107,7 +107,7 @@ def encode(rows, tokenizer, settings):
         inputs = tokenizer(batch["text"], truncation=True, max_length=settings.max_seq_length)["input_ids"]
         return {"input_ids": inputs, "length": [len(tokens) for tokens in inputs]}
 
-    return rows.map(encode_batch, batched=True, remove_columns=rows.column_names, desc="encode")
+    return encoded(rows, encode_batch)
 
 
 def pooled(model, batch, layers, mask=None):

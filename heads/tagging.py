@@ -7,7 +7,7 @@ from datasets import Dataset
 
 from common.files import InputError, write_text
 from common.labels import FIRST, IGNORED, LabelIndices, check_alike, check_label, names_of
-from heads import check_texts, path_of, read_jsonl, read_table
+from heads import check_texts, encoded, path_of, read_jsonl, read_table
 from heads.other_forms import tagged_columns
 from tasks import LANGUAGES
 
@@ -135,7 +135,7 @@ def encode(rows, tokenizer, labels, settings):
             del features["labels"]
         return features
 
-    return rows.map(encode_batch, batched=True, with_indices=True, remove_columns=rows.column_names, desc="encode")
+    return encoded(rows, encode_batch, with_indices=True)
 
 
 def bare_pieces(tokenizer):

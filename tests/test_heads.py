@@ -34,6 +34,14 @@ def words_of(toy, number):
     return [line.split("\t")[0] for line in lines if line][:number]
 
 
+def test_encoding_pickles_no_tokenizer(tokenizer, monkeypatch):
+    """datasets would, for a fingerprint: a second of XLM-R's vocabulary for every file."""
+    monkeypatch.setattr("datasets.arrow_dataset.update_fingerprint", lambda *inputs: pytest.fail("it is pickled"))
+    rows = Dataset.from_dict({"id": ["0"], "text_a": ["one"], "text_b": ["two"], "label": ["neutral"]})
+    features = classification.encode(rows, tokenizer, ("neutral",), SETTINGS)
+    assert len(features) == 1 and len(features["input_ids"][0]) > 4
+
+
 # --- tagging
 
 
