@@ -77,9 +77,9 @@ def primary_comparisons(folders, baseline, resamples, color, width):
     tasks = sorted({run.task for run in runs}, key=natural)
     studies = [open_study(task, baselines[task], [run for run in runs if run.task == task]) for task in tasks]
     measure_all(studies, resamples, seed=0)
-    found = {study.task: primary(study, dict.fromkeys(study.settings, "")) for study in studies}
-    said = [f"{study.task}: {sentence(study, found[study.task])}" for study in studies]
-    every = [one for own in found.values() for one in own]
+    compared = {study.task: primary(study, dict.fromkeys(study.settings, "")) for study in studies}
+    said = [f"{study.task}: {sentence(study, compared[study.task])}" for study in studies]
+    every = [one for own in compared.values() for one in own]
     table = primary_table(every, studies)
     lines = [[" ".join(map(text, line[:3])), *map(text, line[3:])] for line in table.lines]
     header = [" ".join(table.header[:3]), *table.header[3:]]
@@ -87,7 +87,7 @@ def primary_comparisons(folders, baseline, resamples, color, width):
     if max(map(len, rows)) > width:
         rows = ["", *(narrow(header, line, width) for line in lines)]
     rows = [rows[0], *(painted(row, one, color) for row, one in zip(rows[1:], every))]
-    cannot = [words for study in studies for words in limits(study, found[study.task])]
+    cannot = [words for study in studies for words in limits(study, compared[study.task])]
     said, cannot = ([textwrap.fill(words, width) for words in side] for side in (said, cannot))
     return "\n".join([*said, "", *rows, "", *cannot]).rstrip()
 

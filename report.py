@@ -103,10 +103,10 @@ def write(args, command, runs, studies, by_task, alignment):
     # The answer: a sentence per task, one table and one figure of the primary comparisons, what they cannot say.
     made_by = {study.task: sources(study, by_task[study.task]) for study in studies}
     keys = {task: {setting: source.key for setting, source in own.items()} for task, own in made_by.items()}
-    found = {study.task: primary(study, keys[study.task]) for study in studies}
-    answers = [(study.task, sentence(study, found[study.task])) for study in studies]
-    cannot = [words for study in studies for words in limits(study, found[study.task])]
-    every = [one for own in found.values() for one in own]
+    compared = {study.task: primary(study, keys[study.task]) for study in studies}
+    answers = [(study.task, sentence(study, compared[study.task])) for study in studies]
+    cannot = [words for study in studies for words in limits(study, compared[study.task])]
+    every = [one for own in compared.values() for one in own]
     first = [primary_table(every, studies), *forest(every)] if every else []
 
     # Tables and figures of each task by sections, tables of the whole report under "".

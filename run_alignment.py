@@ -218,8 +218,8 @@ def result_tables(cells, languages, conditions, layers, protocol):
     for code in languages:
         for condition in conditions:
             rows = cells.rows(code, condition)
-            found = {row["layer"]: row["value"] for row in rows if row["metric"] == "top1_csls"}
-            values |= {(code, condition, layer): value for layer, value in found.items()}
+            by_layer = {row["layer"]: row["value"] for row in rows if row["metric"] == "top1_csls"}
+            values |= {(code, condition, layer): value for layer, value in by_layer.items()}
     groups = {code: [code] for code in languages}
     latin = [code for code in languages if code in LANGUAGES and LANGUAGES[code].script == "Latn"]
     other = [code for code in languages if code in LANGUAGES and code not in latin]

@@ -64,8 +64,8 @@ class Aligner:
         if code in self.words:
             words = self.words_of(pairs.lines, f"{code} words")
             links = words.links(self.pivot_words(pairs.pivot))
-        found = linked(words, links, self.seed) if words else {}
-        yield "clean", *self.gathered(measured, text.estimates(None, self.seed), found)
+        of_words = linked(words, links, self.seed) if words else {}
+        yield "clean", *self.gathered(measured, text.estimates(None, self.seed), of_words)
         for condition, (own, other) in noised.items():
             changed_text = Text(self.encoder, own)
             lines.changed = torch.tensor(changed_text.changed(text), device=self.device)
@@ -77,8 +77,8 @@ class Aligner:
                 layer: measure(against[layer], sides[layer], lines, self.seed, clean[layer], before[layer])
                 for layer in self.own
             }
-            found = self.word_agreement(own, other, words, links, condition) if words else {}
-            yield condition, *self.gathered(measured, changed_text.estimates(text, self.seed), found)
+            of_words = self.word_agreement(own, other, words, links, condition) if words else {}
+            yield condition, *self.gathered(measured, changed_text.estimates(text, self.seed), of_words)
 
     def word_agreement(self, own, pivot, words, links, desc):
         """Estimates of the links of noised lines beside those of clean ones."""

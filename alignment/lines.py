@@ -55,12 +55,12 @@ def find_files(folder, pivot):
     """{language: Files} of a folder in any of the forms; InputError where it has none, or no pivot."""
     folder = Path(folder)
     names = sorted(path.name for path in folder.iterdir() if path.is_file())
-    found = _with_shared_lines(folder, names, pivot) or _in_pairs(folder, names, pivot)
-    if not found:
+    files = _with_shared_lines(folder, names, pivot) or _in_pairs(folder, names, pivot)
+    if not files:
         raise InputError(f"{folder}: no parallel text with {pivot}; {LAYOUT}, or name its --pivot")
-    if not set(found) - {pivot}:
+    if not set(files) - {pivot}:
         raise InputError(f"{folder}: only {pivot}, and nothing to align it with; {LAYOUT}")
-    return {code: files for code, files in found.items() if code != pivot}
+    return {code: own for code, own in files.items() if code != pivot}
 
 
 def _with_shared_lines(folder, names, pivot):
@@ -94,9 +94,9 @@ def _in_pairs(folder, names, pivot):
         *(rf"{split}\.([a-z]{{2,3}})-{pivot}\.\1" for split in SPLITS),
         *(rf"([a-z]{{2,3}})-{pivot}\.{split}\.\1" for split in SPLITS),
     ):
-        found = {match[1]: name for name in names if (match := re.fullmatch(pattern, name))}
+        by_language = {match[1]: name for name in names if (match := re.fullmatch(pattern, name))}
         pairs = {}
-        for code, name in found.items():
+        for code, name in by_language.items():
             stem, gold = name.removesuffix(code), None
             if pattern.endswith(r"\.\1") and not pattern.endswith(rf"{pivot}\.\1"):
                 gold = folder / f"{stem}gold"

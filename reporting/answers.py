@@ -56,14 +56,14 @@ def primary(study, keys):
             compared += [(setting, score, one, outcome[1]) for setting, one in outcome[0].items()]
     compared.sort(key=lambda one: study.settings.index(one[0]))
     low, high, p = intervals([one for _, _, one, _ in compared])
-    found = []
+    comparisons = []
     for (setting, score, one, having), *interval in zip(compared, low, high, p, holm(p)):
         view = second_view(study, setting, score, having)
         pair = setting, study.baseline
         units = tuple(units_text(study, name) for name in pair), study.encoders(setting)
         numbers = (one.value, *map(float, interval), one.single, *units)
-        found.append(Primary(study.task, *pair, score, *numbers, *view, len(having), keys[setting]))
-    return found
+        comparisons.append(Primary(study.task, *pair, score, *numbers, *view, len(having), keys[setting]))
+    return comparisons
 
 
 def second_view(study, setting, score, having):
@@ -106,27 +106,27 @@ def called(setting):
     return "+".join(NAMES.get(part, part) for part in setting.split("+"))
 
 
-def sentence(study, found):
+def sentence(study, comparisons):
     """One plain sentence that answers for a task, made from its Primary comparisons."""
     metric, base = called(study.metric), study.baseline
     where = "in English" if foreign(study) == ["en"] else "outside English"
-    if not found:
+    if not comparisons:
         return f"There is only {base}, so nothing is compared."
-    differing, widest = [one for one in found if one.found], max(found, key=lambda one: abs(one.value))
+    differing, widest = [one for one in comparisons if one.found], max(comparisons, key=lambda one: abs(one.value))
     if differing:
         rest = len(study.settings) - 1 - len({one.setting for one in differing})
         said = "; ".join(effect(metric, one, where * (index == 0)) for index, one in enumerate(differing))
         other = ["", "; the other setting is not found to differ"][rest] if rest < 2 else "; no other setting differs"
-        for score in {one.score for one in found} - {one.score for one in differing}:
+        for score in {one.score for one in comparisons} - {one.score for one in differing}:
             other += f"; {WORDS[score]}, no difference is found"
         return f"{said[:1].upper()}{said[1:]}{other}."
     said = f"the largest difference: {effect(metric, widest, where)}."
-    if all(one.single for one in found):
+    if all(one.single for one in comparisons):
         return f"One run on a side, so other runs may differ by more. In these, {said}"
-    scores = " or ".join(WORDS[score] for score in dict.fromkeys(one.score for one in found))
+    scores = " or ".join(WORDS[score] for score in dict.fromkeys(one.score for one in comparisons))
     return (
         f"No setting is found to differ from {base} in {metric} {scores} {where}, after correction for "
-        f"{sum(not one.single for one in found)} comparisons; {said}"
+        f"{sum(not one.single for one in comparisons)} comparisons; {said}"
     )
 
 
@@ -141,7 +141,7 @@ def effect(metric, one, where):
     return f"after {called(one.setting)}, {metric} {WORDS[one.score]} is {points} ({about})"
 
 
-def limits(study, found):
+def limits(study, comparisons):
     """What the data of a task cannot say, in sentences."""
     task, said = study.task, []
     single = [name for name in study.settings if len(study.units(name)) == 1]
@@ -182,9 +182,9 @@ PRIMARY = (
 )  # fmt: skip
 
 
-def primary_lines(found):
+def primary_lines(comparisons):
     """A line of the primary table for each comparison."""
-    for one in found:
+    for one in comparisons:
         value, low, high = (round(number, 1) + 0.0 for number in (one.value, one.low, one.high))  # no "-0.0"
         better = f"{one.better[0]} of {one.languages} ({p_field(one.better[2]).text})"
         yield [
@@ -200,7 +200,7 @@ def primary_lines(found):
         ]
 
 
-def primary_table(found, studies):
+def primary_table(comparisons, studies):
     """The primary comparisons of all tasks in one Table."""
     guesses = "; ".join(f"{study.task} {guess_text(study)}" for study in studies)
     encoders = "".join(dict.fromkeys(given(study) for study in studies))
@@ -208,9 +208,9 @@ def primary_table(found, studies):
         "Points by which each setting differs from the baseline, averaged over all languages but English. * found: p "
         "below 0.05 after Holm's correction over these comparisons of the task. Languages better: how many improve "
         "(p of a sign test). Runs better: how often a random run beats one of the baseline. "
-        f"{encoders}{SINGLE if any(one.single for one in found) else ''}A guess scores: {guesses}."
+        f"{encoders}{SINGLE if any(one.single for one in comparisons) else ''}A guess scores: {guesses}."
     )
-    return Table("primary", "The primary comparisons", caption, PRIMARY, list(primary_lines(found)), labels=3)
+    return Table("primary", "The primary comparisons", caption, PRIMARY, list(primary_lines(comparisons)), labels=3)
 
 
 SINGLE = "† One run or encoder on a side: the interval is about that run, so there is no p. "
