@@ -33,7 +33,7 @@ SEEDS=${SEEDS:-1}               # of phase 3; the first one's encoder is measure
 OUTPUT=${OUTPUT:-studies/alignment-$SCALE}
 WORST_OF=${WORST_OF-}
 REPLICATES=${REPLICATES:-3}
-PHASE2_SEED=${PHASE2_SEED:-1}   # one encoder per setting, as in the paper; for others: PHASE2_SEED=2 OUTPUT=elsewhere
+PHASE2_SEEDS=${PHASE2_SEEDS:-1} # one encoder per setting is measured; for others: PHASE2_SEEDS=2 OUTPUT=elsewhere
 ATTACKED=${ATTACKED-} ALIGN_FLAGS=${ALIGN_FLAGS-}
 TITLE="Study 4: alignment, noise and transfer ($SCALE size)"
 
@@ -44,7 +44,7 @@ study() {
     parallel_copies
 
     for setting in $INTERMEDIATES; do
-        phase2 "$setting"
+        phase2 "$setting" "$PHASE2_SEEDS"
     done
     for setting in direct $INTERMEDIATES; do
         encoder=$OUTPUT/outputs/$setting

@@ -25,13 +25,13 @@ full)   # the tasks' own settings
     ;;
 esac
 OUTPUT=${OUTPUT:-studies/xtreme-r-$SCALE}
-PHASE2_SEED=${PHASE2_SEED:-1}
+PHASE2_SEEDS=${PHASE2_SEEDS:-1}   # of siqa: one encoder
 TITLE="XTREME-R ($SCALE size)"
 
 study() {   # in place of common.sh's: one encoder, all tasks, no noise
     local target seed places runs=()
     starting_point
-    phase2 siqa
+    phase2 siqa "$PHASE2_SEEDS"
     for seed in $SEEDS; do
         for target in $TARGETS; do task "$target" "$seed"; done
     done

@@ -24,7 +24,8 @@ def robustness(study, keys, args):
     if not study.operations:
         return [], []
     groups = headline_groups(study.languages)
-    groups.pop("all but English", None)  # its scripts are drawn apart
+    if len(groups) > 1:
+        groups.pop("all but English", None)  # its scripts are drawn apart, where they are known
     return [robustness_table(study, keys)], figures(figure_scores(study), groups)
 
 

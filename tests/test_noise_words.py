@@ -300,12 +300,12 @@ def test_a_file_of_several_languages_takes_tables(tmp_path):
     mention = {"example_id": "m1", "mention_span": {"start": 0, "end": 2}}
     row = {"context": {"text": "機会 がある、機会を待つ", "language": "ja"}, "mention": mention}
     data = write(tmp_path / "data", {
-        "mewslix/wikinews_mentions-test.jsonl": (json.dumps(row, ensure_ascii=False) + "\n") * 20,
+        "mewslix/wikinews_mentions/test-ja.jsonl": (json.dumps(row, ensure_ascii=False) + "\n") * 20,
         "tatoeba/xx-en.xx": "the cat\n" * 20,
     })  # fmt: skip
     write(tmp_path, {"ja.tsv": "機会\tきかい\n機械\tきかい\n", "xx.tsv": "cat\tkat\n"})
     run(data, tmp_path / "a", f"--ops ime --levels 5 --tasks mewslix --ime {tmp_path}/ja.tsv")
-    assert "機械を待つ" in (tmp_path / "a/ime-5/mewslix/wikinews_mentions-test.jsonl").read_text()
+    assert "機械を待つ" in (tmp_path / "a/ime-5/mewslix/wikinews_mentions/test-ja.jsonl").read_text()
     run(data, tmp_path / "b", f"--ops profile --levels 5 --tasks tatoeba --profile {tmp_path}/{{lang}}.tsv")
     assert "the kat" in (tmp_path / "b/profile-5/tatoeba/xx-en.xx").read_text()
 

@@ -88,7 +88,7 @@ TASKS = {
         lambda text: [qa["question"] for p in json.loads(text)["data"][0]["paragraphs"] for qa in p["qas"]],
     ),
     "mewslix": (
-        "mewslix/test-{}.jsonl",
+        "mewslix/wikinews_mentions/test-{}.jsonl",
         lambda lang: "".join(f"{mention(lang, i, line)}\n" for i, line in enumerate(lines_of(lang))),
         lambda text: [json.loads(line)["context"]["text"] for line in text.splitlines()],
     ),
