@@ -20,7 +20,7 @@ from noise.scripts import CLUSTER
 
 VERSION = "2"  # of every draw: raise it when the same key gives other noise
 COIN = 1 << 24  # draws of a probability
-GUESSES = 16  # places that are drawn at random before an operation's places are gone through one by one
+GUESSES = range(16)  # places that are drawn at random before an operation's places are gone through one by one
 
 
 def stream(hashed, key):
@@ -104,13 +104,13 @@ def select_edits(mix, units, budget, random, limits):
         while edit is None and len(gone) < several:
             op, propose, usual, places = choice = choices[random(len(choices)) if several > 1 else 0]
             if places is None and op not in pools:  # most places will do: guess one
-                for _ in range(GUESSES):
+                for _ in GUESSES:
                     place = random(count)
                     if place in taken or (edit := propose(units, place, random)) is None:
                         continue
-                    if limits or edit[0] != place or edit[1] != place + 1:
-                        edit = fitting(edit, taken, limits)
-                    if edit:
+                    if not limits and edit[0] == place and edit[1] == place + 1:
+                        break
+                    if edit := fitting(edit, taken, limits):
                         break
             if edit is None and op not in gone and (edit := find(choice, units, taken, pools, random, limits)) is None:
                 gone.add(op)

@@ -84,8 +84,8 @@ def gaps(units, noiser):
     """The places of spaces between two letters."""
     if isinstance(units, str):  # the same, faster
         spaces = map(re.Match.start, one_of(" ").finditer(units, 1, len(units) - 1))
-    else:
-        spaces = (i for i in range(1, len(units) - 1) if units[i] == " ")
+        return [i for i in spaces if units[i - 1].isalpha() and units[i + 1].isalpha()]
+    spaces = (i for i in range(1, len(units) - 1) if units[i] == " ")
     return [i for i in spaces if units[i - 1][0].isalpha() and units[i + 1][0].isalpha()]
 
 
