@@ -124,7 +124,7 @@ def select_edits(mix, units, budget, random, limits):
         if cost > left and cost > usual and random(COIN) * cost >= max(usual, left) * COIN:
             break
         spent += cost
-        taken.update((first - 1, first, last) if last - first == 1 else range(first - 1, last + 1))
+        taken |= {first - 1, first, last} if last - first == 1 else {*range(first - 1, last + 1)}
         chosen.append((first, last, new, op))
     return chosen, spent
 
