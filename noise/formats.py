@@ -29,9 +29,11 @@ def decode(raw, path, number):
 
 def line_chunks(file, path, stop=None):
     """Lines with their ends. Only \\n ends a line: texts may hold U+2028 and its like."""
+    position = file.tell()
     for number, raw in enumerate(file, start=1):
         yield decode(raw, path, number)
-        if stop is not None and file.tell() >= stop:
+        position += len(raw)
+        if stop is not None and position >= stop:
             return
 
 

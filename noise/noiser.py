@@ -128,19 +128,16 @@ class Noiser:
             return make(Noised, (text, list(spans), [], size, 0, []))
         if starts is not None:
             chosen = [(starts[first], starts[last], new, op) for first, last, new, op in chosen]
-        if len(chosen) == 1:
-            start, end, new, _ = chosen[0]
-            noised = text[:start] + new + text[end:]
-        else:
-            chosen.sort()
-            parts, done = [], 0
-            for start, end, new, _ in chosen:
-                parts += (text[done:start], new)
-                done = end
-            noised = "".join(parts) + text[done:]
-        edits = [make(Edit, (start, text[start:end], new)) for start, end, new, _ in chosen]
+        chosen.sort()
+        parts, edits, ops, done = [], [], [], 0
+        for start, end, new, op in chosen:
+            parts += text[done:start], new
+            edits.append(make(Edit, (start, text[start:end], new)))
+            ops.append(op)
+            done = end
+        noised = "".join(parts) + text[done:]
         moved = [Offsets(edits).span(*span) for span in spans] if spans else []
-        return make(Noised, (noised, moved, edits, size, spent, [edit[3] for edit in chosen]))
+        return make(Noised, (noised, moved, edits, size, spent, ops))
 
     def _draw(self, text, units, starts, size, blocked, key):
         """([(first, last, new, operation)], size, spent)"""
