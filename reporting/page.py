@@ -20,6 +20,7 @@ from reporting.parts import Field, Table, number, text
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 TALL, LONG = 25, 30  # lines of a table that scrolls in a box of its own; characters of a text that breaks into lines
 COLUMN, CHARACTER, PADDING = 1010, 7.8, 18  # pixels: the page's column at 1280, a character and a field of a table
+BAR = 16  # pixels of the column that a tall table's bar for scrolling down takes
 ARROW = 2.2  # characters that the sign for sorting takes in a header, which is bold
 PORTRAIT, LANDSCAPE = 525, 770  # width of A4 within its margins, in points
 LARGEST, SMALLEST, BROKEN = 8.5, 6.5, 6  # points of type in a printed table: at most, at least, with broken lines
@@ -103,10 +104,9 @@ def split(table):
         for name, column in zip(table.header, columns)
     ]
     first, *others = widths
-    number = max(1, math.ceil(sum(others) / max(1, COLUMN - first)))
-    while (
-        len(parts := filled(others, min(COLUMN - first, sum(others) / number + max(others, default=0) / 4))) > number
-    ):
+    room = COLUMN - first - BAR * (len(table.lines) > TALL)
+    number = max(1, math.ceil(sum(others) / max(1, room)))
+    while len(parts := filled(others, min(room, sum(others) / number + max(others, default=0) / 4))) > number:
         number += 1
     return [
         table._replace(

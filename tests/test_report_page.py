@@ -184,6 +184,14 @@ def test_wide_tables_are_split_to_fit_the_column():
     assert page_module.split(narrow) == [narrow]
 
 
+def test_a_tall_table_leaves_room_for_its_bar_of_scrolling(monkeypatch):
+    field = page_module.PADDING + page_module.CHARACTER * (1.1 * 10 + page_module.ARROW)  # of a name of ten characters
+    monkeypatch.setattr(page_module, "COLUMN", 8 * field + 1)
+    for lines, whole in ((page_module.TALL, True), (page_module.TALL + 1, False)):
+        table = Table("t", "T", "c", ("x" * 10,) * 8, [line("x", *range(7))] * lines)
+        assert (page_module.split(table) == [table]) is whole
+
+
 def test_task2_comes_before_task10():
     assert sorted(["task10", "task2", "direct", "task1"], key=natural) == ["direct", "task1", "task2", "task10"]
 

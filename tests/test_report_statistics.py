@@ -133,6 +133,13 @@ def test_the_view_without_distributions_by_hand():
 # --- Intervals: what docs/report.md says of their coverage; `python tests/simulations.py` repeats them more often
 
 
+@pytest.mark.parametrize("seeds", simulations.HELD_OUT)
+def test_intervals_hold_where_their_weight_was_not_chosen(seeds):
+    for ratio in simulations.OTHER_RATIOS:
+        assert simulations.covered(simulations.seeds_only, seeds, ratio, 1500) >= 0.93
+        assert simulations.family_error(seeds, ratio, 500) <= 0.06
+
+
 @pytest.mark.parametrize("seeds", simulations.UNEQUAL)
 @pytest.mark.parametrize("kind", [simulations.seeds_only, simulations.seeds_and_examples])
 def test_intervals_cover_the_truth_with_unequal_variances(kind, seeds):
