@@ -119,7 +119,7 @@ def test_every_processs_input_error_is_printed_once_and_all_end(toy, tmp_path, n
         + f"original, rank = run_xtreme.{function}, os.environ['RANK']\n"
         + "def wrong(*args):\n"
         + f"    if rank in {ranks!r}:\n"
-        + "        import time; print('wrong', time.time(), flush=True)\n"
+        + "        import time; os.write(1, f'wrong {time.time()}\\n'.encode())  # whole, whoever writes beside it\n"
         + f"        raise InputError(f'{path}: no such file')\n"
         + "    return original(*args)\n"
         + f"run_xtreme.{function} = wrong\n"
