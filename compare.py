@@ -68,18 +68,16 @@ def side_by_side(folders, condition="clean"):
 
 def primary_comparisons(folders, baseline, resamples, color, width):
     """report.py's answer and primary table as text; lines of two where the table is wider than `width`."""
-    from reporting.answers import limits, primary, primary_table, sentence
+    from reporting.answers import answer, primary_table
     from reporting.measure import measure_all, open_study
-    from reporting.parts import natural, text
-    from reporting.runs import load_runs
+    from reporting.parts import text
+    from reporting.runs import by_task, load_runs
 
     runs, _, _, baselines, _ = load_runs(folders, baseline)
-    tasks = sorted({run.task for run in runs}, key=natural)
-    studies = [open_study(task, baselines[task], [run for run in runs if run.task == task]) for task in tasks]
+    studies = [open_study(task, baselines[task], own) for task, own in by_task(runs).items()]
     measure_all(studies, resamples, seed=0)
-    compared = {study.task: primary(study, dict.fromkeys(study.settings, "")) for study in studies}
-    said = [f"{study.task}: {sentence(study, compared[study.task])}" for study in studies]
-    every = [one for own in compared.values() for one in own]
+    answers, cannot, every = answer(studies, {study.task: dict.fromkeys(study.settings, "") for study in studies})
+    said = [f"{task}: {words}" for task, words in answers]
     table = primary_table(every, studies)
     lines = [[" ".join(map(text, line[:3])), *map(text, line[3:])] for line in table.lines]
     header = [" ".join(table.header[:3]), *table.header[3:]]
@@ -87,7 +85,6 @@ def primary_comparisons(folders, baseline, resamples, color, width):
     if max(map(len, rows)) > width:
         rows = ["", *(narrow(header, line, width) for line in lines)]
     rows = [rows[0], *(painted(row, one, color) for row, one in zip(rows[1:], every))]
-    cannot = [words for study in studies for words in limits(study, compared[study.task])]
     said, cannot = ([textwrap.fill(words, width) for words in side] for side in (said, cannot))
     return "\n".join([*said, "", *rows, "", *cannot]).rstrip()
 

@@ -360,7 +360,7 @@ def check(args):
 def main(argv=None):
     parser = build_parser()
     args = parser.parse_args(argv)
-    try:
+    with parser.one_line("free space or correct permissions, then run again"):
         check(args)
         if args.templates:
             counts = write_cases(args)
@@ -371,12 +371,6 @@ def main(argv=None):
         show(table(rates))
         if args.output_file:
             write_json(args.output_file, rates)
-    except InputError as error:
-        parser.error(str(error))
-    except OSError as error:
-        parser.exit(1, f"{parser.prog}: error: {error}; free space or correct permissions, then run again\n")
-    except KeyboardInterrupt:
-        parser.exit(130, f"{parser.prog}: interrupted; run the same command again\n")
 
 
 if __name__ == "__main__":

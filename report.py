@@ -43,15 +43,8 @@ def main(argv=None):
     argv = sys.argv[1:] if argv is None else argv
     parser = build_parser()
     args = parser.parse_args(argv)
-    try:
+    with parser.one_line("free some space or name another --output_dir, then run the same command again"):
         run(args, f"python report.py {shlex.join(mask_secrets(argv))}")
-    except InputError as error:
-        parser.error(str(error))
-    except OSError as error:
-        remedy = "free some space or name another --output_dir, then run the same command again"
-        parser.exit(1, f"{parser.prog}: error: {error}; {remedy}\n")
-    except KeyboardInterrupt:
-        parser.exit(130, f"{parser.prog}: interrupted; run the same command again\n")
 
 
 def run(args, command):
@@ -67,15 +60,12 @@ def run(args, command):
     # pyarrow, scipy and matplotlib take seconds, which --help and a wrong flag need not wait for.
     from reporting.alignment import open_alignment
     from reporting.measure import measure_all, open_study
-    from reporting.parts import natural
-    from reporting.runs import load_runs
+    from reporting.runs import by_task, load_runs
 
     # Runs that can be compared, by task: what all of a task's runs have is its study.
     runs, aligned, base, baselines, notes = load_runs(args.runs, args.baseline, args.scale)
-    by_task = {
-        task: [run for run in runs if run.task == task] for task in sorted({run.task for run in runs}, key=natural)
-    }
-    studies = [open_study(task, baselines[task], members) for task, members in by_task.items()]
+    members = by_task(runs)
+    studies = [open_study(task, baselines[task], own) for task, own in members.items()]
     alignment = open_alignment(aligned, base)
     notes += alignment.notes if alignment else []
 
@@ -83,16 +73,16 @@ def run(args, command):
         # The counts per example are read and resampled: nearly all of the time goes here.
         if studies:
             measure_all(studies, args.resamples, args.seed)
-        write(args, command, runs, studies, by_task, alignment)
+        write(args, command, runs, studies, members, alignment)
     done = f"{len(runs) + len(aligned)} runs, {len(studies)} tasks: {Path(args.output_dir) / 'index.html'}"
     show("\n".join([*(f"note: {note}" for note in notes), done]))
 
 
-def write(args, command, runs, studies, by_task, alignment):
-    """Tables, figures, pages of the measured studies; by_task {task: its runs}, alignment None without such runs."""
+def write(args, command, runs, studies, members, alignment):
+    """Tables, figures, pages of the measured studies; members {task: its runs}, alignment None without such runs."""
     from reporting.alignment import alignment_tables
     from reporting.alignment_figures import alignment_figures
-    from reporting.answers import limits, primary, primary_table, sentence
+    from reporting.answers import answer, primary_table
     from reporting.averages import average_tables
     from reporting.forest import forest
     from reporting.parts import Report
@@ -101,12 +91,9 @@ def write(args, command, runs, studies, by_task, alignment):
     from reporting.write import comma_separated, write_report
 
     # The answer: a sentence per task, one table and one figure of the primary comparisons, what they cannot say.
-    made_by = {study.task: sources(study, by_task[study.task]) for study in studies}
+    made_by = {study.task: sources(study, members[study.task]) for study in studies}
     keys = {task: {setting: source.key for setting, source in own.items()} for task, own in made_by.items()}
-    compared = {study.task: primary(study, keys[study.task]) for study in studies}
-    answers = [(study.task, sentence(study, compared[study.task])) for study in studies]
-    cannot = [words for study in studies for words in limits(study, compared[study.task])]
-    every = [one for own in compared.values() for one in own]
+    answers, cannot, every = answer(studies, keys)
     first = [primary_table(every, studies), *forest(every)] if every else []
 
     # Tables and figures of each task by sections, tables of the whole report under "".
@@ -123,10 +110,10 @@ def write(args, command, runs, studies, by_task, alignment):
     # The files: page, markdown, tables, figures, and every score of every run for other tools.
     every_source = [one for own in made_by.values() for one in own.values()]
     parts = summary(args, runs, studies, alignment), tables, drawn, every_source
-    answer = args.question or question(studies), answers, cannot, first
+    asked = args.question or question(studies), answers, cannot, first
     folder = Path(args.output_dir)
-    write_report(Report(args.title, command, *parts, GLOSSARY, *answer), folder)
-    lines = scores_table([(study, by_task[study.task]) for study in studies])
+    write_report(Report(args.title, command, *parts, GLOSSARY, *asked), folder)
+    lines = scores_table([(study, members[study.task]) for study in studies])
     write_text(folder / "scores.csv", comma_separated(lines, "\n"))
 
 

@@ -17,9 +17,10 @@ from functools import lru_cache
 import numpy as np
 import torch
 
+from common.halves import NORMAL, standard_error
+
 DRAWS, HALVES = 2000, 200
 LEVEL = 95  # percent
-NORMAL = 1.959964  # quantile of the normal distribution for it
 
 
 @lru_cache(maxsize=2)
@@ -64,12 +65,5 @@ def of_ratio(above, below, seed=0):
 
 def of_halves(value, again, least=-1.0, most=1.0):
     """(low, high) of a value from those of the random halves, within the measure's range."""
-    half = NORMAL * standard_error(again)
+    half = NORMAL * standard_error(again.cpu())
     return max(least, value - half), min(most, value + half)
-
-
-def standard_error(again):
-    """Of a measure of all lines, from those of the random halves [HALVES]; see above."""
-    apart, together = (again[::2] - again[1::2]) / 2, (again[::2] + again[1::2]) / 2
-    single = float((apart**2).mean())
-    return max(single - float(together.var()), single / 2) ** 0.5  # half of it is all where only pairs contribute

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from common.files import InputError, write_bytes, write_text
-from common.results import READ_BACK
+from common.files import write_bytes, write_text
+from common.results import READ_BACK, read_entries
 
 TASK = "alignment"
 
@@ -31,7 +31,9 @@ class Cells:
     def rows(self, language, condition):
         """The rows of a cell, [] where it is not finished; InputError naming a broken line."""
         path = self.path(language, condition)
-        return read_rows(path) if path.exists() and path.with_suffix(".npz").exists() else []
+        if not (path.exists() and path.with_suffix(".npz").exists()):
+            return []
+        return read_entries(path, READ_BACK | {"layer"}, "remove the file to measure its cell again")
 
     def finished(self, language, condition, inputs):
         rows = self.rows(language, condition)
@@ -57,20 +59,6 @@ class Cells:
         """results.jsonl: all finished cells, in the order of conditions and languages."""
         cells = sorted(self.folder.glob(f"scores/*/{TASK}/test-*.jsonl"), key=lambda path: (path.parts[-3], path.name))
         write_text(self.folder / "results.jsonl", "".join(path.read_text(encoding="utf-8") for path in cells))
-
-
-def read_rows(path):
-    """Rows of a file of them."""
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            row = json.loads(line)
-            if not READ_BACK | {"layer"} <= row.keys():
-                raise ValueError
-        except (AttributeError, ValueError):
-            raise InputError(f"{path}, line {number}: broken; remove the file to measure its cell again") from None
-        rows.append(row)
-    return rows
 
 
 def rounded(value):

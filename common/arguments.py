@@ -4,6 +4,7 @@ Importing transformers and torch takes seconds; flags are checked and `--help` i
 """
 
 import argparse
+import contextlib
 import os
 import re
 import sys
@@ -87,6 +88,18 @@ class Parser(argparse.ArgumentParser):
                 self.error(f"{token}: -- is no value; give one, or leave the flag out")
             if any("\ud800" <= character <= "\udfff" for character in token):
                 self.error(f"{ascii(token)}: not UTF-8 in this environment; set LC_ALL=C.UTF-8, or rename the file")
+
+    @contextlib.contextmanager
+    def one_line(self, remedy):
+        """Turn what ends the work of a script that runs no model into one line; `remedy` is that of a full disk."""
+        try:
+            yield
+        except InputError as error:
+            self.error(str(error))
+        except OSError as error:
+            self.exit(1, f"{self.prog}: error: {error}; {remedy}\n")
+        except KeyboardInterrupt:
+            self.exit(130, f"{self.prog}: interrupted; run the same command again\n")
 
     def error(self, message):
         """One line; argparse's own messages name no next step."""

@@ -23,6 +23,20 @@ SUFFIX = {
 READ_BACK = set("task language condition metric value n inputs predictions".split())
 
 
+def read_entries(path, keys, remedy):
+    """The lines of a file of results, each with at least these keys; InputError names a broken one, and the remedy."""
+    entries = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            entry = json.loads(line)
+            if not keys <= entry.keys():
+                raise ValueError
+        except (AttributeError, ValueError):
+            raise InputError(f"{path}, line {number}: broken; {remedy}") from None
+        entries.append(entry)
+    return entries
+
+
 def save_metrics(folder, split, metrics):
     """Write <split>_results.json and join it into all_results.json, as HF's Trainer does."""
     metrics = {f"{split}_{name.removeprefix(f'{split}_')}": value for name, value in metrics.items()}
@@ -44,17 +58,8 @@ class Results:
     def __init__(self, output_dir):
         self.folder = Path(output_dir)
         self.path = self.folder / "results.jsonl"
-        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
-        self.entries = [self._parse(line, number) for number, line in enumerate(lines, start=1)]
-
-    def _parse(self, line, number):
-        try:
-            entry = json.loads(line)
-            if READ_BACK <= entry.keys():
-                return entry
-        except (AttributeError, ValueError):
-            pass
-        raise InputError(f"{self.path}, line {number}: broken; remove the file to predict everything again")
+        remedy = "remove the file to predict everything again"
+        self.entries = read_entries(self.path, READ_BACK, remedy) if self.path.exists() else []
 
     def prediction_path(self, task, language, condition):
         suffix = SUFFIX.get(task.kind, "tsv")

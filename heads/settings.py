@@ -13,7 +13,8 @@ def resolve(args, task, do_train):
         if task.kind == "tagging":
             name = args.keep_head if isinstance(args.keep_head, str) else None
             kept = kept_heads.kept_tag_piece(path, name, revision)
-        own = kept_heads.kept_setting(path, "dual_encoder", None, revision)
+        if task.kind == "dual_encoder":
+            own = kept_heads.kept_setting(path, "dual_encoder", None, revision)
     piece, piece_origins = tag_piece(args, task, kept)
     dual, dual_origins = dual_encoder(args, task, own)
     readings = {"tag_piece": piece, "qa_decoding": args.qa_decoding, **dual}

@@ -6,7 +6,7 @@ A mark is a keystroke of its own, but no grapheme: `delete` takes a letter with 
 import regex
 
 from noise import tables
-from noise.scripts import base_index, in_word
+from noise.scripts import base_index, in_word, jamo_of, syllable
 
 SCRIPTS = set("Arab Hebr Thaa Deva Beng Guru Gujr Orya Taml Telu Knda Mlym Sinh Thai Laoo Khmr Mymr Tibt Kore".split())
 # What may be missing: never a virama, whose loss would join or part consonants, but Tamil's, which only silences.
@@ -51,15 +51,14 @@ KEYS = {pair[0]: pair[1:] for pair in tables.JAMO_PAIRS.split()}  # jamo of two 
 
 def jamo_slip(units, i, random):
     """The last keystroke of a syllable is missing, 한 > 하, 값 > 갑, 하 > ㅎ, or doubled, 한 > 한ㄴ, 하 > 하ㅏ."""
-    if not "가" <= units[i] <= "힣" or len(units[i]) > 1:
+    if not (places := jamo_of(units[i])):
         return None
-    code = ord(units[i]) - 0xAC00
-    lead, vowel, tail = code // 588, code % 588 // 28, code % 28
+    lead, vowel, tail = places
     last = tables.JAMO_TAIL[tail] if tail else tables.JAMO_VOWEL[vowel]
     if random(2) and in_word(units, i):
         return i, i + 1, units[i] + KEYS.get(last, last)[-1]
     if last in KEYS:  # of two keystrokes the first stays
         first = KEYS[last][0]
-        less = (tail - tables.JAMO_TAIL.index(first)) if tail else 28 * (vowel - tables.JAMO_VOWEL.index(first))
-        return i, i + 1, chr(0xAC00 + code - less)
-    return i, i + 1, chr(0xAC00 + code - tail) if tail else tables.JAMO_LEAD[lead]
+        less = (vowel, tables.JAMO_TAIL.index(first)) if tail else (tables.JAMO_VOWEL.index(first), 0)
+        return i, i + 1, syllable(lead, *less)
+    return i, i + 1, syllable(lead, vowel, 0) if tail else tables.JAMO_LEAD[lead]

@@ -15,7 +15,7 @@ from functools import cache, lru_cache
 import regex
 
 from noise import tables
-from noise.scripts import base_index, in_word, is_letter
+from noise.scripts import base_index, in_word, is_letter, jamo_of, syllable
 from noise.spellings import ORTHOGRAPHY
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -357,19 +357,16 @@ def jamo_neighbors():
 
 
 def jamo(noiser):
-    near = jamo_neighbors()
-    parts = (tables.JAMO_LEAD, tables.JAMO_VOWEL, tables.JAMO_TAIL)
+    near, parts = jamo_neighbors(), tables.JAMO
 
     def propose(units, i, random):
-        if not "가" <= units[i] <= "힣" or len(units[i]) > 1:
+        if not (indices := jamo_of(units[i])):
             return None
-        code = ord(units[i]) - 0xAC00
-        indices = [code // 588, code % 588 // 28, code % 28]
         part = random(3 if indices[2] else 2)
         choices = [char for char in near.get(parts[part][indices[part]], "") if char in parts[part]]
         if choices:
-            indices[part] = parts[part].index(choices[random(len(choices))])
-            return i, i + 1, chr(0xAC00 + indices[0] * 588 + indices[1] * 28 + indices[2])
+            new = parts[part].index(choices[random(len(choices))])
+            return i, i + 1, syllable(*indices[:part], new, *indices[part + 1 :])
 
     return propose
 

@@ -7,7 +7,7 @@ from functools import cache
 import regex
 
 from noise import tables
-from noise.scripts import Neighbors, keyboards
+from noise.scripts import Neighbors, jamo_of, keyboards
 
 UNWANTED = regex.compile(r"[\d\s\"@#]")  # numbers, quotes, addresses
 
@@ -56,9 +56,8 @@ def layout(noiser):
 
     def typed(char):
         """What the keys of a letter give; "" where it has none."""
-        if "가" <= char <= "힣":
-            code = ord(char) - 0xAC00
-            jamo = tables.JAMO_LEAD[code // 588], tables.JAMO_VOWEL[code % 588 // 28], tables.JAMO_TAIL[code % 28]
+        if places := jamo_of(char):
+            jamo = (row[place] for row, place in zip(tables.JAMO, places))
             return "".join(keys[part] for part in jamo if part != " ")
         if noiser.script == "Latn":
             return keys.get(char) or keys.get(unicodedata.normalize("NFD", char)[0], char)

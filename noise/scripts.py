@@ -43,6 +43,17 @@ def segment(text):
     return units, list(accumulate(map(len, units), initial=0)), len(CLUSTER.findall(text))
 
 
+def jamo_of(unit):
+    """(lead, vowel, tail) of a Hangul syllable, as places in tables.JAMO; None of anything else."""
+    code = ord(unit) - 0xAC00 if len(unit) == 1 else -1
+    return (code // 588, code % 588 // 28, code % 28) if 0 <= code < 11172 else None
+
+
+def syllable(lead, vowel, tail):
+    """The Hangul syllable of what jamo_of() gives."""
+    return chr(0xAC00 + lead * 588 + vowel * 28 + tail)
+
+
 @lru_cache(1 << 14)
 def is_letter(unit):
     first = unit[0]

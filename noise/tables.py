@@ -137,6 +137,7 @@ JAMO_PAIRS = (  # that take two keys
 )
 JAMO_LEAD, JAMO_VOWEL = "ㄱㄲㄴㄷㄸㄹㅁㅂㅃㅅㅆㅇㅈㅉㅊㅋㅌㅍㅎ", "ㅏㅐㅑㅒㅓㅔㅕㅖㅗㅘㅙㅚㅛㅜㅝㅞㅟㅠㅡㅢㅣ"
 JAMO_TAIL = " ㄱㄲㄳㄴㄵㄶㄷㄹㄺㄻㄼㄽㄾㄿㅀㅁㅂㅄㅅㅆㅇㅈㅊㅋㅌㅍㅎ"  # " ": none
+JAMO = JAMO_LEAD, JAMO_VOWEL, JAMO_TAIL
 
 # Kana that a kana or flick keyboard confuses: plain, voiced, half-voiced, small.
 KANA = (

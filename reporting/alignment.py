@@ -15,15 +15,16 @@ import numpy as np
 from scipy import stats
 
 from common.files import InputError
+from common.halves import NORMAL, standard_error
 from reporting.groups import broad_groups
 from reporting.parts import Field, Table
 from reporting.runs import REMEDY, condition_of
 from reporting.statistics import holm
 from reporting.tables import count, p_field
+from tasks import TARGETS
 
 TASK = "alignment"
-PROTOCOL = 14 / 24  # of the layers: tasks.py has Tatoeba's layer
-NORMAL = 1.959964
+PROTOCOL = TARGETS["tatoeba"].layer / 24  # of the layers
 RESAMPLES = 2000
 NO_PROOF = (
     "Alignment is no proof of transfer: an encoder can align sentences better and transfer worse, so read its numbers "
@@ -233,10 +234,10 @@ def difference(study, setting, quantity, depth, codes):
             each.append(factor * np.mean(moved, axis=0))
     if not each:
         return None
-    standard_error = of_halves if name == "cka_halves" else of_lines
-    error = [standard_error(row) for row in each]
+    error_of = standard_error if name == "cka_halves" else of_lines
+    error = [error_of(row) for row in each]
     if len({len(row) for row in each}) == 1:  # the same sentences: what they do together counts
-        error = [standard_error(np.mean(each, axis=0)) * len(each)]
+        error = [error_of(np.mean(each, axis=0)) * len(each)]
     value = np.mean([row.mean() for row in each])
     return float(value), float(np.sqrt(np.sum(np.square(error))) / len(each)), len(each)
 
@@ -244,13 +245,6 @@ def difference(study, setting, quantity, depth, codes):
 def of_lines(row):
     """Standard error of the mean of values of lines."""
     return row.std(ddof=1) / np.sqrt(len(row))
-
-
-def of_halves(row):
-    """Standard error from values of halves, two by two of one split; alignment/intervals.py says why."""
-    apart, together = (row[::2] - row[1::2]) / 2, (row[::2] + row[1::2]) / 2
-    single = (apart**2).mean()
-    return np.sqrt(max(single - together.var(ddof=1), single / 2))
 
 
 def differences_table(study, keys, by_language):

@@ -174,6 +174,17 @@ def limits(study, comparisons):
     return said
 
 
+def answer(studies, keys):
+    """([(task, sentence)], what the data cannot say, all Primary comparisons) of measured studies.
+
+    keys: {task: {setting: its Source's key}}.
+    """
+    compared = {study.task: primary(study, keys[study.task]) for study in studies}
+    said = [(study.task, sentence(study, compared[study.task])) for study in studies]
+    cannot = [words for study in studies for words in limits(study, compared[study.task])]
+    return said, cannot, [one for own in compared.values() for one in own]
+
+
 # --- The table
 
 PRIMARY = (

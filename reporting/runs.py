@@ -19,6 +19,7 @@ import pyarrow.json
 from common.files import InputError
 from common.run_record import differences, flags_of, read_run, trained_in
 from common.task_records import target_of
+from reporting.parts import natural
 from reporting.statistics import statistic
 
 # Flags in which runs of one setting differ.
@@ -116,6 +117,13 @@ def load_runs(patterns, baseline, scale=False):
     for run in runs.values():
         run.collapsed = collapse(run)
     return list(runs.values()), list(aligned.values()), base, settings, list(notes.values())
+
+
+def by_task(runs):
+    """{task: its runs}, task2 before task10."""
+    return {
+        task: [run for run in runs if run.task == task] for task in sorted({run.task for run in runs}, key=natural)
+    }
 
 
 def check_types(folder, record):
