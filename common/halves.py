@@ -9,7 +9,7 @@ NORMAL = 1.959964  # quantile of the normal distribution for intervals of 95 %
 
 
 def standard_error(again):
-    """Of the measure of all lines; `again` [halves], an array or a tensor on the CPU; 2i and 2i + 1 are of one split."""
+    """Of the measure of all lines; `again` [halves], an array or CPU tensor, 2i and 2i + 1 of one split."""
     one, other = np.asarray(again)[::2], np.asarray(again)[1::2]
     apart, together = (one - other) / 2, (one + other) / 2
     single = (apart**2).mean()
