@@ -17,8 +17,8 @@ from transformers.modeling_outputs import BaseModelOutput
 from common.files import InputError
 from common.labels import IGNORED
 from common.loss import cross_entropy
+from common.text import has_text
 from heads import encoded, read_table
-from heads.parallel_lines import has_text
 
 MODEL = "AutoModelForMaskedLM"
 MASKED = 0.15  # of the tokens of a block are predicted: 80 % of them read <mask>, 10 % another token, 10 % themselves

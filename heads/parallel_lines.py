@@ -5,11 +5,10 @@ the pair written de-en or en-de. What only measures (FLORES, NTREX, Tatoeba) is 
 """
 
 import re
-import unicodedata
 from pathlib import Path
 
 from common.files import InputError
-from common.text import nearest
+from common.text import has_text, nearest
 from heads import read_lines
 
 LANGUAGE, ENGLISH = "[a-z]{2,3}", "en"
@@ -77,8 +76,3 @@ def read_pairs(path, english):
         if blank := next((number for number, line in enumerate(lines, start=1) if not has_text(line)), None):
             raise InputError(f"{one}, line {blank}: is empty; remove it from both files of the pair")
     return sides
-
-
-def has_text(line):
-    """Whether a line has more than blanks and characters without a width, which tokenize to nothing."""
-    return any(unicodedata.category(char)[0] not in "CZ" for char in line)
