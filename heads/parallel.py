@@ -42,11 +42,11 @@ class Files(NamedTuple):
     gold: Path | None = None
 
 
-def find_files(folder, pivot):
+def find_files(folder, pivot, splits=SPLITS):
     """{language: Files} of a folder in any of the forms; InputError where it has none, or no pivot."""
     folder = Path(folder)
     names = sorted(path.name for path in folder.iterdir() if path.is_file())
-    files = _with_shared_lines(folder, names, pivot) or _in_pairs(folder, names, pivot)
+    files = _with_shared_lines(folder, names, pivot, splits) or _in_pairs(folder, names, pivot, splits)
     if not files:
         raise InputError(f"{folder}: no parallel text with {pivot}; {LAYOUT}, or name its --pivot")
     if not set(files) - {pivot}:
@@ -54,9 +54,9 @@ def find_files(folder, pivot):
     return {code: own for code, own in files.items() if code != pivot}
 
 
-def _with_shared_lines(folder, names, pivot):
+def _with_shared_lines(folder, names, pivot, splits):
     """Of one file per language, the pivot's among them."""
-    for pattern in (r"([a-z]{2,3})\.txt", *(rf"([a-z]{{3}}_[A-Z][a-z]{{3}})\.{split}" for split in SPLITS)):
+    for pattern in (r"([a-z]{2,3})\.txt", *(rf"([a-z]{{3}}_[A-Z][a-z]{{3}})\.{split}" for split in splits)):
         stems = {match[1]: name for name in names if (match := re.fullmatch(pattern, name))}
         paths = {code: folder / stems[stem] for stem, code in _codes(stems).items()}
         if pivot in paths:
@@ -78,12 +78,12 @@ def _codes(stems):
     return codes
 
 
-def _in_pairs(folder, names, pivot):
+def _in_pairs(folder, names, pivot, splits):
     """Of two files per language."""
     for pattern in (
         rf"([a-z]{{2,3}})-{pivot}\.\1",
-        *(rf"{split}\.([a-z]{{2,3}})-{pivot}\.\1" for split in SPLITS),
-        *(rf"([a-z]{{2,3}})-{pivot}\.{split}\.\1" for split in SPLITS),
+        *(rf"{split}\.([a-z]{{2,3}})-{pivot}\.\1" for split in splits),
+        *(rf"([a-z]{{2,3}})-{pivot}\.{split}\.\1" for split in splits),
     ):
         by_language = {match[1]: name for name in names if (match := re.fullmatch(pattern, name))}
         pairs = {}
