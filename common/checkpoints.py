@@ -99,7 +99,7 @@ def load_config(path, tokenizer, max_seq_length, revision="main"):
         )
     with _loading(path, AutoModel), torch.device("meta"):
         encoder = AutoModel.from_config(config, trust_remote_code=False)  # takes no memory and no time
-    positions = _number_of_positions(encoder)
+    positions = number_of_positions(encoder)
     if positions and max_seq_length > positions:
         raise InputError(f"--max_seq_length {max_seq_length}: the model has {positions} positions; give at most that")
     _choose_segments(encoder, tokenizer)
@@ -162,7 +162,7 @@ def _choose_segments(encoder, tokenizer):
         tokenizer.init_kwargs["model_input_names"] = tokenizer.model_input_names  # a child's tokenizer_config.json
 
 
-def _number_of_positions(encoder):
+def number_of_positions(encoder):
     """How many tokens an encoder reads at most; None where it does not say."""
     positions = getattr(encoder.config, "max_position_embeddings", None)
     table = getattr(getattr(encoder, "embeddings", None), "position_embeddings", None)
