@@ -130,7 +130,7 @@ def check_script(tokenizer, lines, path, source):
 
 def encode(sources, tokenizer, max_seq_length):
     """Features of lines to translate: `input_ids`, cut off at max_seq_length, and `length`."""
-    inputs = tokenizer(sources, truncation=True, max_length=max_seq_length)["input_ids"] if sources else []
+    inputs = tokenizer(sources, truncation=True, max_length=max_seq_length)["input_ids"]
     return Dataset.from_dict({"input_ids": inputs, "length": list(map(len, inputs))})
 
 

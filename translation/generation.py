@@ -44,6 +44,8 @@ class Translator:
     def translate(self, lines, beams, desc=None):
         """[text] of all lines on every process."""
         self.model.eval()
+        if not lines:
+            return []
         features = encode(lines, self.tokenizer, self.max_seq_length)
 
         def step(batch):
@@ -61,5 +63,5 @@ class Translator:
         options = {"batch_size": self.args.per_device_eval_batch_size, "device": self.args.device}
         options |= {"bf16": autocasts(self.args), "disable_tqdm": self.args.disable_tqdm}
         outputs = run_batches(step, features, self.collator, desc=desc, **options)
-        texts = self.target.batch_decode(outputs.get("ids", []), skip_special_tokens=True)
+        texts = self.target.batch_decode(outputs["ids"], skip_special_tokens=True)
         return [" ".join(text.split()) for text in texts]  # one line each
