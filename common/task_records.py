@@ -121,6 +121,8 @@ def target_of(run):
         return TARGETS[run["task"]]
     if run.get("task") == PAIRS:
         return mlqa_pairs()
+    if run.get("task") == TRANSLATION.name:
+        return TRANSLATION
     return target_task(token)[0] if isinstance(token, str) and "=" in token else None
 
 
