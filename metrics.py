@@ -298,7 +298,7 @@ def count_average_precision(references, predictions, language=None):
 
 
 def count_translations(references, predictions, language=None):
-    """Statistics of BLEU (13a) and chrF++ per line, whose sums give sacreBLEU's corpus scores; one reference a line."""
+    """Statistics of BLEU (13a) and chrF++ per line, whose sums give sacreBLEU's corpus scores; one reference each."""
     from sacrebleu.metrics import BLEU, CHRF  # no other metric needs it
 
     _check_lengths(references, predictions)

@@ -1,4 +1,4 @@
-"""The parts of translation: scores against sacreBLEU, batches by tokens, the target's vocabulary, the loss, generation."""
+"""The parts of translation: scores against sacreBLEU, batches by tokens, the vocabulary, the loss, generation."""
 
 import json
 import random

@@ -174,7 +174,7 @@ def build(encoder, layers, init, seed, tokenizer, kept):
 
 
 def describe(model, tokenizer):
-    """Say in its configurations how the model generates: beginning and end are the target's separator, as in fairseq."""
+    """Say in its configurations how the model generates: from and to the target's separator, as in fairseq."""
     ids = {"decoder_start_token_id": tokenizer.sep_token_id, "pad_token_id": tokenizer.pad_token_id}
     ids["eos_token_id"] = tokenizer.sep_token_id
     for config in (model.config, model.generation_config):

@@ -28,9 +28,10 @@ class TranslationTrainer(EncoderTrainer):
     def memory_advice(self, shape, error):
         tokens, steps = self.max_tokens // 2, 2 * self.args.gradient_accumulation_steps
         smaller = f"--max_tokens {tokens} --gradient_accumulation_steps {steps} (the same updates)"
+        batch = f"{' x '.join(map(str, shape))} source pieces in a batch"
         return (
-            f"out of GPU memory ({' x '.join(map(str, shape))} source pieces in a batch; {str(error).split('. ')[0]}); "
-            f"try, in this order and in a new --output_dir: {smaller}, then --bf16, then --activation_checkpointing true"
+            f"out of GPU memory ({batch}; {str(error).split('. ')[0]}); try, in this order and in a new --output_dir: "
+            f"{smaller}, then --bf16, then --activation_checkpointing true"
         )
 
     def save_weights(self, folder, state):

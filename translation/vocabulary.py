@@ -1,8 +1,8 @@
 """The target's vocabulary: the encoder's own, or the part of it that English training text uses.
 
 A softmax over XLM-R's 250,002 pieces is most of the work of a small decoder, and English needs some ten thousand of
-them. A trimmed tokenizer has the kept pieces in their order, so its numbers differ from the encoder's; kept text is cut
-into the same pieces, as no better way to cut it was taken away.
+them. A trimmed tokenizer has the kept pieces in their order, so its numbers differ from the encoder's; kept text is
+cut into the same pieces, as no better way to cut it was taken away.
 """
 
 import json
