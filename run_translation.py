@@ -58,7 +58,17 @@ DECODER = {
     "decoder_seed": 0,
     "target_vocabulary": "trim",
 }  # of a new one
-CARD = """Translates into English. Trained on {}, then used in every language below."""
+CARD = """Translates into English; trained on {}. With transformers alone, `folder` being this one:
+
+```python
+from transformers import AutoTokenizer, EncoderDecoderModel
+
+model = EncoderDecoderModel.from_pretrained(folder)
+source, target = AutoTokenizer.from_pretrained(folder), AutoTokenizer.from_pretrained(f"{{folder}}/target")
+print(target.batch_decode(model.generate(**source(["Guten Morgen!"], return_tensors="pt")), skip_special_tokens=True))
+```
+
+In every language below, percent:"""
 
 
 def load_libraries():
