@@ -1,10 +1,12 @@
-"""Write XTREME and the intermediate tasks from the Hub into the folders that the run scripts read.
+"""Write XTREME, intermediate tasks and parallel text from the Hub into the folders that the run scripts read.
 
     python download_data.py --tasks all --output_dir data
     python download_data.py --tasks xnli panx mnli --languages en de hi sw --output_dir data
+    python download_data.py --tasks flores200 ntrex opus100 --languages de ru sw --output_dir data
     python download_data.py --tasks all --output_dir data --hub_root mirror      # no network
 
-Writes data/xtreme (google/xtreme's download layout), data/intermediate (<task>/<split>.jsonl, the Hub's columns) and
+Writes data/xtreme (google/xtreme's download layout), data/intermediate (<task>/<split>.jsonl, the Hub's columns),
+data/parallel (lines with their English translation, which `all` leaves out: OPUS-100 has millions) and
 data/manifest.json: for every file its repository, revision, license, sha256 and numbers of rows. Repairs what the
 Hub's copies have lost or mixed up (docs/data.md), checks the rows against hub/tables.py, streams, and continues where
 it was stopped. Repositories and revisions stand in tasks.py; a mirror holds <owner>/<name>/... as Hub snapshots do.
@@ -22,7 +24,8 @@ from common.files import InputError, check_output_dir, replacing, write_json
 from common.recovery import locked
 from common.text import nearest, show
 from hub.layout import convert
-from hub.repositories import DownloadError, commit_of, find_files, open_repository, patterns_of
+from hub.parallel import HUB_SPLITS, SETS, column_of, pair_of
+from hub.repositories import DownloadError, columns_of, commit_of, find_files, open_repository, patterns_of
 from hub.tables import BY_HAND, LICENSES, NOTES, expected_rows
 from tasks import INTERMEDIATE, LANGUAGES, TARGETS, Hub, Task
 
@@ -77,7 +80,12 @@ def files_to_write(names, languages):
     """
     files = {}  # each path once: XQuAD and MLQA share SQuAD, TyDiQA's English dev is its test
     for name in names:
-        of_task = target_files(TARGETS[name], languages) if name in TARGETS else intermediate_files(INTERMEDIATE[name])
+        if name in SETS:
+            of_task = parallel_files(SETS[name], languages)
+        elif name in TARGETS:
+            of_task = target_files(TARGETS[name], languages)
+        else:
+            of_task = intermediate_files(INTERMEDIATE[name])
         for file in of_task:
             files.setdefault(file.path, file)
     return list(files.values())
@@ -117,9 +125,20 @@ def intermediate_files(task):
                 yield File(f"intermediate/{template}", part, split, "en", part.hub, (split,))
 
 
+def parallel_files(task, languages):
+    """A set of lines shared by all languages always has its English ones."""
+    (known,) = task.languages.values()
+    for split, template in task.files.items():
+        for language in sorted({*(languages or known)} & {*known} | {"en"} & {*known}):
+            hub_splits = HUB_SPLITS[split.removesuffix("_english")]
+            yield File(f"parallel/{template.format(lang=language)}", task, split, language, task.hub, hub_splits)
+
+
 def needed(file):
-    """Dev sets of other languages than English are written where they exist: UD-POS has none in kk, th, tl and yo."""
-    return file.split != "dev" or file.language == "en"
+    """Dev sets of other languages than English are written where they exist: UD-POS has none in kk, th, tl and yo. So
+    are OPUS-100's, which has no dev and test of yo, and lines shared by all languages.
+    """
+    return file.language == "en" if file.task.name in SETS else file.split != "dev" or file.language == "en"
 
 
 # --- Where a file comes from
@@ -128,7 +147,7 @@ def needed(file):
 def config_of(hub, language):
     """A repository's configuration of a language; treebanks have none, but a form of file names."""
     known = LANGUAGES[language]
-    names = {"lang": language, "english_name": known.hub, "tatoeba": known.tatoeba}
+    names = {"lang": language, "english_name": known.hub, "tatoeba": known.tatoeba, "pair": pair_of(language)}
     return hub.config if hub in (TREEBANKS, TREEBANKS_R) else hub.config.format(**names)
 
 
@@ -145,6 +164,8 @@ def find_sources(file, hub_root):
             patterns = [pattern for split in file.splits for pattern in patterns_of(config, split)]
             folder = open_repository(hub.id, hub.revision, patterns, hub_root)
             sources = find_files(folder, config, file.splits) if folder else []
+            if sources and file.task.kind == "columns" and not column_of(file.language, columns_of(sources)):
+                sources = []
         if sources:
             return hub, sources
     return None, []
@@ -273,6 +294,10 @@ def download(files, by_hand, args):
         hub, sources = find_sources(file, args.hub_root)
         if not sources and needed(file):
             raise DownloadError(no_source(file, args.hub_root))
+        if not sources and file.task.name in SETS:
+            show(
+                f"{number}/{len(unfinished)} {file.path}: not in {' or '.join(hub.id for hub in file.hubs)}, left out"
+            )
         if sources:
             records[file.path] = record = write_file(file, hub, sources, args)
             save_manifest(manifest, records, by_hand)
@@ -289,17 +314,17 @@ def download(files, by_hand, args):
 
 def build_parser():
     parser = Parser(prog="download_data.py", description=__doc__)
-    everything = " ".join([*TARGETS, *INTERMEDIATE])
+    everything = " ".join([*TARGETS, *INTERMEDIATE, *SETS])
     parser.add_argument("--tasks", nargs="+", required=True, metavar="TASK", help=f"all, or some of {everything}")
     parser.add_argument(
-        "--output_dir", default="data", help="folder for xtreme/, intermediate/ and manifest.json (default: data)"
+        "--output_dir", default="data", help="folder for xtreme/, intermediate/, parallel/ (default: data)"
     )
     parser.add_argument("--hub_root", help="a mirror of Hub repositories, <owner>/<name>/..., instead of the network")
     parser.add_argument(
         "--languages",
         nargs="+",
         metavar="CODE",
-        help="languages of the target tasks; English train and dev always come along",
+        help="languages of target tasks and parallel text; English train and dev always come along",
     )
     parser.add_argument(
         "--allow_partial",
@@ -314,16 +339,20 @@ def check(args):
     supply by hand).
     """
     everything = [*TARGETS, *INTERMEDIATE]
-    known = {code for task in TARGETS.values() for codes in task.languages.values() for code in codes}
+    known = {
+        code for task in (*TARGETS.values(), *SETS.values()) for codes in task.languages.values() for code in codes
+    }
     for flag, values, choices in (
-        ("tasks", args.tasks, ["all", *everything]),
+        ("tasks", args.tasks, ["all", *everything, *SETS]),
         ("languages", args.languages or (), sorted(known)),
     ):
         for value in values:
             if value not in choices:
                 hint = nearest(value, choices) or f"; choose from {' '.join(choices)}"
                 raise InputError(f"--{flag} {value}: unknown{hint}")
-    names = everything if "all" in args.tasks else args.tasks
+    names = args.tasks
+    if "all" in names:
+        names = [*everything, *(name for name in names if name in SETS)]
     by_hand = [name for name in names if name in BY_HAND]
     if by_hand and "all" not in args.tasks:
         raise InputError(f"--tasks {by_hand[0]}: cannot be downloaded. {BY_HAND[by_hand[0]]}")

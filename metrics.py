@@ -32,6 +32,10 @@ logger = logging.getLogger("metrics")
 
 # --- Labels
 
+# The order of sacreBLEU's statistics of a line
+BLEU_COLUMNS = ("predicted_words", "reference_words", *(f"{n}_{i}" for n in ("correct", "total") for i in range(1, 5)))
+CHRF_ORDERS = (*(f"char{i}" for i in range(1, 7)), "word1", "word2")
+CHRF_COLUMNS = tuple(f"{order}_{name}" for order in CHRF_ORDERS for name in ("predicted", "reference", "match"))
 QQP_POSITIVE = ("duplicate", "1")  # the class whose F1 GLUE reports
 
 
@@ -293,6 +297,19 @@ def count_average_precision(references, predictions, language=None):
     return counts
 
 
+def count_translations(references, predictions, language=None):
+    """Statistics of BLEU (13a) and chrF++ per line, whose sums give sacreBLEU's corpus scores; one reference each."""
+    from sacrebleu.metrics import BLEU, CHRF  # no other metric needs it
+
+    _check_lengths(references, predictions)
+    scorers = (BLEU(), BLEU_COLUMNS), (CHRF(word_order=2), CHRF_COLUMNS)
+    rows = [{} for _ in references]
+    for scorer, columns in scorers:
+        for row, numbers in zip(rows, scorer._extract_corpus_statistics(predictions, [references])):
+            row.update(zip(columns, map(int, numbers)))
+    return rows
+
+
 # --- Counts to scores
 
 
@@ -331,6 +348,38 @@ def _ranking_scores(counts):
     return _mean(counts, **{metric: name for metric, name in columns.items() if not counts or name in counts[0]})
 
 
+def bleu(sums):
+    """sums [..., BLEU_COLUMNS] -> BLEU [...], a fraction, smoothed as sacreBLEU's default: the k-th order without a
+    match counts 1 / 2 ** k.
+    """
+    sums = np.asarray(sums, np.float64)
+    predicted, reference, correct, total = sums[..., 0], sums[..., 1], sums[..., 2:6], sums[..., 6:]
+    smoothed = np.where(correct > 0, correct, 0.5 ** np.cumsum(correct == 0, axis=-1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        brevity = np.where(predicted < reference, np.exp(1 - reference / predicted), 1)
+        scores = brevity * np.exp(np.log(smoothed / total).mean(-1))
+    return np.where(correct.any(-1) & total.all(-1), scores, 0)
+
+
+def chrf(sums):
+    """sums [..., CHRF_COLUMNS] -> chrF++ [...], a fraction: F2 of the means over the orders that both sides have."""
+    by_order = np.asarray(sums, np.float64).reshape(*np.shape(sums)[:-1], len(CHRF_ORDERS), 3)
+    predicted, reference, match = np.moveaxis(by_order, -1, 0)
+    there = (predicted > 0) & (reference > 0)
+    precision, recall = (
+        np.divide(match, side, out=np.zeros_like(match), where=there).sum(-1) / np.maximum(there.sum(-1), 1)
+        for side in (predicted, reference)
+    )
+    return np.divide(5 * precision * recall, 4 * precision + recall, out=np.zeros_like(recall), where=recall > 0)
+
+
+def _translation_scores(counts):
+    if not counts:
+        raise ValueError("no lines to score")
+    scores = {"bleu": bleu(_sums(counts, *BLEU_COLUMNS)), "chrf++": chrf(_sums(counts, *CHRF_COLUMNS))}
+    return {metric: float(value) for metric, value in scores.items()}
+
+
 class Family(NamedTuple):
     count: callable  # (references, predictions, language) -> counts
     aggregate: callable  # counts -> {metric: fraction}
@@ -351,6 +400,7 @@ FAMILIES = {
     "pairs": Family(count_pairs, lambda counts: _f1(*_sums(counts, "correct", "predicted", "gold")), ("f1",)),
     "ranking": Family(count_rankings, partial(_mean, **{"map@20": "reciprocal_rank"}), ("map@20",), "json"),
     "average_precision": Family(count_average_precision, _ranking_scores, ("map@20",), "json"),
+    "translation": Family(count_translations, _translation_scores, ("chrf++",), "txt"),
 }
 METRICS = {  # task -> family
     "pawsx": "label", "xnli": "label", "udpos": "chunk", "panx": "chunk",
@@ -360,6 +410,7 @@ METRICS = {  # task -> family
     "anli": "label", "mnli": "label", "snli": "label", "anli_plus": "label", "qqp": "paraphrase",
     "squad": "squad", "squad_v2": "squad_v2", "ccg": "token",
     "hellaswag": "choice", "cosmos_qa": "choice", "commonsense_qa": "choice", "siqa": "choice",
+    "translation": "translation",
 }  # fmt: skip
 
 

@@ -32,15 +32,15 @@ percent of sentences whose nearest neighbor by CSLS is their translation."""
 
 def load_libraries():
     """torch and transformers take seconds to import: only now that flags and files are known to be right."""
-    global Aligner, Cells, Encoder, checkpoints, launching, layer_of, lines, retrieval, session
-    global training_arguments, with_words
+    global Aligner, Cells, Encoder, checkpoints, launching, layer_of, lines, parallel
+    global retrieval, session, training_arguments, with_words
     from alignment import lines
     from alignment.aligner import Aligner
     from alignment.records import Cells
     from alignment.states import Encoder
     from alignment.words import layer_of, with_words
     from common import checkpoints, launching, session, training_arguments
-    from heads import retrieval
+    from heads import parallel, retrieval
 
 
 def build_parser():
@@ -95,10 +95,10 @@ def run(parser, args, trainer_argv, given, conditions, argv):
     this = session.Session(training_args, "alignment", None, args.model_name_or_path, parent_hash)
 
     # All files are read, and so checked, before a model loads.
-    files = lines.choose(lines.find_files(args.data_dir, args.pivot), args.languages, args.data_dir)
+    files = parallel.choose(parallel.find_files(args.data_dir, args.pivot), args.languages, args.data_dir)
     linked = with_words(list(files), args.languages, args.segmented) if args.words else []
     pairs, kept = lines.read_pairs(files, args.max_lines)
-    noised = lines.find_noised(files, conditions, args.data_dir, args.both_sides)
+    noised = parallel.find_noised(files, conditions, args.data_dir, args.both_sides)
     texts = {code: lines.read_noised(own, files[code], kept[code]) for code, own in noised.items()}
 
     # One model; random weights of its configuration where they are asked for.
@@ -116,7 +116,7 @@ def run(parser, args, trainer_argv, given, conditions, argv):
 
     # From here on the folder is ours.
     records = {
-        name: {"folder": str(folder), **lines.noise_of(folder, args.data_dir, files)}
+        name: {"folder": str(folder), **parallel.noise_of(folder, args.data_dir, files)}
         for name, folder in conditions.items()
     }
     this.open("run_alignment.py", argv, args, origins, {"clean": {"folder": args.data_dir}, **records})

@@ -5,6 +5,8 @@
   python run_intermediate.py --tasks all --data_dir data/intermediate --model_name_or_path xlm-roberta-large \\
       --output_dir outputs/all --do_train --do_eval --selection_samples 500
   python run_intermediate.py --tasks squad mlm --mlm_files 'data/text/*.txt' --data_dir data/intermediate ...
+  python run_intermediate.py --tasks tlm --tlm_dirs data/parallel/opus100 --model_name_or_path xlm-roberta-large \\
+      --output_dir outputs/tlm --do_train --do_eval
   python run_intermediate.py --tasks mlm --mlm_files 'data/text/*.txt' --config_name toy/model \\
       --output_dir outputs/pretrained --do_train --do_eval
   torchrun --nproc_per_node 8 run_intermediate.py --tasks mnli squad hellaswag ...
@@ -54,14 +56,15 @@ def load_libraries():
 def build_parser():
     parser = run_parser("run_intermediate.py", __doc__)
     add = parser.add_argument
-    add("--tasks", nargs="+", action="extend", default=[], help=f"all, or some of {' '.join(INTERMEDIATE)} mlm")
+    add("--tasks", nargs="+", action="extend", default=[], help=f"all, or some of {' '.join(INTERMEDIATE)} mlm tlm")
     add("--data_dir", help="folder of <task>/<split>.jsonl")
     add("--model_name_or_path", help="folder or Hub id of the encoder, e.g. xlm-roberta-large")
     add("--config_name", help="instead of a model: folder with a config.json, to start from random weights")
     add("--tokenizer_name", help="folder or Hub id of the tokenizer (default: the model's or the configuration's)")
     add_mixing_flags(add)
     add("--mlm_files", nargs="+", help="text files or patterns for mlm, one language per file, named <language>.txt")
-    add("--mlm_alpha", type=float, default=0.3, help="mlm: languages are sampled in proportion to their text ** alpha")
+    add("--tlm_dirs", nargs="+", metavar="DIR", help="folders of parallel lines for tlm, as docs/data.md has them")
+    add("--mlm_alpha", type=float, default=0.3, help="mlm, tlm: languages are sampled in proportion to text ** alpha")
     add(
         "--extra_task",
         nargs="+",
@@ -191,7 +194,7 @@ def check_arguments(args, given):
             "run_xtreme.py"
         )
     if not args.tasks and not args.extra_task:
-        raise InputError(f"--tasks is missing: name some of {' '.join(INTERMEDIATE)} mlm, or all")
+        raise InputError(f"--tasks is missing: name some of {' '.join(INTERMEDIATE)} mlm tlm, or all")
     stages = check_stages(args, given, ("do_train", "do_eval"), "-".join(args.tasks or ["mine"]))
     check_least(args, selection_samples=1, examples_cap=1, restart_on_collapse=0)
     if (args.model_name_or_path is None) == (args.config_name is None):

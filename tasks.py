@@ -198,6 +198,7 @@ _MEWSLIX_DEFAULTS = Defaults(
     1e-5, 2, 32, 64, warmup_steps=0, weight_decay=0.0, micro_batch=8, source="XTREME-R train_mewslix.sh"
 )
 _MLM = Defaults(5e-6, 1, 8, 256, source=_MLM_SOURCES)  # its lower learning rate holds for all tasks it is mixed with
+_TLM = Defaults(5e-6, 1, 8, 256, source="as mlm, whose loss it has")
 
 # --- Target tasks (phase 3), below data/xtreme: name, kind, files, columns; languages, metric, labels; the rest
 
@@ -422,6 +423,7 @@ _INTERMEDIATE = (
 INTERMEDIATE = {task.name: task for task in _INTERMEDIATE}
 NINE = tuple("anli_plus mnli qqp squad_v2 squad hellaswag ccg cosmos_qa commonsense_qa".split())  # of the paper
 MASKED_LM = Task("mlm", "masked_lm", {}, (), {"train": ()}, "perplexity", defaults=_MLM)  # reads text files
+TRANSLATION_LM = Task("tlm", "translation_lm", {}, (), {"train": ()}, "perplexity", defaults=_TLM)  # parallel lines
 
 # --- The 50 languages of XTREME-R, then AmericasNLI's ten (whose Quechua is quy; qu is XTREME-R's).
 # CC-100 sizes: XLM-R paper, Table 6, from memory. zh is simplified Chinese (traditional: 16.6 more), my the larger of

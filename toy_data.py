@@ -10,6 +10,8 @@ Writes
                        the Hub's columns; mnli and squad also in de, ru and sw, line by line (mnli/train.de.jsonl)
     toy/checklist/     templates.tsv and names.tsv for multichecklist.py
     toy/text/          text for masked language modeling (de.txt): sentences, and sentences beside their translation
+    toy/parallel/      sentences with their English translation (pairs/train.de-en.de and .en): train and dev in de, hi
+                       and ru, test, the same sentences, in all languages
     toy/model/         XLMRobertaModel (float32) with a SentencePiece unigram tokenizer of its own, for AutoModel
     toy/toy.json       the marker of a complete folder: seed, version of its source files, size of every file
 A second run finds the marker and does nothing. The same seed gives the same bytes.
@@ -44,7 +46,7 @@ from common.text import show
 from tasks import LANGUAGES, TARGETS
 from toyworld.checklist import checklist_files
 from toyworld.entities import mewslix_files
-from toyworld.intermediate import intermediate_files, text_files
+from toyworld.intermediate import intermediate_files, parallel_files, text_files
 from toyworld.world import (
     GRAMMARS,
     QUESTIONS,
@@ -224,6 +226,8 @@ def generate(output_dir, seed=0):
             write(root / "checklist", name, "en", lines)
         for name, sentences in text_files(speakers, seed):
             write(root / "text", name, "en", sentences)
+        for name, lines in parallel_files(speakers, seed):
+            write(root / "parallel", name, "en", lines)
         build_model(root / "model", speakers, words, seed)
         files = [path for path in sorted(root.rglob("*")) if path.is_file()]
         sizes = {path.relative_to(root).as_posix(): path.stat().st_size for path in files}
@@ -270,7 +274,7 @@ def main(argv=None):
     except OSError as error:
         problem = f"--output_dir {output}: cannot be written ({error.strerror}); choose another folder"
         parser.exit(1, f"{parser.prog}: error: {problem}\n")
-    show(f"Wrote {output}/xtreme, {output}/intermediate, {output}/text and {output}/model.")
+    show(f"Wrote {output}/xtreme, {output}/intermediate, {output}/text, {output}/parallel and {output}/model.")
 
 
 if __name__ == "__main__":

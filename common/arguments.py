@@ -172,7 +172,7 @@ def check_stages(args, given, possible, example):
 def check_least(args, **least):
     """InputError where a number is given that is below its least value."""
     for name, number in least.items():
-        value = getattr(args, name)
+        value = getattr(args, name, None)  # not every script has all
         if value is not None and value < number:
             raise InputError(f"--{name} {value}: must be at least {number}; leave it out for the default")
 

@@ -28,6 +28,8 @@ logger = logging.getLogger("xtreme")
 ROBERTA_LIKE = ("roberta", "xlm-roberta", "camembert")  # one architecture under three names
 # Here the hidden state of a layer is the same without the layers above it; others have a norm behind the last layer.
 CUT_AT_A_LAYER = ("bert", *ROBERTA_LIKE)
+TRANSLATION = "encoder-decoder"  # the model type of run_translation.py's folders, whose encoder is taken
+DECODER = ("decoder.", "enc_to_dec_proj.")
 POOLER = "pooler."  # only multiple choice reads it; new where a checkpoint has none
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
@@ -99,7 +101,7 @@ def load_config(path, tokenizer, max_seq_length, revision="main"):
         )
     with _loading(path, AutoModel), torch.device("meta"):
         encoder = AutoModel.from_config(config, trust_remote_code=False)  # takes no memory and no time
-    positions = _number_of_positions(encoder)
+    positions = number_of_positions(encoder)
     if positions and max_seq_length > positions:
         raise InputError(f"--max_seq_length {max_seq_length}: the model has {positions} positions; give at most that")
     _choose_segments(encoder, tokenizer)
@@ -117,6 +119,8 @@ def _read_config(path, revision):
         raise InputError(
             f"--model_name_or_path {path}: {problem}; give the folder or Hub id of an encoder that transformers knows"
         ) from None
+    if config.model_type == TRANSLATION:
+        config = config.encoder
     where = f"--model_name_or_path {path}: config.json"
     if type(config) not in MODEL_FOR_MASKED_LM_MAPPING or config.is_encoder_decoder:
         raise InputError(
@@ -162,7 +166,7 @@ def _choose_segments(encoder, tokenizer):
         tokenizer.init_kwargs["model_input_names"] = tokenizer.model_input_names  # a child's tokenizer_config.json
 
 
-def _number_of_positions(encoder):
+def number_of_positions(encoder):
     """How many tokens an encoder reads at most; None where it does not say."""
     positions = getattr(encoder.config, "max_position_embeddings", None)
     table = getattr(getattr(encoder, "embeddings", None), "position_embeddings", None)
@@ -358,12 +362,20 @@ def stored_heads(path, revision="main"):
 
 
 def _from_pretrained(auto_class, path, **options):
-    """(model, info about its keys); refuses weights that are not finite."""
+    """(model, info about its keys); refuses weights that are not finite. A translation model gives its encoder."""
     with _loading(path, auto_class):
-        _check_weight_files(path, options.get("revision", "main"))
+        revision = options.get("revision", "main")
+        _check_weight_files(path, revision)
+        whole = AutoConfig.from_pretrained(path, revision=revision, trust_remote_code=False)
+        if whole.model_type == TRANSLATION:
+            options = {"config": whole.encoder, **options, "key_mapping": {r"^encoder\.": ""}}
         model, info = auto_class.from_pretrained(
             path, trust_remote_code=False, use_safetensors=True, output_loading_info=True, **options
         )
+    if whole.model_type == TRANSLATION:
+        logger.info("%s: a translation model; its encoder is taken, its decoder left behind", path)
+        info["unexpected_keys"] = {key for key in info["unexpected_keys"] if not key.startswith(DECODER)}
+        del model._weight_conversions  # by which saving would write the translation model's names again
     spoiled = next((name for name, weight in model.named_parameters() if not weight.isfinite().all()), None)
     if spoiled:
         raise InputError(

@@ -18,6 +18,7 @@ SUFFIX = {
     "question_answering": "json",
     "multiple_choice": "jsonl",
     "dual_encoder": "json",
+    "translation": "txt",
 }  # of a prediction file; tsv for the others
 # What the code relies on in a line of results.jsonl.
 READ_BACK = set("task language condition metric value n inputs predictions".split())
@@ -106,6 +107,23 @@ class Results:
         for metric, value in (scores or {None: None}).items():
             level = {"constant_guess": (guess or {}).get(metric)}
             self.entries.append({**cell, "metric": metric, "value": value, "n": n, **level, **about, **hashes})
+        self._write()
+
+    def add_column(self, task, language, condition, metric, values):
+        """Give a finished cell one more metric, the mean of `values`, fractions per example."""
+        (first, *_) = self.cell(task, language, condition)
+        path = self.score_path(task, language, condition)
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        write_text(
+            path, "".join(json.dumps({**row, metric: value}) + "\n" for row, value in zip(rows, values, strict=True))
+        )
+        self.entries = [entry for entry in self.entries if (place(entry), entry["metric"]) != (place(first), metric)]
+        self.entries.append(
+            {**first, "metric": metric, "value": 100 * sum(values) / len(values), "constant_guess": None}
+        )
+        self._write()
+
+    def _write(self):
         # The file does not depend on the order in which cells came in.
         self.entries.sort(key=lambda entry: (entry["task"], entry["condition"], entry["language"]))
         write_text(self.path, "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in self.entries))

@@ -16,7 +16,7 @@ from common.arguments import LONGEST_NAME
 from common.files import InputError
 from common.results import SUFFIX
 from common.text import nearest
-from tasks import INTERMEDIATE, TARGETS, Task
+from tasks import INTERMEDIATE, TARGETS, Defaults, Task
 
 # kind -> its columns in JSON lines; the tasks of phase 2 and phase 3 whose recipe and metric it has. squad_v2's metric
 # also scores data where all questions have answers; retrieval trains nothing.
@@ -30,6 +30,9 @@ KINDS = {
 EXTRA_KINDS = [kind for kind, (_, like, _) in KINDS.items() if like]
 # MLQA's 49 pairs of languages of context and question (G-XLT): their test files, as languages "de-en" of a task
 PAIRS, PAIR_FILES = "mlqa_pairs", "mlqa/MLQA_V1/test/test-context-{context}-question-{question}.json"
+# Into English, of run_translation.py. Steps and rates are those of SixT+'s scripts, first stage.
+SIXT = Defaults(5e-4, 1, 1, 256, warmup_steps=4000, weight_decay=0.0, source="ghchen18/acl22-sixtp", recipe="SixT+")
+TRANSLATION = Task("translation", "translation", {}, (), {"own": ()}, "chrf++", defaults=SIXT)
 CODE = r"[a-z]{2,3}(-[A-Za-z]+)?"  # of a language, in a file's name
 
 
@@ -118,6 +121,8 @@ def target_of(run):
         return TARGETS[run["task"]]
     if run.get("task") == PAIRS:
         return mlqa_pairs()
+    if run.get("task") == TRANSLATION.name:
+        return TRANSLATION
     return target_task(token)[0] if isinstance(token, str) and "=" in token else None
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import sys
+import unicodedata
 
 
 def similar(value, choices, number=1):
@@ -16,6 +17,11 @@ def nearest(value, choices):
     """A hint for a misspelt value: "; did you mean 'panx'?" or nothing."""
     near = similar(value, choices)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def has_text(line):
+    """Whether a line has more than blanks and characters without a width, which tokenize to nothing."""
+    return any(unicodedata.category(char)[0] not in "CZ" for char in line)
 
 
 def aligned(lines, left=(0,)):

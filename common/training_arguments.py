@@ -221,7 +221,7 @@ def check_smoothing(training_args, tasks):
     without = [
         task.name
         for task in tasks
-        if task.kind in ("question_answering", "multiple_choice", "masked_lm", "dual_encoder")
+        if task.kind in ("question_answering", "multiple_choice", "masked_lm", "translation_lm", "dual_encoder")
     ]
     smoothing = training_args.label_smoothing_factor
     if smoothing and without:

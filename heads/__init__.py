@@ -11,8 +11,8 @@
     write_predictions(path, rows, predictions)   XTREME's submission format
 
 `retrieval` has no training and its own, shorter list; `dual_encoder` ranks what `read_pool` gives and has a Predictor
-and a `model_class` of its own; `masked_lm` has perplexities in place of predictions. Adding a kind of task is adding a
-file here and a record in tasks.py. Names and indices of labels meet in common/labels.py. This
+and a `model_class` of its own; `masked_lm` and `translation_lm` have perplexities in place of predictions. Adding a
+kind of task is adding a file here and a record in tasks.py. Names and indices of labels meet in common/labels.py. This
 module holds what all readers share: files -> checked lines and JSON, with errors that name file, line, value and next
 step.
 """

@@ -6,7 +6,6 @@ are its dev set.
 
 import glob
 import math
-import unicodedata
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,6 +17,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from common.files import InputError
 from common.labels import IGNORED
 from common.loss import cross_entropy
+from common.text import has_text
 from heads import encoded, read_table
 
 MODEL = "AutoModelForMaskedLM"
@@ -40,22 +40,22 @@ def read(patterns, split, limit=None):
         )
     columns = {"text": [], "language": []}
     for path in files:
-        lines = [line for line in read_table(path, "text") if _has_text(line)]
+        lines = [line for line in read_table(path, "text") if has_text(line)]
         if len(lines) < 2:
             number = "a single line" if lines else "no line"
             raise InputError(
                 f"--mlm_files: {path} has {number} of text; give at least two, one is held out to measure perplexity"
             )
-        held_out = min(DEV_LINES, max(1, round(DEV_SHARE * len(lines))))
-        lines = (lines[:-held_out] if split == "train" else lines[-held_out:])[:limit]
+        number = held_out(lines)
+        lines = (lines[:-number] if split == "train" else lines[-number:])[:limit]
         columns["text"] += lines
         columns["language"] += [path.name.split(".")[0]] * len(lines)
     return Dataset.from_dict(columns)
 
 
-def _has_text(line):
-    """Whether a line has more than blanks and characters without a width, which tokenize to nothing."""
-    return any(unicodedata.category(char)[0] not in "CZ" for char in line)
+def held_out(lines):
+    """How many of a file's lines are its dev set."""
+    return min(DEV_LINES, max(1, round(DEV_SHARE * len(lines))))
 
 
 def encode(rows, tokenizer, labels, settings):
@@ -88,7 +88,8 @@ def masking(tokenizer):
     """A function (feature, numpy generator) -> feature with 15 % of its tokens hidden: input_ids, labels, masked.
 
     80 % of the hidden tokens are replaced by <mask>, 10 % by a random token, 10 % stay (Devlin et al., 2019); special
-    tokens are never predicted, and at least one token is.
+    tokens are never predicted, and at least one token is. So it is in each text of a feature that has several, which
+    begin at `texts`.
     """
     special = np.array(sorted(set(tokenizer.all_special_ids)))
     ordinary = np.setdiff1d(np.arange(len(tokenizer)), special)
@@ -96,7 +97,9 @@ def masking(tokenizer):
     def mask(feature, random):
         tokens = np.array(feature["input_ids"])
         candidates = np.flatnonzero(~np.isin(tokens, special))
-        chosen = random.permutation(candidates)[: max(1, round(MASKED * len(candidates)))]
+        texts = np.split(candidates, np.searchsorted(candidates, feature.get("texts", [])))
+        chosen = [random.permutation(text)[: max(1, round(MASKED * len(text)))] for text in texts]
+        chosen = np.concatenate(chosen)
         labels, fate = np.full(len(tokens), IGNORED), random.random(len(chosen))
         labels[chosen] = tokens[chosen]
         tokens[chosen[fate < 0.8]] = tokenizer.mask_token_id

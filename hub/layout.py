@@ -12,7 +12,9 @@ from collections import Counter
 from itertools import chain, groupby
 
 from common.files import InputError
-from hub.repositories import columns_of, label_names, read_list, read_rows
+from common.text import has_text
+from hub.parallel import column_of
+from hub.repositories import columns_of, label_names, read_column, read_list, read_rows
 from tasks import LANGUAGES
 
 # XTREME's rule (its conllu_to_conll.py) among the words of a multi-word token that are equally near the root: it has
@@ -275,6 +277,25 @@ def bucc(sources, file, tally):
             yield f"{sentence_id(language, number)}\t{one_line(sentence)}\n"
 
 
+def column(sources, file, tally):
+    """A line per sentence of one language's column; line i is the same sentence in every language."""
+    for sentence in read_column(sources, column_of(file.language, columns_of(sources))):
+        tally["rows"] += 1
+        yield one_line(sentence) + "\n"
+
+
+def translations(sources, file, tally):
+    """One side of a pair of languages; a pair with an empty side, which teaches nothing, is in neither file."""
+    side = "en" if file.split.endswith("english") else file.language
+    for row in read_rows(sources):
+        tally["rows"] += 1
+        pair = {code: one_line(row["translation"][code]) for code in (file.language, "en")}
+        if all(map(has_text, pair.values())):
+            yield pair[side] + "\n"
+        else:
+            tally["dropped: an empty side"] += 1
+
+
 def sentence_id(language, number):
     return f"{language}-{number:09d}"
 
@@ -286,6 +307,8 @@ CONVERTERS = {  # kind of task, or the task itself where its files are its own
     "multiple_choice": choices,
     "tatoeba": sentences,
     "bucc2018": bucc,
+    "columns": column,
+    "translation": translations,
 }
 
 

@@ -135,6 +135,17 @@ def read_list(sources, column):
                 yield from elements[begin : begin + BATCH].to_pylist()
 
 
+def read_column(sources, column):
+    """Yield the values of one column over all rows; of parquet, no other column is read."""
+    for source in sources:
+        with reading(source):
+            if source.suffix == ".parquet":
+                for batch in ParquetFile(source).iter_batches(BATCH, columns=[column]):
+                    yield from batch.column(0).to_pylist()
+            else:
+                yield from (row[column] for row in _json_rows(source))
+
+
 def _size(source):
     """Bytes of a file, decompressed: gzip ends with that number."""
     if source.suffix != ".gz":

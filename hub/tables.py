@@ -34,6 +34,7 @@ ROWS = {
     "cosmos_qa/train.jsonl": 25_262, "cosmos_qa/validation.jsonl": 2_985,
     "commonsense_qa/train.jsonl": 9_741, "commonsense_qa/validation.jsonl": 1_221,
     "siqa/train.jsonl": 33_410, "siqa/validation.jsonl": 1_954,
+    "flores200/*": 1_012, "flores200_dev/*": 997, "ntrex/*": 1_997,
 }  # fmt: skip
 # Remembered, seen nowhere: a difference is noted in the manifest, not refused. Of UD-POS, google/xtreme's English.
 REMEMBERED_ROWS = {
@@ -41,6 +42,7 @@ REMEMBERED_ROWS = {
     "bucc2018/fr-*.test.fr": 271_874, "bucc2018/fr-*.test.en": 369_810,
     "bucc2018/ru-*.test.ru": 460_853, "bucc2018/ru-*.test.en": 558_401,
     "bucc2018/zh-*.test.zh": 94_637, "bucc2018/zh-*.test.en": 88_860,
+    "opus100/dev.*": 2_000, "opus100/test.*": 2_000,
     "udpos/train-en.tsv": 21_253, "udpos/dev-en.tsv": 3_974, "udpos/test-en.tsv": 5_440,
     **{f"panx/*-{code}.tsv": 100 for code in "jv my yo qu pa gu".split()},
     **{f"panx/*-{code}.tsv": 1_000 for code in "af az bn hi kk ml mr ms sw ta te tl ur".split()},
@@ -78,6 +80,10 @@ LICENSES = {  # by folder of the layout
     "cosmos_qa": "CC BY 4.0",
     "commonsense_qa": "MIT",
     "siqa": "CC BY 4.0",
+    "flores200": "CC BY-SA 4.0",
+    "flores200_dev": "CC BY-SA 4.0",
+    "ntrex": "CC BY-SA 4.0",
+    "opus100": "none of its own: each corpus of OPUS has its own (opus.nlpl.eu)",
 }
 
 # Not on the Hub -> how to supply it

@@ -29,11 +29,12 @@ def read_rows(plan, args, training_args, trained):
     rows, training = {"train": {}, "dev": {}}, training_args.do_train and not trained
     for name, (_, record) in plan.sources.items():
         head, train, dev = head_of(record), {}, {}
-        if record.kind == "masked_lm":
+        if record.metric == "perplexity":
+            source = [args.mlm_files] if name == "mlm" else [args.tlm_dirs, plan.languages]
             if training:
-                train[name] = head.read(args.mlm_files, "train", args.max_train_samples)
+                train[name] = head.read(*source, split="train", limit=args.max_train_samples)
             if training_args.do_eval:
-                dev[name, "all"] = head.read(args.mlm_files, "dev", args.max_eval_samples)
+                dev[name, "all"] = head.read(*source, split="dev", limit=args.max_eval_samples)
         else:
             if training:
                 languages = {code: head.read(record, args.data_dir or ".", "train", code) for code in plan.languages}

@@ -135,7 +135,7 @@ def load_multitask(
     """A MultiTaskModel on the encoder of `path`, or on random weights where `path` is None.
 
     Heads are fresh (drawn from `seed` and the task's name); with `trained` all come from heads.safetensors. Masked LM
-    goes on with the checkpoint's own head where it has one, as XLM-R does.
+    of text (mlm) and of pairs (tlm) goes on with the checkpoint's own head where it has one, as XLM-R does.
     """
     set_seed(seed)
     tag_pieces = tag_pieces or {}
@@ -150,13 +150,17 @@ def load_multitask(
     stored, tensors = checkpoints.stored_heads(path, revision)
     if trained:
         model.load_heads(path, stored, tensors, heads)
-    elif "mlm" in heads and "mlm" in stored:
-        model.load_heads(path, stored, tensors, ["mlm"])
-    elif "mlm" in heads and info["unexpected_keys"]:
-        whole = checkpoints.load_masked_lm(path, config, revision=revision, **options)
-        if whole is not None:
-            own = {key: value for key, value in whole.state_dict().items() if key not in model.tied["mlm"]}
-            model.heads["mlm_head"].load_state_dict(own, strict=False)  # which has no place for the encoder's
+        return _finish(model, seed, path)
+    for task in ("mlm", "tlm"):
+        if task in heads and (kept := next((name for name in (task, "mlm", "tlm") if name in stored), None)):
+            about = {task: {**stored[kept], "kind": model.kinds[task]}}
+            own = {f"{task}.{name}": value for name, value in checkpoints.weights_of(kept, tensors).items()}
+            model.load_heads(path, about, own, [task])
+        elif task in heads and info["unexpected_keys"]:
+            whole = checkpoints.load_masked_lm(path, config, revision=revision, **options)
+            if whole is not None:
+                own = {key: value for key, value in whole.state_dict().items() if key not in model.tied[task]}
+                model.heads[f"{task}_head"].load_state_dict(own, strict=False)  # which has no place for the encoder's
     return _finish(model, seed, path)
 
 

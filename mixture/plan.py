@@ -16,8 +16,9 @@ from common.recipes import follow
 from common.task_records import extra_task
 from common.text import nearest
 from heads import path_of
+from heads.parallel_lines import FORMS, find_pairs
 from metrics import family
-from tasks import INTERMEDIATE, LANGUAGES, MASKED_LM, NINE, Defaults, Task
+from tasks import INTERMEDIATE, LANGUAGES, MASKED_LM, NINE, TRANSLATION_LM, Defaults, Task
 
 logger = logging.getLogger("xtreme")
 
@@ -38,7 +39,7 @@ class Plan:
 def make_plan(args):
     """The Plan of --tasks, --extra_task, --task_languages and --mixing_weights."""
     extra = dict(extra_task(token) for token in args.extra_task)
-    known, tasks = {**INTERMEDIATE, "mlm": MASKED_LM}, {}
+    known, tasks = {**INTERMEDIATE, "mlm": MASKED_LM, "tlm": TRANSLATION_LM}, {}
     names = [name for token in args.tasks for name in (all_tasks(args.data_dir) if token == "all" else [token])]
     for name in names:
         if name not in known:
@@ -83,11 +84,11 @@ def check_metric(metric, plan):
     name = (metric or "mean").removeprefix("eval_")
     known = {"mean"}
     for source, (_, record) in plan.sources.items():
-        masked = record.kind == "masked_lm"
+        masked = record.metric == "perplexity"
         own = ["perplexity"] if masked else family(record.scored_as or record.name).main
         titles = [source, *(f"{source}_{code}" for code in plan.languages if code != "en" and not masked)]
         known |= {f"{title}_{one}" for title in titles for one in ("score", "loss", *own)}
-    if name not in known and not name.startswith("mlm_perplexity_"):
+    if name not in known and not name.startswith(("mlm_perplexity_", "tlm_perplexity_")):
         shown = ", ".join(["eval_mean", *(f"eval_{source}_score" for source in plan.sources)])
         raise InputError(
             f"--metric_for_best_model {metric}: give one of {shown}{nearest(name, known)}, or another metric of these"
@@ -124,7 +125,8 @@ def combined_defaults(tasks, args):
     if len(records) == 1:
         return records[0]
     batches = {record.train_batch_size for record in records}
-    source = "X-STILTs Appendix A (from memory), multi-task" + ("; learning rate with mlm" if "mlm" in tasks else "")
+    masked = next((f"; learning rate with {name}" for name in ("mlm", "tlm") if name in tasks), "")
+    source = f"X-STILTs Appendix A (from memory), multi-task{masked}"
     epochs, batch = MIXTURE_EPOCHS, batches.pop() if len(batches) == 1 else MIXTURE_BATCH
     return Defaults(min(record.learning_rate for record in records), epochs, batch, 0, source=source)
 
@@ -135,6 +137,12 @@ def check_files(plan, args, given):
         raise InputError("--tasks mlm: needs text; give --mlm_files 'data/text/*.txt', one file per language")
     if args.mlm_files and "mlm" not in plan.tasks:
         raise InputError(f"--mlm_files {args.mlm_files[0]}: mlm is not among --tasks; add it or leave the files out")
+    if "tlm" in plan.tasks and not args.tlm_dirs:
+        raise InputError(f"--tasks tlm: needs parallel lines; give --tlm_dirs DIR, folders of {FORMS}")
+    if args.tlm_dirs and "tlm" not in plan.tasks:
+        raise InputError(f"--tlm_dirs {args.tlm_dirs[0]}: tlm is not among --tasks; add it or leave the folders out")
+    if args.tlm_dirs:
+        find_pairs(args.tlm_dirs, "train", plan.languages)
     if args.data_dir is None and set(plan.tasks) & set(INTERMEDIATE):
         raise InputError(f"--data_dir is missing: name the folder with {next(iter(plan.tasks))}/")
     if args.data_dir and not os.path.isdir(args.data_dir):
@@ -166,7 +174,7 @@ def check_own_files(plan, given):
 
 
 def source_files(plan, args, split, language):
-    """Files of all data sets in one language; mlm's text counts as English."""
+    """Files of all data sets in one language; mlm's text and tlm's pairs count as English."""
     files = [
         path
         for _, record in plan.sources.values()
@@ -175,4 +183,7 @@ def source_files(plan, args, split, language):
     ]
     if language == "en" and args.mlm_files:
         files += sorted({Path(name) for pattern in args.mlm_files for name in glob.glob(pattern)})
+    if language == "en" and args.tlm_dirs:
+        pairs = find_pairs(args.tlm_dirs, split, plan.languages)
+        files += [path for of_language in pairs.values() for both in of_language for path in both]
     return list(dict.fromkeys(files))

@@ -32,7 +32,7 @@ case $DRY_RUN in 0 | 1) ;; *) fail "DRY_RUN=$DRY_RUN: give 1 to print the comman
 here=$PWD
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 if [ "$here" != "$root" ]; then
-    for name in OUTPUT DATA_DIR INTERMEDIATE_DIR MODEL; do
+    for name in OUTPUT DATA_DIR INTERMEDIATE_DIR MODEL PAIRS; do
         value=${!name:-}
         case $value in "" | /*) continue ;; esac
         [ "$name" != MODEL ] || [ -e "$value" ] || continue   # a model may be a Hub id

@@ -37,6 +37,10 @@ it here), three times that in prediction, 2 minutes for a run to start and save;
 XLM-R Large in float32"""
 # Seconds of a command on the invented world, two at a time on two cores.
 TOY_SECONDS = {"pretrained": 55, "intermediate": 30, "target": 24, "retrieval": 18, "alignment": 15, "other": 5}
+TOY_SECONDS |= {"decoder": 45, "both": 30}
+# Of run_translation.py at full size: updates of its two stages, pieces of an update, test lines, pieces of a line.
+UPDATES, UPDATE_TOKENS, TEST_LINES, LINE_TOKENS = {"encoder": 30_000, "embeddings": 5_000}, 2**18, 1_012, 40
+FORWARD = 1 / 3  # what a frozen encoder costs of its training
 
 
 def main():
@@ -133,7 +137,8 @@ def parts(command):
 
 def estimate(commands):
     """Print what the commands, as `parts` returns them, would cost."""
-    runs = [(script, flags) for script, flags in commands if script in ("run_intermediate.py", "run_xtreme.py")]
+    ours = ("run_intermediate.py", "run_xtreme.py", "run_translation.py")
+    runs = [(script, flags) for script, flags in commands if script in ours]
     trained = sum("do_train" in flags for _, flags in runs)
     summary = f"{len(commands)} commands: {len(runs)} runs, {trained} of them train"
     if os.environ.get("SCALE") == "toy":
@@ -159,6 +164,8 @@ def toy_step(script, flags):
         return "pretrained" if flags.get("tasks") == ["mlm"] else "intermediate"
     if script == "run_alignment.py":
         return "alignment"
+    if script == "run_translation.py":
+        return "decoder" if flags["freeze"] == ["encoder"] else "both"
     return "other" if script != "run_xtreme.py" else "target" if "do_train" in flags else "retrieval"
 
 
@@ -167,6 +174,8 @@ def print_gpu_hours(runs):
     seconds = {"phase 2": 0, "phase 3": 0, "prediction": 0, "starting and saving": len(runs) * 120 * gpus}
     for script, flags in runs:
         seconds["phase 2" if script == "run_intermediate.py" else "phase 3"] += training_tokens(script, flags) / speed
+        if script == "run_translation.py":
+            seconds["prediction"] += translated(flags) * LINE_TOKENS / speed
         if script == "run_xtreme.py":
             seconds["prediction"] += predicted(flags) * TOKENS[flags["task"][0]] / speed / 3
     total = sum(seconds.values()) / 3600
@@ -178,6 +187,7 @@ def print_gpu_hours(runs):
 def print_disk(runs, trained):
     models, while_training = trained * WEIGHTS * 4 / 1e9, 2 * WEIGHTS * 12 / 1e9
     predictions = sum(predicted(flags) for script, flags in runs if script == "run_xtreme.py") * 250 / 1e9
+    predictions += sum(translated(flags) for script, flags in runs if script == "run_translation.py") * 800 / 1e9
     print(
         f"disk: about {models + predictions:,.0f} GB kept ({models:,.0f} models, {predictions:,.0f} predictions and "
         f"scores), {while_training:,.0f} GB more while a run trains"
@@ -188,6 +198,10 @@ def training_tokens(script, flags):
     """Sub-tokens that a run trains on."""
     if "do_train" not in flags:
         return 0
+    if script == "run_translation.py":
+        (freeze,) = flags["freeze"]
+        steps = int(flags["max_steps"][0]) if "max_steps" in flags else UPDATES[freeze]
+        return steps * UPDATE_TOKENS * (FORWARD if freeze == "encoder" else 1)
     if script == "run_xtreme.py":
         task = TARGETS[flags["task"][0]]
         return examples(task, "train") * TOKENS[task.name] * task.defaults.num_train_epochs
@@ -197,6 +211,11 @@ def training_tokens(script, flags):
         once = sum(examples(INTERMEDIATE[part], "train") * TOKENS[part] for part in task.parts or (task.name,))
         total += once * (task.defaults.num_train_epochs if len(names) == 1 else MIXTURE_EPOCHS)
     return total
+
+
+def translated(flags):
+    """Test lines that a run translates, in all languages and conditions."""
+    return TEST_LINES * len(flags.get("languages", ["all"])) * len(flags["conditions"])
 
 
 def predicted(flags):

@@ -53,7 +53,8 @@ def primary(study, keys):
     for score in SCORES if study.operations else SCORES[:1]:
         outcome = compare(study, foreign(study), score)
         if outcome:
-            compared += [(setting, score, one, outcome[1]) for setting, one in outcome[0].items()]
+            encoders = {name: one for name, one in outcome[0].items() if name not in study.floors}
+            compared += [(setting, score, one, outcome[1]) for setting, one in encoders.items()]
     compared.sort(key=lambda one: study.settings.index(one[0]))
     low, high, p = intervals([one for _, _, one, _ in compared])
     comparisons = []
@@ -97,7 +98,7 @@ def given(study):
 NAMES = {
     "anli": "ANLI", "anli_plus": "ANLI+", "ccg": "CCG", "commonsense_qa": "CommonsenseQA", "cosmos_qa": "Cosmos QA",
     "hellaswag": "HellaSwag", "mnli": "MNLI", "qqp": "QQP", "snli": "SNLI", "squad": "SQuAD", "squad_v2": "SQuAD 2.0",
-    "f1": "F1", "map@20": "mAP@20",
+    "chrf++": "chrF++", "f1": "F1", "map@20": "mAP@20",
 }  # fmt: skip
 
 

@@ -9,9 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from common.files import InputError
+from common.task_records import TRANSLATION
 from metrics import METRICS
 from reporting.parts import natural
-from reporting.runs import condition_of, read_counts
+from reporting.runs import FLOORS, condition_of, read_counts
 from reporting.statistics import (
     by_unit,
     difference,
@@ -84,8 +85,17 @@ class Study:
         """Names of the columns of `points`: scores under an operation are means over its levels."""
         return ["clean", "noisy", "gap", *self.operations]
 
+    @property
+    def floors(self):
+        """Settings of translation that show what a decoder scores which learns nothing of the source."""
+        return [name for name in self.settings if self.task == TRANSLATION.name and name in FLOORS]
+
     def guess(self, language):
-        """Percent that a constant guess scores: what results.jsonl says, else one of the task's labels at random."""
+        """Percent that a constant guess scores: what results.jsonl says, else one of the task's labels at random. Of
+        translation, what the best of the floors does.
+        """
+        if self.floors:
+            return max(self.clean(name, language) for name in self.floors)
         known = [run.guesses[language] for run in self.runs if language in run.guesses]
         labels = 2 if METRICS[self.target.scored_as or self.task] == "choice" else len(self.target.labels or ())
         return known[0] if known else 100 / labels if self.metric == "accuracy" and labels else 0.0
@@ -93,8 +103,9 @@ class Study:
     @property
     def floor(self):
         """{language: settings} that score hardly more than a guess on clean text, so noise has nothing to take."""
+        settings = [name for name in self.settings if name not in self.floors]
         low = {
-            code: [name for name in self.settings if self.clean(name, code) < self.guess(code) + ABOVE]
+            code: [name for name in settings if self.clean(name, code) < self.guess(code) + ABOVE]
             for code in self.languages
         }
         return {code: names for code, names in low.items() if names}

@@ -18,12 +18,14 @@ import pyarrow.json
 
 from common.files import InputError
 from common.run_record import differences, flags_of, read_run, trained_in
-from common.task_records import target_of
+from common.task_records import TRANSLATION, target_of
 from reporting.parts import natural
 from reporting.statistics import statistic
 
 # Flags in which runs of one setting differ.
-OWN = ("--seed", "--output_dir", "--model_name_or_path", "--data_seed", "--disable_tqdm")
+OWN = ("--seed", "--output_dir", "--model_name_or_path", "--data_seed", "--decoder_seed", "--disable_tqdm")
+FLOORS = ("random encoder", "permuted targets")  # settings of translation whose decoders learn nothing of the source
+OTHER_LINES = "chrf++_other_lines"  # translations against the next line's references: a floor of translation, too
 REMEDY = "remove the file and run the command of run.json again"
 PREDICT = "run its command with --do_predict, or leave the folder out"
 REDO = "correct or remove it and run the run's command again"
@@ -63,8 +65,8 @@ class Run:
 
     @property
     def identity(self):
-        """What tells runs of a setting apart: the seed and the encoder they started from."""
-        return self.seed, self.encoder
+        """What tells runs of a setting apart: the seeds and the encoder they started from."""
+        return self.seed, decoder_of(self).get("decoder_seed"), self.encoder
 
     @property
     def root(self):
@@ -185,6 +187,8 @@ def read_scores(run):
             run.sizes[cell] = size
             if cell[1] == "clean" and metric == run.target.metric and result.get("constant_guess") is not None:
                 run.guesses[cell[0]] = float(result["constant_guess"])
+            if cell[1] == "clean" and metric == OTHER_LINES and value is not None:
+                run.guesses[cell[0]] = float(value)
             run.scores.setdefault(cell, {}).update({metric: value} if metric else {})
     if not run.scores:
         raise InputError(f"{path}: empty, so this run has predicted nothing; {PREDICT}")
@@ -216,17 +220,43 @@ def name_settings(runs, scale=False):
     several = len({root.get("checkpoint") for root in roots.values()}) > 1
     for run in runs:
         first = [Path(str(roots[run.folder].get("path"))).name] if several else []
-        run.phase2 = len(chains[run.folder]) > len(shared)
-        encoder = " > ".join([*first, *chains[run.folder][len(shared) :]]) or "direct"
+        own = chains[run.folder][len(shared) :]
+        if run.task == TRANSLATION.name:  # a second stage goes on with a first one's folder
+            own = [task for task in own if task != TRANSLATION.name]
+        run.phase2 = bool(own)
+        encoder = " > ".join([*first, *own]) or "direct"
+        if decoder_of(run).get("random_encoder"):
+            encoder, run.phase2 = FLOORS[0], False
         examples = (run.record.get("training") or {}).get("max_train_samples") if scale else None
         more = [*training_languages(run), *([f"{examples} examples"] if examples else [])]
         run.setting = run.setting or ", ".join([encoder, *more])
 
 
 def training_languages(run):
-    """["trained in de sw (100 each)"]: what a setting is named by beside its encoder; [] for English alone."""
+    """["trained in de sw (100 each)"]: what a setting is named by beside its encoder; [] for English alone. A
+    translation model is "unfrozen" where its encoder was trained with the decoder.
+    """
+    if run.task == TRANSLATION.name:
+        return [] if decoder_of(run).get("freeze", "encoder") == "encoder" else ["unfrozen"]
     languages, number = trained_in(run.record)
     return [f"trained in {' '.join(languages)}{f' ({number} each)' if number else ''}"] if languages else []
+
+
+def decoder_of(run):
+    """What the training of a run of translation says of encoder and decoder: freeze, random_encoder, decoder_seed; of
+    one that only translates, that of the model it was given. {} of another task.
+    """
+    record = run.record
+    if record["task"] != TRANSLATION.name:
+        return {}
+    if record.get("training"):
+        return record["training"]
+    parent = record.get("parent") or {}
+    while "--do_train" not in (flags := flags_of(parent.get("command"))) and parent.get("parent"):
+        parent = parent["parent"]
+    random = {"random_encoder": "--random_encoder" in flags}
+    given = {name: flags[f"--{name}"][0] for name in ("freeze", "decoder_seed") if flags.get(f"--{name}")}
+    return random | given
 
 
 def check_baseline(runs, base):
@@ -251,10 +281,13 @@ def check_baseline(runs, base):
     return settings
 
 
+UNLIKE = ("seed", "data_seed", "decoder_seed", "parent", "finished")
+
+
 def training_arguments(run):
     """What decides a run's training, without what differs between runs of one setting."""
     training = run.record.get("training") or {}
-    return {name: value for name, value in training.items() if name not in ("seed", "data_seed", "parent", "finished")}
+    return {name: value for name, value in training.items() if name not in UNLIKE}
 
 
 def recipe(command):
@@ -312,7 +345,7 @@ def different_data(one, other, cell):
 def collapse(run):
     """Why a trained run counts as collapsed, or "": in English, or its first language, its predictions are all one."""
     languages = [language for language, condition in run.scores if condition == "clean"]
-    if not run.record.get("training") or not languages:
+    if not run.record.get("training") or not languages or run.setting in FLOORS:
         return ""
     language = "en" if "en" in languages else languages[0]
     paths = sorted((run.folder / "predictions" / "clean" / run.task).glob(f"test-{language}.*"))

@@ -14,6 +14,7 @@ from reporting.tables import (
     operations_table,
     robustness_table,
 )
+from reporting.translation import translation_section
 
 
 def scores(study, keys, args):
@@ -48,4 +49,8 @@ def differences(study, keys, args):
     ], []
 
 
-SECTIONS = (scores, robustness, details, scale, differences)
+def translation(study, keys, args):
+    return translation_section(study, keys)
+
+
+SECTIONS = (translation, scores, robustness, details, scale, differences)

@@ -31,7 +31,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special, stats
 
-from metrics import METRICS
+from metrics import CHRF_COLUMNS, METRICS, chrf
 
 
 def ratio(sums):
@@ -52,6 +52,14 @@ def exact(correct, predicted, gold):
 
 CHUNKS = ("correct_chunks", "predicted_chunks", "gold_chunks")
 PAIRS = ("correct", "predicted", "gold")
+
+
+def same_translation(counts):
+    """Whether a translation is its reference, up to characters and words in order."""
+    orders = np.array([counts[name] for name in CHRF_COLUMNS]).reshape(-1, 3, len(counts[CHRF_COLUMNS[0]]))
+    return ((orders[:, 0] == orders[:, 2]) & (orders[:, 1] == orders[:, 2])).all(0)
+
+
 # family of metrics.py -> (columns of its counts, score of their sums, whether an example is right); "examples" is 1
 STATISTICS = {
     "label": (("correct", "examples"), ratio, lambda counts: counts["correct"] > 0),
@@ -62,6 +70,7 @@ STATISTICS = {
     "pairs": (PAIRS, f1, exact(*PAIRS)),
     "average_precision": (("average_precision", "examples"), ratio, lambda counts: counts["average_precision"] == 1),
     "ranking": (("reciprocal_rank", "examples"), ratio, lambda counts: counts["reciprocal_rank"] == 1),
+    "translation": (CHRF_COLUMNS, chrf, same_translation),
 }
 
 

@@ -62,6 +62,7 @@ def write_mirror(root, languages=("en", "de")):
     write_questions(root, languages)
     write_retrieval(root)
     write_intermediate(root)
+    write_parallel(root)
 
 
 def write_pairs_and_tags(root, languages):
@@ -151,3 +152,23 @@ def write_intermediate(root):
         parquet(root, "allenai/social_i_qa", f"default/{split}/0000.parquet", rows, social)
         rows = [{"id": f"{i}", **asked} for i in range(4)]
         parquet(root, "tau/commonsense_qa", f"data/{split}-00000-of-00001.parquet", rows, commonsense)
+
+
+def write_parallel(root):
+    """FLORES-200 and NTREX-128, a column per language, and OPUS-100, of which Yoruba has no dev and test."""
+    for repository, split, number, codes in (
+        ("mteb/FloresBitextMining", "devtest", 3, "eng_Latn deu_Latn swh_Latn kor_Hang arb_Latn"),
+        ("mteb/flores", "dev", 2, "eng_Latn deu_Latn swh_Latn kor_Hang"),
+        ("mteb/NTREXBitextMining", "test", 4, "eng_Latn deu_Latn swa_Latn fil_Latn"),
+    ):
+        rows = [{code: f"{code} {split} {i}\n" for code in codes.split()} for i in range(number)]
+        path = "default/dev/0000.parquet" if split == "dev" else f"data/{split}-00000-of-00001.parquet"
+        parquet(root, repository, path, rows, dict.fromkeys(codes.split(), TEXT))
+    for pair, splits in {"de-en": ("train", "validation", "test"), "en-yo": ("train",)}.items():
+        first, second = pair.split("-")
+        for split in splits:
+            sides = [(f"{first} sentence {i}\ttab", f"{second} sentence {i}") for i in range(4)]
+            rows = [{"translation": {first: one, second: other}} for one, other in sides]
+            rows[2]["translation"][second] = " \u200b"
+            features = {"translation": {first: TEXT, second: TEXT}}
+            parquet(root, "Helsinki-NLP/opus-100", shard(pair, split), rows, features)

@@ -17,6 +17,7 @@ import perturb
 import report
 import run_alignment
 import run_intermediate
+import run_translation
 import run_xtreme
 import score
 
@@ -43,6 +44,7 @@ def commands(toy, tmp):
         "run_xtreme": (run_xtreme, f"--task xnli --data_dir {toy}/xtreme {model} {out} --do_train --do_predict"),
         "tatoeba": (run_xtreme, f"--task tatoeba --data_dir {toy}/xtreme {model} {out} --do_predict"),
         "run_alignment": (run_alignment, f"--data_dir {toy}/xtreme/tatoeba {model} {out}"),
+        "run_translation": (run_translation, f"--data_dir {toy}/xtreme/tatoeba {model} {out} --do_predict"),
         "run_intermediate": (run_intermediate, f"--tasks mnli --data_dir {toy}/intermediate {model} {out} --do_train"),
         "xquad": (run_xtreme, f"--task xquad --data_dir {toy}/xtreme {model} {out} --do_train --do_predict"),
         "squad": (run_intermediate, f"--tasks squad --data_dir {toy}/intermediate {model} {out} --do_train"),
@@ -84,7 +86,7 @@ def outcome(module, argv):
     "name",
     [
         pytest.param("download_data", marks=pytest.mark.slow),
-        *"run_xtreme tatoeba run_alignment run_intermediate perturb report score compare".split(),
+        *"run_xtreme tatoeba run_alignment run_translation run_intermediate perturb report score compare".split(),
     ],
 )
 def test_absurd_values_are_refused_in_one_line_or_accepted(name, toy, tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import pytest
 
 from alignment import lines
 from common.files import InputError
+from heads import parallel
 
 
 def texts(language, n=40):
@@ -20,7 +21,7 @@ def put(folder, names):
 
 
 def read_all(folder, max_lines=None):
-    return lines.read_pairs(lines.find_files(folder, "en"), max_lines)[0]
+    return lines.read_pairs(parallel.find_files(folder, "en"), max_lines)[0]
 
 
 @pytest.mark.parametrize(
@@ -35,15 +36,15 @@ def read_all(folder, max_lines=None):
     ],
 )  # fmt: skip
 def test_forms(tmp_path, names, codes):
-    found = lines.find_files(put(tmp_path, {name: texts(name) for name in names}), "en")
+    found = parallel.find_files(put(tmp_path, {name: texts(name) for name in names}), "en")
     assert set(found) == codes
     for own in found.values():
-        assert lines.read(own) == (texts(own.path.name), texts(own.pivot.name))
+        assert parallel.read(own) == (texts(own.path.name), texts(own.pivot.name))
 
 
 def test_test_comes_before_dev(tmp_path):
     names = ["test.cy-en.cy", "test.cy-en.en", "dev.cy-en.cy", "dev.cy-en.en"]
-    found = lines.find_files(put(tmp_path, {name: texts(name) for name in names}), "en")
+    found = parallel.find_files(put(tmp_path, {name: texts(name) for name in names}), "en")
     assert found["cy"].path.name == "test.cy-en.cy"
 
 
@@ -60,7 +61,7 @@ def test_blank_lines_are_left_out_in_all_languages_and_counted(tmp_path, caplog)
     german[3] = hindi[5] = ""
     folder = put(tmp_path, {"en.txt": texts("en"), "de.txt": german, "hi.txt": hindi})
     with caplog.at_level(logging.WARNING):
-        pairs, kept = lines.read_pairs(lines.find_files(folder, "en"), 22)
+        pairs, kept = lines.read_pairs(parallel.find_files(folder, "en"), 22)
     assert kept["de"] == kept["hi"] == [0, 1, 2, 4, *range(6, 24)]
     assert pairs["hi"].lines[3:5] == ["hi sentence 4", "hi sentence 6"]
     assert "de.txt: 1 blank lines, left out in every language" in caplog.text
@@ -105,30 +106,32 @@ def test_what_does_not_go_together_is_refused(tmp_path, files, words):
 
 
 def test_languages_that_are_asked_for(tmp_path):
-    found = lines.find_files(put(tmp_path, {f"{code}.txt": texts(code) for code in ("en", "de", "sw")}), "en")
-    assert list(lines.choose(found, ["sw"], tmp_path)) == ["sw"] and list(lines.choose(found, None, tmp_path)) == [
+    found = parallel.find_files(put(tmp_path, {f"{code}.txt": texts(code) for code in ("en", "de", "sw")}), "en")
+    assert list(parallel.choose(found, ["sw"], tmp_path)) == ["sw"] and list(
+        parallel.choose(found, None, tmp_path)
+    ) == [
         "de",
         "sw",
     ]
     with pytest.raises(InputError, match="--languages swe: .* did you mean 'sw'.; it has de sw"):
-        lines.choose(found, ["swe"], tmp_path)
+        parallel.choose(found, ["swe"], tmp_path)
 
 
 def test_noised_copies_lie_in_the_folder_or_in_its_layout(tmp_path):
     files = {f"{code}.txt": texts(code) for code in ("en", "de", "zh")}
     clean = put(tmp_path / "data/parallel/news", files)
     noised = put(tmp_path / "noised/swap-1/parallel/news", {"de.txt": texts("du")})
-    own = lines.find_files(clean, "en")
+    own = parallel.find_files(clean, "en")
     for folder in (noised, tmp_path / "noised/swap-1"):
-        found = lines.find_noised(own, {"swap-1": folder}, clean, both_sides=False)
-        assert found["zh"] == {} and found["de"]["swap-1"] == lines.Files(noised / "de.txt", clean / "en.txt")
+        found = parallel.find_noised(own, {"swap-1": folder}, clean, both_sides=False)
+        assert found["zh"] == {} and found["de"]["swap-1"] == parallel.Files(noised / "de.txt", clean / "en.txt")
         assert lines.read_noised(found["de"], own["de"], [1, 3])["swap-1"][0] == ["du sentence 1", "du sentence 3"]
     with pytest.raises(InputError, match="none of de.txt, zh.txt lies there"):
-        lines.find_noised(own, {"swap-1": tmp_path / "noised"}, clean, both_sides=False)
+        parallel.find_noised(own, {"swap-1": tmp_path / "noised"}, clean, both_sides=False)
     with pytest.raises(InputError, match="--both_sides: .*en.txt does not exist"):
-        lines.find_noised(own, {"swap-1": noised}, clean, both_sides=True)
+        parallel.find_noised(own, {"swap-1": noised}, clean, both_sides=True)
     put(noised, {"de.txt": texts("du", 39)})
     put(noised, {"en.txt": texts("en", 39)})
-    both = lines.find_noised(own, {"swap-1": noised}, clean, both_sides=True)
+    both = parallel.find_noised(own, {"swap-1": noised}, clean, both_sides=True)
     with pytest.raises(InputError, match="39 lines but .* has 40; noise must keep line i line i"):
         lines.read_noised(both["de"], own["de"], [1, 3])

@@ -14,6 +14,7 @@ import perturb
 import report
 import run_alignment
 import run_intermediate
+import run_translation
 import run_xtreme
 import score
 from common import arguments
@@ -81,7 +82,13 @@ def parsed_alignment(argv):
     return args.data_dir and args.model_name_or_path and "output_dir" in given
 
 
+def parsed_translation(argv):
+    args, _, given = arguments.parse(run_translation.build_parser(), argv)
+    return args.model_name_or_path and "output_dir" in given and {"do_train", "do_eval", "do_predict"} & set(given)
+
+
 PARSED = {
+    "run_translation.py": parsed_translation,
     "run_alignment.py": parsed_alignment,
     "run_xtreme.py": parsed_xtreme,
     "run_intermediate.py": parsed_intermediate,

@@ -17,13 +17,15 @@ import perturb
 import report
 import run_alignment
 import run_intermediate
+import run_translation
 import run_xtreme
 from common import arguments
 from mixture import plan
+from reporting.runs import FLOORS
 from tasks import NINE, TARGETS
 
 ROOT = Path(__file__).resolve().parents[1]
-STUDIES = ("study1_noise", "study2_non_latin", "study4_alignment")
+STUDIES = ("study1_noise", "study2_non_latin", "study4_alignment", "study5_translation")
 LEFT_BEHIND = ("__pycache__", "data", "outputs", "studies", "toy", "demo", "noised*", ".*")
 
 
@@ -75,7 +77,7 @@ def files(folder):
 @pytest.mark.parametrize("study", STUDIES)
 def test_dry_run_lists_commands_that_the_scripts_accept_and_touches_nothing(checkout, study, scale):
     before = files(checkout)
-    done = recipe(checkout, study, SCALE=scale, DRY_RUN="1")
+    done = recipe(checkout, study, SCALE=scale, DRY_RUN="1", ROBUST_FLAGS="--weight_decay 0.1")
     assert files(checkout) == before
     outputs = set()
     for _, script, argv in listed(done):
@@ -89,22 +91,89 @@ def test_dry_run_lists_commands_that_the_scripts_accept_and_touches_nothing(chec
             args, _, given = arguments.parse(run_intermediate.build_parser(), argv)
             run_intermediate.check_arguments(args, given)
             assert plan.make_plan(args).tasks
+        elif script == "run_translation.py":
+            args, _, given = arguments.parse(run_translation.build_parser(), argv)
+            assert args.conditions[0].startswith("clean=") and len(args.conditions) > 2 and "do_predict" in given
+            assert args.model_name_or_path in {*outputs, "xlm-roberta-large"}
         elif script == "run_alignment.py":
             args, _, given = arguments.parse(run_alignment.build_parser(), argv)
             assert args.model_name_or_path in {*outputs, "xlm-roberta-large"} and len(args.conditions) > 3
         elif script == "perturb.py":
             args = perturb.build_parser().parse_args(argv)
-            assert set(args.ops) <= perturb.OPERATIONS.keys() and set(args.tasks) <= TARGETS.keys()
+            assert set(args.ops) <= perturb.OPERATIONS.keys() and set(args.tasks) <= {*TARGETS, "lines"}
         elif script == "report.py":
             assert report.build_parser().parse_args(argv).baseline
         else:
-            assert script == "toy_data.py"
+            assert script in ("toy_data.py", "tools/permute_targets.py")
         if script.startswith("run_"):
             assert given["output_dir"] not in outputs
             outputs.add(given["output_dir"])
     assert f"{len(listed(done))} commands" in done.stdout
     assert re.search(r"about [\d,]+ GPU hours" if scale == "full" else r"about \d+ minutes", done.stdout)
     assert ("GB kept" in done.stdout and "assumed" in done.stdout) == (scale == "full")
+
+
+def test_translation_compares_encoders_by_the_same_decoders(checkout):
+    """Frozen and then unfrozen, from every encoder and floor, each decoder seed; English-only is the baseline."""
+    commands = listed(recipe(checkout, "study5_translation", DRY_RUN="1"))
+    runs = {}
+    for _, script, argv in commands:
+        if script == "run_translation.py":
+            args, _, given = arguments.parse(run_translation.build_parser(), argv)
+            runs[Path(given["output_dir"]).name] = args, given
+    encoders, floors = ("none", "english", "multilingual", "robust"), ("random", "permuted")
+    frozen = [f"{name}-seed{seed}" for name in (*encoders, *floors) for seed in "123"]
+    unfrozen = [f"{name}-unfrozen-seed{seed}" for name in encoders for seed in "123"]
+    assert list(runs) == [*frozen, *unfrozen]
+    for name in frozen:
+        args, given = runs[name]
+        setting, seed = name.split("-seed")
+        assert (args.freeze, args.decoder_seed, given["seed"]) == ("encoder", int(seed), seed)
+        assert args.random_encoder == (setting == "random")
+        assert args.data_dir.endswith("permuted" if setting == "permuted" else "parallel/pairs")
+        assert Path(args.model_name_or_path).name == (setting if setting in encoders[1:] else "pretrained")
+    for name in unfrozen:
+        args, _ = runs[name]
+        assert (args.freeze, args.decoder_seed) == ("embeddings", None)
+        assert Path(args.model_name_or_path).name == name.replace("-unfrozen", "")
+    reports = [report.build_parser().parse_args(argv) for _, script, argv in commands if script == "report.py"]
+    names = [list(dict.fromkeys(token.partition("=")[0] for token in one.runs)) for one in reports]
+    assert names[0] == ["no intermediate training", "English-only", "multilingual", "robust", *FLOORS]
+    assert names[1] == names[0][:4] and all(one.baseline[0].startswith("English-only=") for one in reports)
+    trained = {Path(argv[argv.index("--output_dir") + 1]).name: argv for _, script, argv in commands
+               if script == "run_intermediate.py"}  # fmt: skip
+    tasks = {name: argv[argv.index("--tasks") + 1] for name, argv in trained.items() if name != "pretrained"}
+    assert tasks == {"english": "mnli", "multilingual": "mnli", "robust": "mnli"}
+    assert "--task_languages" in trained["multilingual"] and "--task_languages" not in trained["english"]
+
+
+@pytest.mark.parametrize(
+    "settings, says",
+    [
+        ({"ENCODERS": "english german"}, "ENCODERS: german is unknown"),
+        ({"FLOORS": "zero"}, "FLOORS: zero is unknown"),
+        ({"OPS": ""}, "OPS is empty"),
+        ({"DECODER_SEEDS": "1 1"}, "SEEDS: 1 stands twice"),
+    ],
+)
+def test_settings_of_translation_that_cannot_be(checkout, settings, says):
+    done = recipe(checkout, "study5_translation", DRY_RUN="1", **settings)
+    assert done.returncode == 2 and says in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_permuted_targets_keep_all_lines(tmp_path):
+    (tmp_path / "pairs").mkdir()
+    for name in ("train.de-en.de", "train.de-en.en", "dev.de-en.en"):
+        (tmp_path / "pairs" / name).write_text("".join(f"{name[-2:]} {number}\n" for number in range(50)))
+    flags = ["--data_dir", tmp_path / "pairs", "--output_dir", tmp_path / "out"]
+    subprocess.run([sys.executable, ROOT / "tools/permute_targets.py", *flags], check=True, capture_output=True)
+    texts = [{path.name: path.read_text().splitlines() for path in (tmp_path / folder).iterdir()}
+             for folder in ("pairs", "out")]  # fmt: skip
+    assert texts[0].keys() == texts[1].keys()
+    assert [name for name in texts[0] if texts[0][name] != texts[1][name]] == ["train.de-en.en"]
+    english = texts[1]["train.de-en.en"]
+    assert sorted(english) == sorted(texts[0]["train.de-en.en"])
+    assert sum(line == f"en {number}" for number, line in enumerate(english)) < 10
 
 
 def test_settings_and_folders_at_both_sizes(checkout):

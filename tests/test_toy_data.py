@@ -437,3 +437,16 @@ def test_model(toy, tokenizer):
     )
     nearest = (english @ russian.T).argmax(dim=1)
     assert (nearest == torch.arange(len(nearest))).float().mean() > 0.9  # translations start close to each other
+
+
+def test_pairs_to_train_and_test_translation(toy):
+    english = {}
+    for path in sorted((toy / "parallel/pairs").glob("*.en")):
+        split, pair, _ = path.name.split(".")
+        own, english[split, pair] = lines(path.with_suffix(f".{pair[:2]}")), lines(path)
+        assert len(own) == len(english[split, pair]) >= 100 and all(own) and own != english[split, pair]
+    assert {pair for split, pair in english if split == "train"} == {"de-en", "hi-en", "ru-en"}
+    tests = [text for (split, _), text in english.items() if split == "test"]
+    assert len(tests) == len(GRAMMARS) - 1 and all(text == tests[0] for text in tests)
+    held_out = {line for (split, _), text in english.items() if split != "train" for line in text}
+    assert not held_out & {line for (split, _), text in english.items() if split == "train" for line in text}

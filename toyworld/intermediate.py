@@ -2,6 +2,7 @@
 
     intermediate_files(speakers, seed)    ("mnli/train.jsonl", rows), ...; TRANSLATED tasks also "mnli/train.de.jsonl"
     text_files(speakers, seed)            ("de.txt", lines), ...
+    parallel_files(speakers, seed)        ("pairs/train.de-en.de", lines), ...
 
 Everything is told in words that the toy model's tokenizer knows. Each file has a random stream of its own, so that no
 intermediate task asks the questions of an XTREME task. Writes nothing itself.
@@ -36,6 +37,8 @@ from toyworld.world import (
 TRANSLATED = {"mnli": ("de", "ru", "sw"), "squad": ("de", "ru", "sw")}  # task -> languages of its translated copies
 SENTENCES = 2000  # of one language per text file
 PAIRS = 2000  # of a sentence and its translation per text file
+TAUGHT = ("de", "hi", "ru")  # languages with pairs to train on
+PARALLEL = {"test": 200, "dev": 100, "train": 2400}  # pairs of a language, before those of test and dev leave train
 
 # --- Pairs
 
@@ -261,3 +264,19 @@ def text_files(speakers, seed):
             lines += [f"{text} {translation}" for text, translation in zip(*both)]
         rng.shuffle(lines)
         yield f"{language}.txt", lines
+
+
+def parallel_files(speakers, seed):
+    """Yield (file, lines) of pairs with English: train and dev in TAUGHT, test, the same sentences, in all languages.
+
+    No English sentence of a test or dev file is in a training file.
+    """
+    held_out = set()
+    for split, number in PARALLEL.items():
+        for language in TAUGHT if split != "test" else [code for code in speakers if code != "en"]:
+            drawn = f"{seed}-parallel-{split}{f'-{language}' if split == 'train' else ''}"
+            both = [list(sentences(speakers[code], random.Random(drawn), number)) for code in (language, "en")]
+            pairs = [pair for pair in zip(*both) if split != "train" or pair[1] not in held_out]
+            for code, lines in zip((language, "en"), zip(*pairs)):
+                yield f"pairs/{split}.{language}-en.{code}", lines
+            held_out |= set(both[1]) if split != "train" else set()

@@ -1,0 +1,1 @@
+"""Parts of run_translation.py: machine translation into English from an encoder."""
