@@ -224,11 +224,11 @@ def r3f(batch, settings):
     Both passes have the same dropout: with another one the divergence is dropout's, 8 orders of magnitude larger than
     that of noise of 1e-5, and R3F is R-Drop.
     """
-    states = generator_states()
-    clean = batch.logits()
-    restore(states)
-    delta = settings.eps * batch.draw(settings.noise)
+    states, delta = generator_states(), settings.eps * batch.draw(settings.noise)
+    # first, as DDP looks through the last pass alone for weights without a gradient: here the word embeddings have none
     noised = batch.logits(delta, detach=True)
+    restore(states)
+    clean = batch.logits()
     return batch.loss(clean) + settings.weight * diverging(batch, clean, noised), delta
 
 
