@@ -225,7 +225,7 @@ def r3f(batch, settings):
     that of noise of 1e-5, and R3F is R-Drop.
     """
     states, delta = generator_states(), settings.eps * batch.draw(settings.noise)
-    # first, as DDP looks through the last pass alone for weights without a gradient: here the word embeddings have none
+    # first: DDP looks through the last pass alone for weights without a gradient, as word embeddings are here
     noised = batch.logits(delta, detach=True)
     restore(states)
     clean = batch.logits()

@@ -142,7 +142,7 @@ class NoisedFeatures:
         return self.noise(self.features.__getitems__([index for index, _ in keys]), keys)
 
 
-# --- How a row of each kind is noised: (row, noiser, key) -> row ------------------------------------------------------
+# --- How a row of each kind is noised: (row, noiser, key) -> row -----------------------------------------------------
 
 
 def noised_view(columns, consistency):

@@ -24,7 +24,13 @@ HEADS = {
     "question_answering": question_answering,
     "multiple_choice": multiple_choice,
 }
-SHAPE = {"vocab_size": 60, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "initializer_range": 0.1}
+SHAPE = {
+    "vocab_size": 60,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "initializer_range": 0.1,
+}
 LENGTHS = (9, 4, 12, 6, 7, 11, 5, 8)
 
 

@@ -3,6 +3,9 @@
 import json
 import math
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,14 +15,17 @@ import torch
 from accelerate import Accelerator
 from conftest import on_toy, torchrun
 from robust_runs import HEADS, tiny, trained
+from safetensors.torch import load_file
 
 import run_intermediate
 import run_xtreme
 from common import arguments, checkpoints, launching, robust
 from common.batching import Collator
 from common.robust_flags import METHODS, Robust, coarse, robust_origins
+from common.run_record import robust_training
 from heads import Settings, head_of, limit
 from heads.noising import TrainNoise, check_robust
+from reporting import runs
 from tasks import TARGETS
 
 ROOT = Path(run_xtreme.__file__).parent
@@ -436,3 +442,112 @@ def test_spans_are_consistent_over_the_context_that_both_windows_have():
     pair = robust.at_common_tokens(clean, other, torch.tensor([[3, 7]]), torch.tensor([[5, 8]]))
     kept = [[value for value in logits[0, 0].tolist() if value > robust.LOWEST] for logits in pair]
     assert kept == [[9, 3, 4, 5], [8, 3, 4, 5]]
+
+
+# --- Runs: mixtures, kill -9, ZeRO, what is written
+
+SHAPE = "--do_train --learning_rate 1e-3 --max_seq_length 48 --logging_steps 1 --disable_tqdm true".split()
+KILLED = """
+import os, signal, sys
+import run_xtreme
+from common.trainer import EncoderTrainer
+
+compute, calls = EncoderTrainer.compute_loss, []
+
+def compute_loss(*args, **kwargs):
+    calls.append(1)
+    if len(calls) == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return compute(*args, **kwargs)
+
+EncoderTrainer.compute_loss = compute_loss
+run_xtreme.main(sys.argv[1:])
+"""
+
+
+def lines(folder):
+    return json.loads((folder / "trainer_state.json").read_text())["log_history"]
+
+
+def test_a_mixture_leaves_masked_lm_out(toy, tmp_path):
+    folder = tmp_path / "run"
+    data = ["--tasks", "mnli", "squad", "mlm", "--mlm_files", str(toy / "text/de.txt")]
+    data += ["--data_dir", str(toy / "intermediate"), "--model_name_or_path", str(toy / "model")]
+    data += ["--max_train_samples", "32", "--mixing", "uniform", "--max_steps", "9", "--save_strategy", "no"]
+    robustly = ["--robust", "freelb", "--robust_steps", "2", "--train_noise", "keyboard:2"]
+    run_intermediate.main([*data, "--output_dir", str(folder), *SHAPE, *robustly])
+    trained_on = {}
+    for line in lines(folder):
+        for name in ("mnli", "squad", "mlm"):
+            if line.get(f"steps_{name}"):
+                trained_on.setdefault(name, []).append(line)
+    assert trained_on.keys() == {"mnli", "squad", "mlm"}
+    assert all("delta_norm" not in line and line["noised"] == 0 for line in trained_on["mlm"])
+    for name in ("mnli", "squad"):
+        assert all(0 < line["delta_norm"] <= 0.3 and line["robust_loss"] > 0 for line in trained_on[name])
+        assert sum(line["noised"] for line in trained_on[name]) > 0
+    about, results = (
+        json.loads((folder / "run.json").read_text()),
+        json.loads((folder / "train_results.json").read_text()),
+    )
+    assert about["training"]["robust"]["method"] == "freelb" and about["training"]["train_noise"]["op"] == "keyboard"
+    block = about["robust"]
+    assert (block["forward_passes"], block["backward_passes"], block["levels"]) == (2, 2, [2])
+    assert block["share_of_norm"]["eps"] == pytest.approx(0.3 / block["token_norm"])
+    assert (
+        results["train_noised"] == sum(line.get("noised", 0) for line in lines(folder))
+        and results["train_robust_skipped"] == 0
+    )
+
+
+@pytest.mark.parametrize(
+    "flags", [["--robust", "freelb", "--train_noise", "mixed"], ["--train_noise", "mixed", "--consistency", "1"]]
+)
+def test_killed_and_resumed_to_the_byte(toy, tmp_path, flags):
+    (tmp_path / "killed.py").write_text(KILLED)
+    common = [*SHAPE, "--max_train_samples", "64", "--num_train_epochs", "2", "--save_strategy", "steps"]
+    common += "--save_steps 3 --per_device_train_batch_size 16 --gradient_accumulation_steps 1".split() + flags
+    whole, again = (on_toy(toy, "udpos", tmp_path / name) + common for name in ("whole", "again"))
+    run_xtreme.main(whole)
+    done = subprocess.run([sys.executable, tmp_path / "killed.py", *again], env=environment(), capture_output=True)
+    assert done.returncode == -signal.SIGKILL and (tmp_path / "again/checkpoint-3").exists()
+    run_xtreme.main(again)
+    files = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "again")]
+    assert files[0] == files[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["freelb", "pgd", "smart", "r3f"])
+@pytest.mark.parametrize("mode", ["zero2", "zero3"])
+def test_zero_trains_as_one_process(toy, tmp_path, mode, method):
+    """Around the engine only where gradients of weights are wanted: docs/robust.md."""
+    fields = {"freelb": ["--robust_steps", "2"], "pgd": ["--robust_steps", "2"], "r3f": ["--robust_eps", "0.1"]}
+    common = [*SHAPE, "--max_steps", "4", "--save_strategy", "no", "--robust", method, *fields.get(method, [])]
+    common += ["--learning_rate", "1e-4", "--adam_epsilon", "1e-6"]
+    sizes = {name: ["--per_device_train_batch_size", size] for name, size in (("one", "8"), ("two", "4"))}
+    run_xtreme.main([*on_toy(toy, "xnli", tmp_path / "one"), *common, *sizes["one"]])
+    config = ["--deepspeed", str(ROOT / f"ds_configs/{mode}.json"), "--bf16", "false"]
+    torchrun(run_xtreme.__file__, [*on_toy(toy, "xnli", tmp_path / "two"), *common, *sizes["two"], *config])
+    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
+    assert max((one[name] - two[name]).abs().max().item() for name in one) < 1e-5
+    losses = [[line["loss"] for line in lines(tmp_path / name) if "loss" in line] for name in ("one", "two")]
+    assert max(abs(a - b) for a, b in zip(*losses)) < 1e-4 and len(losses[0]) == 4
+
+
+def test_reports_name_settings_by_method_and_noise():
+    def setting(training, **more):
+        record = {"task": "xnli", "command": "run_xtreme.py --do_train", "training": training, **more}
+        return robust_training(record)
+
+    assert setting({"learning_rate": 1}) == []
+    assert setting({"robust": {"method": "pgd"}, "train_noise": {"op": "mixed"}}) == ["pgd", "noise mixed"]
+    assert setting({"train_noise": {"op": "swap"}, "consistency": 1.0}) == ["consistency under noise swap"]
+    command = "python run_xtreme.py --do_train --robust r3f --train_noise mixed:2"
+    fine_tuned = {"task": "xnli", "command": command, "parent": None}
+    assert setting(None, parent=fine_tuned) == ["r3f", "noise mixed"]  # a run that only predicts
+    assert setting(None, parent={**fine_tuned, "task": "mnli"}) == []
+    assert (
+        runs.trained_as({"task": "anli", "command": "run_intermediate.py --do_train --robust freelb"})
+        == "anli (freelb)"
+    )
+    assert runs.trained_as({"task": "anli", "command": "run_intermediate.py --do_train --robust none"}) == "anli"
