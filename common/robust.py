@@ -116,7 +116,7 @@ class MicroBatch:
         return project(self.draw("uniform") * settings.init / size.sqrt(), settings.eps)
 
     def ascend(self, delta, gradient, settings):
-        """A normalized step along the gradient, back into the ball; an example stays where its gradient is no number."""
+        """A normalized step along the gradient, back into the ball; none where the gradient is not finite."""
         gradient, finite = self.usable(gradient)
         step = settings.step_size * gradient / norms(gradient).clamp_min(TINY)
         return project(delta.detach() + torch.where(finite, step, 0), settings.eps)
