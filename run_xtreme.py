@@ -322,9 +322,8 @@ def read_rows(task, head, args, training_args, cells):
 
 
 def train(task, model, predictor, training_args, features, dev, this, robust):
-    """Fine-tune on `features`, score the rows `dev`; either may be None.
-
-    The folder gets the selected model, its tokenizer and metrics in the form that HF's Trainer writes.
+    """Fine-tune on `features`, score the rows `dev`; either may be None. The folder gets the selected model, its
+    tokenizer and metrics in the form that HF's Trainer writes.
     """
     evaluate_dev = predictor.evaluator(task, model, dev) if dev is not None else None
     trainer = (GatheringTrainer if predictor.settings.negatives == "gather" else EncoderTrainer)(
