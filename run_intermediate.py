@@ -13,7 +13,7 @@
 
 Reads --data_dir, <task>/<split>[.<language>].jsonl with the Hub's columns, and a checkpoint folder or Hub id. Writes
 an encoder folder for run_xtreme.py or any user of AutoModel, its heads beside it, and what docs/training.md describes.
-Copy with it: common/ ds_configs/ heads/ metrics.py mixture/ tasks.py.
+Copy with it: common/ ds_configs/ heads/ metrics.py mixture/ noise/ tasks.py.
 """
 
 import logging
@@ -24,10 +24,12 @@ from common.arguments import check_least, check_readings, check_stages, lengths,
 from common.files import InputError, sha256
 from common.recovery import Failure, guarded, stop_requested, stopped
 from common.results import save_metrics
+from common.robust_flags import coarse, robust_origins
 from common.run_record import checkpoint_hash
 from common.task_records import EXTRA_KINDS
 from common.text import nearest, plain_markdown, show
 from heads import Settings
+from heads.noising import check_robust
 from mixture.plan import check_files, check_metric, make_plan, source_files
 from tasks import INTERMEDIATE
 
@@ -48,7 +50,9 @@ max_train_samples max_eval_samples collapse_guard
 def load_libraries():
     """torch and transformers take seconds to import: only now that flags and files are known to be right."""
     global checkpoints, data, dev, job, kept_heads, launching, prediction, rehearse, session, training_arguments
+    global robust_record
     from common import checkpoints, kept_heads, launching, prediction, session, training_arguments
+    from common.robust import robust_record
     from common.trainer import rehearse
     from mixture import data, dev, job
 
@@ -108,15 +112,16 @@ def main(argv=None):
         check_arguments(args, given)
         plan = make_plan(args)
         check_readings(args, plan.tasks.values())
+        robust = check_robust(args, [record for _, record in plan.sources.values()], plan.languages, given)
         check_files(plan, args, given)
         load_libraries()
-        run(parser, plan, args, trainer_argv, given, argv)
+        run(parser, plan, args, trainer_argv, given, robust, argv)
 
 
-def run(parser, plan, args, trainer_argv, given, argv):
+def run(parser, plan, args, trainer_argv, given, robust, argv):
     """The story: settings, folder, data, model, training, dev scores, table."""
     training_arguments.set_up_logging()
-    training_args, settings, origins = resolve_arguments(parser, plan, args, trainer_argv, given)
+    training_args, settings, origins = resolve_arguments(parser, plan, args, trainer_argv, given, robust)
     launching.join_processes(training_args)
 
     # The folder is new, or holds this very run.
@@ -128,6 +133,7 @@ def run(parser, plan, args, trainer_argv, given, argv):
     if training_args.do_train:
         files = [path for code in plan.languages for path in input_files(plan, args, code)]
         own = {name: getattr(args, name) for name in OWN_DECISIVE}
+        own |= robust.as_given()
         own["settings"] = {name: one.as_given() for name, one in settings.items()}
         identity = session.training_identity(args, training_args, parent_hash, files, own)
     this = session.Session(training_args, plan.whole.name, identity, source, parent_hash)
@@ -144,7 +150,7 @@ def run(parser, plan, args, trainer_argv, given, argv):
     config = checkpoints.load_config(start, tokenizer, longest, args.model_revision)
     stored = {} if this.trains else checkpoints.stored_heads(source, args.model_revision)[0]
     labels = data.label_names(plan, rows, stored, source)
-    work = job.make_job(plan, args, training_args, settings, labels, tokenizer, config, rows)
+    work = job.make_job(plan, args, training_args, settings, labels, tokenizer, config, rows, robust)
     model = work.model(source, training_args.seed + len(collapses), not this.trains)
     origins += label_origins(plan, labels, stored)
     origins.append(("tokenizer", args.tokenizer_name or start, "given" if args.tokenizer_name else "the model's"))
@@ -159,6 +165,8 @@ def run(parser, plan, args, trainer_argv, given, argv):
     if this.trains:
         this.note(mixture=mixture, collapses=collapses, seed=training_args.seed + len(collapses))
         work.log_examples()
+        if robust.active:
+            this.note(robust=robust_record(robust, model, next(iter(work.trained_robustly().values()))))
         with this.timed("train"):
             model, collapses = job.train(
                 work, model, source, mixture["weights"], collapses, lambda collapses: this.note(collapses=collapses)
@@ -219,11 +227,11 @@ def check_arguments(args, given):
         )
 
 
-def resolve_arguments(parser, plan, args, trainer_argv, given):
+def resolve_arguments(parser, plan, args, trainer_argv, given, robust):
     """TrainingArguments, {data set: Settings}, and where every value comes from: given, or a task's recipe."""
     flags = [
         *training_arguments.task_defaults(plan.whole, given, launching.world_size()),
-        *launching.launch_flags(given),
+        *launching.launch_flags(given, coarse(robust)),
     ]
     if len(plan.tasks) > 1 and "ddp_find_unused_parameters" not in given:
         flags.append(("ddp_find_unused_parameters", "true", "a step trains one task's head, the others wait"))
@@ -247,6 +255,7 @@ def resolve_arguments(parser, plan, args, trainer_argv, given):
             length, stride, args.n_best_size, args.max_answer_length, tag_piece=piece, qa_decoding=args.qa_decoding
         )
         origins += its_origins + its_piece
+    origins += robust_origins(robust, args)
     return training_args, settings, origins
 
 

@@ -11,7 +11,7 @@
   torchrun --nproc_per_node 8 run_xtreme.py --task xnli ...
 
 Reads --data_dir in google/xtreme's own layout, and a checkpoint folder or Hub id. What it writes is described in
-docs/training.md. Copy with it: common/ ds_configs/ heads/ metrics.py tasks.py.
+docs/training.md. Copy with it: common/ ds_configs/ heads/ metrics.py noise/ tasks.py.
 """
 
 import logging
@@ -34,10 +34,12 @@ from common.labels import with_labels
 from common.recipes import follow
 from common.recovery import Failure, guarded, resume_point, stop_requested, stopped
 from common.results import not_above, pairs_table, save_metrics, table
+from common.robust_flags import coarse, robust_origins
 from common.run_record import checkpoint_hash, fine_tuned, noise_record
 from common.task_records import PAIRS, find_task
 from common.text import nearest, show
 from heads import head_of, limit, path_of
+from heads.noising import check_robust, noised_features
 from heads.training_rows import checked_languages, read_training, training_files
 from tasks import LANGUAGES, TARGETS
 
@@ -60,10 +62,11 @@ percent, and that of a constant guess). Test files without gold labels are predi
 def load_libraries():
     """torch and transformers take seconds to import: only now that flags and files are known to be right."""
     global Collapse, EncoderTrainer, rehearse, checkpoints, kept_heads, launching, metrics, prediction, session
-    global training_arguments, head_settings, GatheringTrainer
+    global training_arguments, head_settings, GatheringTrainer, Robustness, robust_record
     import metrics
     from common import checkpoints, kept_heads, launching, prediction, session, training_arguments
     from common.grad_cache import GatheringTrainer
+    from common.robust import Robustness, robust_record
     from common.trainer import Collapse, EncoderTrainer, rehearse
     from heads import settings as head_settings
 
@@ -110,15 +113,16 @@ def main(argv=None):
     args, trainer_argv, given = parse(parser, argv)
     with guarded(parser, "checkpoints and finished cells are kept"):
         task = check_arguments(args, given)
+        robust = check_robust(args, [task], args.train_languages or ["en"], given)
         cells = find_cells(task, args) if truthy(given.get("do_predict")) else {}
         load_libraries()
-        run(parser, task, args, trainer_argv, given, cells, argv)
+        run(parser, task, args, trainer_argv, given, robust, cells, argv)
 
 
-def run(parser, task, args, trainer_argv, given, cells, argv):
+def run(parser, task, args, trainer_argv, given, robust, cells, argv):
     """The story: settings, folder, data, model, training, predictions, table."""
     training_arguments.set_up_logging()
-    training_args, settings, origins = resolve_arguments(parser, task, args, trainer_argv, given)
+    training_args, settings, origins = resolve_arguments(parser, task, args, trainer_argv, given, robust)
     launching.join_processes(training_args)
     head = head_of(task)
 
@@ -128,7 +132,7 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
     if training_args.do_train:
         splits = ("train", "dev")[: 1 + training_args.do_eval]
         files = [path for split in splits for path in training_files(task, args, split).values()]
-        own = {name: getattr(args, name) for name in OWN_DECISIVE} | settings.as_given()
+        own = {name: getattr(args, name) for name in OWN_DECISIVE} | settings.as_given() | robust.as_given()
         own |= {"train_languages": args.train_languages} if args.train_languages else {}
         identity = session.training_identity(args, training_args, parent_hash, files, own)
     this = session.Session(training_args, task.name, identity, args.model_name_or_path, parent_hash)
@@ -167,8 +171,11 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
     checkpoint = parent_hash
     if this.trained:
         logger.info("%s: training is finished, going on with it", this.folder)
+    if features is not None and robust.active:
+        this.note(robust=robust_record(robust, model, features))
+        features = noised_features(robust, predictor, rows["train"], features, (args.train_languages or ["en"])[0])
     if features is not None or training_args.do_eval:
-        train(task, model, predictor, training_args, features, rows.get("dev"), this)
+        train(task, model, predictor, training_args, features, rows.get("dev"), this, robust)
     if identity is not None:
         checkpoint = this.finish_training()
 
@@ -263,11 +270,11 @@ def english_first(code):
     return code != "en", code
 
 
-def resolve_arguments(parser, task, args, trainer_argv, given):
+def resolve_arguments(parser, task, args, trainer_argv, given, robust):
     """TrainingArguments, Settings, and where every value comes from: the command line, or the task's recipe."""
     flags = [
         *training_arguments.task_defaults(task, given, launching.world_size()),
-        *launching.launch_flags(given),
+        *launching.launch_flags(given, coarse(robust)),
     ]
     training_args = training_arguments.trainer_arguments(parser, trainer_argv, flags)
     metric, known = training_args.metric_for_best_model, {"loss", task.metric, *TABLE_METRICS.get(task.kind, ())}
@@ -279,6 +286,7 @@ def resolve_arguments(parser, task, args, trainer_argv, given):
     training_arguments.check_smoothing(training_args, [task])
     settings, origins = head_settings.resolve(args, task, training_args.do_train)
     origins = [*training_arguments.trainer_origins(training_args, flags, given), *origins]
+    origins += robust_origins(robust, args)
     return training_args, settings, origins
 
 
@@ -313,10 +321,9 @@ def read_rows(task, head, args, training_args, cells):
 # --- Training -------------------------------------------------------------------------------------------------------
 
 
-def train(task, model, predictor, training_args, features, dev, this):
-    """Fine-tune on `features`, score the rows `dev`; either may be None.
-
-    The folder gets the selected model, its tokenizer and metrics in the form that HF's Trainer writes.
+def train(task, model, predictor, training_args, features, dev, this, robust):
+    """Fine-tune on `features`, score the rows `dev`; either may be None. The folder gets the selected model, its
+    tokenizer and metrics in the form that HF's Trainer writes.
     """
     evaluate_dev = predictor.evaluator(task, model, dev) if dev is not None else None
     trainer = (GatheringTrainer if predictor.settings.negatives == "gather" else EncoderTrainer)(
@@ -328,6 +335,7 @@ def train(task, model, predictor, training_args, features, dev, this):
         processing_class=predictor.tokenizer,
         head=predictor.head,
         evaluate_dev=evaluate_dev,
+        robustness=Robustness(robust) if robust.active else None,
     )
     advice = training_arguments.rate_advice(model.base_model, training_args.learning_rate)
     if features is None:

@@ -16,7 +16,8 @@ class Collator:
     `input_ids` [examples, tokens] or, for multiple choice, [examples, choices, tokens] with `choice_mask` [examples,
     choices]; `attention_mask` alike, and `token_type_ids` where the encoder takes segments (absent: all in segment 0,
     as single texts are); `labels`, QA's `context` and masked LM's `masked` where the features have them;
-    the name `source` of the data set in a mixture of tasks; `indices`, a list, where features have a `row`.
+    the name `source` of the data set in a mixture of tasks; `indices`, a list, where features have a `row`; `noised`,
+    a batch of its own, and `changes` where training texts are noised.
     """
 
     columns = ("input_ids", "token_type_ids", "labels", "context", "masked")
@@ -52,6 +53,10 @@ class Collator:
             batch["indices"] = [feature["row"] for feature in features]
         if "source" in features[0]:
             batch["source"] = features[0]["source"]
+        if "changes" in features[0]:  # of noise in training: {what: number of examples}
+            batch["changes"] = {name: sum(one["changes"][name] for one in features) for name in features[0]["changes"]}
+        if "noised" in features[0]:  # the examples' other view
+            batch["noised"] = self([feature["noised"] for feature in features])
         return batch
 
     @staticmethod
@@ -88,11 +93,13 @@ class LengthGroupedSampler(torch.utils.data.Sampler):
 
     The order depends on the seed, the epoch and the effective batch size alone, so it is the same for 8x1, 2x4 and
     two processes x 4. It stands in for HF's sampler of the same name, which draws from the global generator, groups
-    by per-process batches, and leaves each 50 batches sorted from long to short.
+    by per-process batches, and leaves each 50 batches sorted from long to short. With `epochs` it gives (index,
+    epoch), for data that are drawn anew in every epoch.
     """
 
-    def __init__(self, lengths, batch_size, seed):
+    def __init__(self, lengths, batch_size, seed, epochs=False):
         self.lengths, self.batch_size, self.seed, self.epoch = np.array(lengths), batch_size, seed, 0
+        self.epochs = epochs
 
     def set_epoch(self, epoch):
         self.epoch = epoch
@@ -102,4 +109,5 @@ class LengthGroupedSampler(torch.utils.data.Sampler):
 
     def __iter__(self):
         random = np.random.default_rng((self.seed, self.epoch))
-        return iter(grouped(random.permutation(len(self)), self.lengths, self.batch_size, random).tolist())
+        order = grouped(random.permutation(len(self)), self.lengths, self.batch_size, random).tolist()
+        return iter([(index, self.epoch) for index in order] if self.epochs else order)

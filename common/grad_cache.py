@@ -10,6 +10,7 @@ from collections import deque
 import torch
 from accelerate.utils import gather_object
 
+from common.dropout import generator_states, restore
 from common.loss import cross_entropy
 from common.trainer import EncoderTrainer
 
@@ -66,14 +67,3 @@ class GatheringTrainer(EncoderTrainer):
 
 
 NOT_READ = ("labels", "source", "indices")  # columns of a batch that are no input of the model
-
-
-def generator_states():
-    """What dropout draws from, on the CPU and the GPU of this process."""
-    return torch.get_rng_state(), torch.cuda.get_rng_state() if torch.cuda.is_available() else None
-
-
-def restore(states):
-    torch.set_rng_state(states[0])
-    if states[1] is not None:
-        torch.cuda.set_rng_state(states[1])

@@ -24,11 +24,14 @@ logger = logging.getLogger("xtreme")
 # --- Device and precision -------------------------------------------------------------------------------------------
 
 
-def launch_flags(given):
-    """[(flag, value, origin)] for device, precision and DeepSpeed that follow from what was `given`.
+def launch_flags(given, exact=""):
+    """[(flag, value, origin)] for device, precision and DeepSpeed that follow from what was `given`; `exact` is why
+    it must be float32, where it must.
 
     Raises InputError for what cannot go together, or not on this machine.
     """
+    if exact:
+        return [("bf16", "false", exact), *launch_flags({**given, "bf16": "false"})]
     gpus = 0 if truthy(given.get("use_cpu")) else torch.cuda.device_count()
     if gpus > 1 and "RANK" not in os.environ:
         script = Path(sys.argv[0]).name

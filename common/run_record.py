@@ -281,6 +281,27 @@ def trained_in(record):
     return tuple(flags.get("--train_languages", ())), next(iter(flags.get("--max_train_samples", ())), None)
 
 
+def robust_training(record):
+    """What a setting is named by of how a run, or a record of an ancestor, was made robust: ["freelb", "noise mixed"].
+
+    Of a run that only predicts: of the nearest ancestor that was trained on its task.
+    """
+    training, parent = record.get("training"), record.get("parent") or {}
+    if training:
+        method, noise = training.get("robust", {}).get("method"), training.get("train_noise", {}).get("op")
+        both = "consistency" in training
+    elif "training" in record and parent.get("task") == record.get("task"):
+        return robust_training(parent)
+    else:
+        flags = flags_of(record.get("command"))
+        if "--do_train" not in flags and parent.get("task") == record.get("task"):
+            return robust_training(parent)
+        method, noise = (next(iter(flags.get(name, ())), None) for name in ("--robust", "--train_noise"))
+        noise, both = noise and noise.partition(":")[0], "--consistency" in flags
+    words = [method] if method not in (None, "none") else []
+    return words + ([f"{'consistency under ' if both else ''}noise {noise}"] if noise else [])
+
+
 def flags_of(command):
     """{"--seed": ["1"], "--do_train": []} of a command line; HF's parser takes --do-train, too."""
     flags = {}

@@ -21,6 +21,7 @@ from common.files import InputError
 from common.launching import barrier, on_main
 from common.loss import cross_entropy
 from common.results import save_metrics
+from common.robust import MicroBatch
 from common.run_record import plain
 from common.trainer_base import TrainerBase
 
@@ -108,25 +109,32 @@ class EncoderTrainer(TrainerBase):
     gradients.
     """
 
-    def __init__(self, *args, head, evaluate_dev=None, **kwargs):
+    def __init__(self, *args, head, evaluate_dev=None, robustness=None, **kwargs):
         super().__init__(*args, **kwargs)
         self.head, self.evaluate_dev, self.stopping = head, evaluate_dev, False
+        self.robustness = robustness  # common.robust's, None where training is plain
         self.model_accepts_loss_kwargs = True  # makes the Trainer count the labels of the whole accumulated batch
         self.suspects = []  # (the loss is not finite, examples) of this optimizer step's micro-batches so far
 
     # A step: logits from the head, the loss over the labels of the whole batch, and a look at what came out.
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        labels, source = inputs.pop("labels"), inputs.pop("source", None)
+        if self.robustness and self.robustness.acts(inputs, self.state.global_step):
+            return self.robustness.loss(MicroBatch(self, model, inputs, num_items_in_batch))
+        labels, source, _ = inputs.pop("labels"), inputs.pop("source", None), inputs.pop("indices", None)
         logits = self.forward(model, inputs, source)
         loss, count = cross_entropy(logits, labels, self.args.label_smoothing_factor)
         self.record(source, loss, count)
-        if num_items_in_batch is None:
-            loss = loss.sum() / count.sum()
-        else:  # DDP averages gradients over processes, so the sum needs their number back
-            processes = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
-            loss = loss.sum() / num_items_in_batch * processes
+        loss = self.normalized(loss, count, num_items_in_batch)
         return (loss, {"logits": logits}) if return_outputs else loss
+
+    def normalized(self, loss, count, num_items_in_batch):
+        """The sum of `loss` over the labels of the whole batch, or over `count` where their number is not given."""
+        if num_items_in_batch is None:
+            return loss.sum() / count.sum()
+        # DDP averages gradients over processes, so the sum needs their number back
+        processes = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
+        return loss.sum() / num_items_in_batch * processes
 
     def forward(self, model, inputs, source):
         return self.head.forward(model, inputs)
@@ -135,7 +143,9 @@ class EncoderTrainer(TrainerBase):
         """Summed losses and label counts, each [examples], of a micro-batch; a mixture logs them by data set."""
 
     def training_step(self, model, inputs, num_items_in_batch=None):
-        indices, source = inputs.pop("indices", []), inputs.get("source", "the task")
+        indices, source = inputs.get("indices", []), inputs.get("source", "the task")
+        if "changes" in inputs:
+            self.robustness.add(**inputs.pop("changes"))
         shape = tuple(inputs["input_ids"].shape)
         try:
             loss = super().training_step(model, inputs, num_items_in_batch)
@@ -176,12 +186,21 @@ class EncoderTrainer(TrainerBase):
         what = f"{batch}, {number_of_weights(self.model) / 1e6:.0f} million weights; {str(error).split('. ')[0]}"
         return f"out of GPU memory ({what}); try, in this order and in a new --output_dir: {', then '.join(tries)}"
 
+    def log(self, logs, start_time=None):
+        if "loss" in logs and self.robustness:
+            logs |= self.robustness.logs(self.accelerator, self.args.device)
+        super().log(logs, start_time)
+
     # The order of examples, and dev scores.
 
     def make_sampler(self, dataset):
-        if self.args.train_sampling_strategy != "group_by_length":
+        group, seed = self.args.train_sampling_strategy == "group_by_length", data_seed(self.args)
+        if hasattr(dataset, "keyed_by_epoch"):  # common.batching's order, whatever the strategy: HF's knows no epochs
+            lengths = dataset.features["length"] if group else [0] * len(dataset)
+            return LengthGroupedSampler(lengths, effective_batch_size(self.args), seed, epochs=True)
+        if not group:
             return super().make_sampler(dataset)
-        return LengthGroupedSampler(dataset["length"], effective_batch_size(self.args), data_seed(self.args))
+        return LengthGroupedSampler(dataset["length"], effective_batch_size(self.args), seed)
 
     def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix="eval"):
         """English dev scores (fractions) from `evaluate_dev()`, logged and reported to callbacks as HF's own are."""
@@ -222,6 +241,8 @@ class EncoderTrainer(TrainerBase):
         folder = Path(self.args.output_dir)
         on_main(lambda: recovery.check_room(folder, 4 * number_of_weights(self.model)))
         self.save_model()
+        if self.robustness:
+            metrics |= self.robustness.totals(self.state.log_history)
         self.log_metrics("train", metrics)
         if self.args.should_save:
             save_metrics(folder, "train", metrics)

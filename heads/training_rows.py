@@ -86,12 +86,9 @@ def read_training(task, args, split, number):
     from datasets import concatenate_datasets  # here: it takes seconds, and wrong flags are told before
 
     # parallel files share ids, by which answers are scored
-    named = [
-        rows.add_column("of", [code] * len(rows)).map(_with_own_id, remove_columns="of")
-        for code, rows in parts.items()
-    ]
+    named = [rows.add_column("language", [code] * len(rows)).map(_with_own_id) for code, rows in parts.items()]
     return concatenate_datasets(named)
 
 
 def _with_own_id(row):
-    return {"id": f"{row['of']}-{row['id']}"}
+    return {"id": f"{row['language']}-{row['id']}"}

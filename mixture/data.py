@@ -68,6 +68,7 @@ def join_languages(rows, sizes):
     """
     if len(rows) == 1:
         return next(iter(rows.values()))
+    rows = {code: part.add_column("language", [code] * len(part)) for code, part in rows.items()}
     if sizes == "all":
         return concatenate_datasets(list(rows.values()))
     number = min(map(len, rows.values()))
@@ -211,11 +212,13 @@ class MixtureSampler(torch.utils.data.Sampler):
 class Mixture(torch.utils.data.Dataset):
     """Features {data set: Dataset} behind MixtureSampler's keys.
 
-    `corrupt` {data set: (feature, numpy generator) -> feature} is drawn anew in every pass: masked LM's masks.
+    `corrupt` {data set: (feature, numpy generator) -> feature} is drawn anew in every pass: masked LM's masks; and so
+    are the texts of `noise` {data set: heads.noising's TrainNoise}.
     """
 
-    def __init__(self, features, corrupt, seed):
+    def __init__(self, features, corrupt, seed, noise):
         self.names, self.features, self.corrupt, self.seed = list(features), list(features.values()), corrupt, seed
+        self.noise = noise
 
     def __len__(self):
         return sum(map(len, self.features))
@@ -229,6 +232,8 @@ class Mixture(torch.utils.data.Dataset):
                 self.corrupt[name](feature, np.random.default_rng((self.seed, visit, index)))
                 for feature, (_, index, visit) in zip(features, keys)
             ]
+        if name in self.noise:
+            features = self.noise[name](features, [(index, visit) for _, index, visit in keys])
         features[0]["source"] = name
         for feature, (_, index, _) in zip(features, keys):
             feature["row"] = feature.get("example", index)  # a window's example

@@ -12,9 +12,12 @@ from transformers import PretrainedConfig, TrainingArguments
 from common import launching
 from common.prediction import Predictor
 from common.recovery import Failure, resume_point
+from common.robust import Robustness
+from common.robust_flags import Robust
 from common.trainer import Collapse, data_seed, effective_batch_size
 from common.training_arguments import rate_advice
 from heads import head_of, limit
+from heads.noising import TrainNoise
 from mixture import data, dev
 from mixture.model import load_multitask
 from mixture.plan import Plan
@@ -35,6 +38,8 @@ class Job:
     predictors: dict  # data set -> Predictor: its head, labels, settings and the tokenizer
     features: dict  # data set -> encoded training rows
     dev_rows: dict  # (data set, language) -> rows
+    robust: Robust
+    noise: dict  # data set -> TrainNoise
 
     def model(self, source, seed, trained=False):
         """A MultiTaskModel on the encoder of `source`; with `trained` its heads come from there too."""
@@ -55,6 +60,11 @@ class Job:
     def counts(self):
         """{data set: number of training features}"""
         return {name: len(features) for name, features in self.features.items()}
+
+    def trained_robustly(self):
+        """{data set: features} of those that --robust and --train_noise are for: masked LM is left out."""
+        kinds = {name: record.kind for name, (_, record) in self.plan.sources.items()}
+        return {name: features for name, features in self.features.items() if kinds[name] != "masked_lm"}
 
     def batch_size(self):
         """Examples per optimizer step."""
@@ -109,12 +119,13 @@ class Job:
         corrupt = {
             name: head.masking(predictor.tokenizer) for name, (_, head) in heads.items() if hasattr(head, "masking")
         }
+        plain = [name for name in self.features if name not in self.trained_robustly()]
         selecting = self.dev_rows and args.eval_strategy != "no"
         cells = self.cells(model, self.args.selection_samples) if selecting else []
         return MixtureTrainer(
             model=model,
             args=args,
-            train_dataset=data.Mixture(self.features, corrupt, data_seed(args)),
+            train_dataset=data.Mixture(self.features, corrupt, data_seed(args), self.noise),
             eval_dataset=self.dev_rows or None,
             data_collator=predictor.collator,
             processing_class=predictor.tokenizer,
@@ -122,17 +133,24 @@ class Job:
             sampler=self.sampler(weights),
             guard=dev.collapse_guard(cells) if self.args.collapse_guard == "on" else None,
             evaluate_dev=dev.mixture_evaluator(cells) if cells else None,
+            robustness=Robustness(self.robust, plain) if self.robust.active else None,
         )
 
 
-def make_job(plan, args, training_args, settings, labels, tokenizer, config, rows):
+def make_job(plan, args, training_args, settings, labels, tokenizer, config, rows, robust):
     """A Job from the rows of `data.read_rows`; encodes those to train on. `settings` {data set: Settings}."""
     predictors = {
         name: Predictor(head_of(record), labels[task], settings[name], training_args, tokenizer)
         for name, (task, record) in plan.sources.items()
     }
     features = {name: predictors[name].encode(of_source, f"{name} train") for name, of_source in rows["train"].items()}
-    return Job(plan, args, training_args, config, labels, predictors, features, rows["dev"])
+    job = Job(plan, args, training_args, config, labels, predictors, features, rows["dev"], robust, {})
+    if robust.train_noise:
+        seed, language = data_seed(training_args), plan.languages[0]
+        for name in job.trained_robustly():
+            of_source = rows["train"][name]
+            job.noise[name] = TrainNoise(robust, predictors[name], of_source, features[name], seed, language)
+    return job
 
 
 def describe_target(feature, tokenizer, labels):

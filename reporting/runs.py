@@ -1,7 +1,7 @@
 """What a report reads: finished runs of run_xtreme.py, grouped into settings, checked against each other, with counts.
 
 A run's setting is how its encoder was made, read from run.json: the tasks that its ancestors were trained on, beyond
-those that all runs share.
+those that all runs share; and the languages it was trained in, and how it was made robust (--robust, --train_noise).
 """
 
 import glob
@@ -17,7 +17,7 @@ import pyarrow
 import pyarrow.json
 
 from common.files import InputError
-from common.run_record import differences, flags_of, read_run, trained_in
+from common.run_record import differences, flags_of, read_run, robust_training, trained_in
 from common.task_records import TRANSLATION, target_of
 from reporting.parts import natural
 from reporting.statistics import statistic
@@ -206,7 +206,12 @@ def origin(run):
     chain = [parent]
     while chain[-1].get("parent"):
         chain.append(chain[-1]["parent"])
-    return parent, [one["task"] for one in reversed(chain) if one.get("task")], chain[-1]
+    return parent, [trained_as(one) for one in reversed(chain) if one.get("task")], chain[-1]
+
+
+def trained_as(parent):
+    """What an ancestor is called: by its task, and how it was made robust."""
+    return f"{parent['task']} ({', '.join(robust)})" if (robust := robust_training(parent)) else parent["task"]
 
 
 def name_settings(runs, scale=False):
@@ -228,7 +233,11 @@ def name_settings(runs, scale=False):
         if decoder_of(run).get("random_encoder"):
             encoder, run.phase2 = FLOORS[0], False
         examples = (run.record.get("training") or {}).get("max_train_samples") if scale else None
-        more = [*training_languages(run), *([f"{examples} examples"] if examples else [])]
+        more = [
+            *training_languages(run),
+            *robust_training(run.record),
+            *([f"{examples} examples"] if examples else []),
+        ]
         run.setting = run.setting or ", ".join([encoder, *more])
 
 

@@ -22,7 +22,7 @@ ARROWS = {
     "metrics": set(),
     "noise": set(),
     "common": {"tasks", "metrics"},
-    "heads": {"common", "tasks", "metrics"},
+    "heads": {"common", "noise", "tasks", "metrics"},
     "mixture": {"heads", "common", "tasks", "metrics"},
     "alignment": {"heads", "common", "tasks", "metrics"},
     "translation": {"heads", "common", "tasks", "metrics"},
