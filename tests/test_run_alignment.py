@@ -240,6 +240,25 @@ def test_bad_arguments_are_refused_in_one_line(toy, tmp_path, capsys, flags, wor
     assert not (tmp_path / "out").exists()
 
 
+def test_noise_on_both_sides_reads_both_from_the_noised_folder(measured, toy, tmp_path):
+    """A copy whose sides have changed places: retrieval into the pivot is the clean text's from the pivot."""
+    copy, clean = tmp_path / "swapped", toy / "xtreme/tatoeba"
+    copy.mkdir()
+    for code in CODES:
+        for one, other in ((code, "en"), ("en", code)):
+            shutil.copy(clean / f"{code}-en.{one}", copy / f"{code}-en.{other}")
+    run_alignment.main(command(toy, tmp_path / "one", "--conditions", f"swapped={copy}"))
+    assert set(values(tmp_path / "one", condition="swapped", metric="top1_raw").values()) == {100.0}
+    run_alignment.main(command(toy, tmp_path / "both", "--conditions", f"swapped={copy}", "--both_sides"))
+    both, before = values(tmp_path / "both", condition="swapped"), values(measured, condition="clean")
+    pairs = {"top1_raw": "top1_raw_from_pivot", "top1_raw_from_pivot": "top1_raw", "pair_gap_raw": "pair_gap_raw"}
+    for code in CODES:
+        for layer in sorted({key[2] for key in before if key[2] is not None}):
+            for name, was in pairs.items():
+                value = both[code, "swapped", layer, name]
+                assert value == pytest.approx(before[code, "clean", layer, was], abs=1e-4), (code, layer, name)
+
+
 def test_words(toy, noised, tmp_path):
     output = tmp_path / "run"
     run_alignment.main(command(toy, output, *conditions(noised), "--words", "--segmented", "zh", "--layers", 1))
