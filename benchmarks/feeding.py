@@ -1,7 +1,7 @@
-"""How fast the pipeline around the model is: rows per CPU second of every stage, and of whole runs of run_xtreme.py.
+"""How fast the pipeline around the model is: rows per CPU second of every stage, and of runs of run_xtreme.py.
 
   python benchmarks/feeding.py --tokenizer xlm-roberta-large --data_dir data/xtreme
-  python benchmarks/feeding.py --tokenizer outputs/mnli --data_dir data/xtreme --tasks xnli panx --output_file feed.json
+  python benchmarks/feeding.py --tokenizer outputs/mnli --data_dir data/xtreme --output_file feed.json
   python benchmarks/feeding.py --model outputs/mnli --data_dir data/xtreme --tasks xnli --rows 200
 
 Without --model the model is a stub of one layer and width 16 over the tokenizer's whole vocabulary, so that all that a
@@ -29,7 +29,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import torch  # noqa: E402
 import transformers  # noqa: E402
 from datasets import disable_progress_bars  # noqa: E402
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, XLMRobertaConfig, XLMRobertaModel  # noqa: E402
+from transformers import AutoTokenizer, XLMRobertaConfig, XLMRobertaModel  # noqa: E402
 
 import metrics  # noqa: E402
 from common import checkpoints, prediction  # noqa: E402
@@ -48,7 +48,9 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--tokenizer", default="xlm-roberta-large", help="folder or Hub id that the stub takes it from")
+    parser.add_argument(
+        "--tokenizer", default="xlm-roberta-large", help="folder or Hub id that the stub takes it from"
+    )
     parser.add_argument("--model", help="folder or Hub id of a real encoder in place of the stub")
     parser.add_argument("--data_dir", type=Path, required=True, help="folder in google/xtreme's layout")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
@@ -112,7 +114,9 @@ def measure(task, args, model, folder):
 def prepare(task, args, folder):
     """Copy a task's files, test files repeated to --rows rows; returns the languages, all of them equal in size."""
     known = [code for version in task.languages.values() for code in version]
-    there = [code for code in dict.fromkeys([*known, *LANGUAGES]) if path_of(task, args.data_dir, "test", code)[0].exists()]
+    there = [
+        code for code in dict.fromkeys([*known, *LANGUAGES]) if path_of(task, args.data_dir, "test", code)[0].exists()
+    ]
     there = there[: args.languages]
     for split in ("train", "dev") if task.kind != "retrieval" else ():
         (path,) = path_of(task, args.data_dir, split, "en")

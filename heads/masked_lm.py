@@ -18,7 +18,8 @@ from transformers.modeling_outputs import BaseModelOutput
 from common.files import InputError
 from common.labels import IGNORED
 from common.loss import cross_entropy
-from heads import encoded, read_table
+from heads import read_table
+from heads.encoding import encoded
 
 MODEL = "AutoModelForMaskedLM"
 MASKED = 0.15  # of the tokens of a block are predicted: 80 % of them read <mask>, 10 % another token, 10 % themselves
