@@ -383,7 +383,7 @@ def warn_of_a_guess(task, predictor, dev, scores, advice=""):
 
 def numbered(features):
     """Features with the number of their example, to name it when its loss is not finite."""
-    numbers = features["example"] if "example" in features.column_names else list(range(len(features)))
+    numbers = features["example"][:] if "example" in features.column_names else list(range(len(features)))
     return features.add_column("row", numbers)
 
 
@@ -402,39 +402,49 @@ def predict_cells(task, model, predictor, rows, cells, args, checkpoint, this):
 
     def prepare(cell):
         condition, language, folder = cell
-        tested = input_files(task, folder, ("test", "test_english", "test_gold"), language)
-        files = tested + input_files(task, args.data_dir, THRESHOLD_SPLITS, language)
         pool = rows.get((condition, "pool"))
-        inputs = sha256(checkpoint, *settings, args.max_predict_samples, *files, *([pool.hash] if pool else ()))
+        decisive = checkpoint, *settings, args.max_predict_samples
+        inputs, data = hashes(task, folder, args.data_dir, language, decisive, pool)
         if this.results.finished(task, language, condition, inputs):
             logger.info("%s %s %s: finished before, skipped", task.name, language, condition)
             return None
         beside = pool or rows.get(("dev", language))
         features = predictor.prepare(rows[condition, language], language, f"{language} {condition}", beside)
-        return features, inputs, sha256(*tested)
+        return features, inputs, data
 
     def compute(cell, prepared):
         if prepared is None:
             return None
         if launching.any_process(stop_requested()):
             raise stopped("finished cells are kept")
-        features, *hashes = prepared
-        return predictor.start(model, features, " ".join(cell[1::-1])), *hashes
+        return predictor.start(model, prepared[0], " ".join(cell[1::-1])), *prepared[1:]
 
     def finish(cell, computed):
         if computed is None or not this.is_main:
             return
-        (condition, language, _), (collect, inputs, data) = cell, computed
-        test = rows.pop((condition, language))
-        scored = predictor.finish(task, test, language, *collect())
-        n = len(test["english"] if task.kind == "retrieval" else test)
-        guess = predictor.constant_guess(task, test, language)
-        path = this.results.prediction_path(task, language, condition)
-        predictor.head.write_predictions(path, test, scored.predictions)
-        about = {**this.provenance, "data": data}
-        this.results.add(task, language, condition, scored.scores, scored.counts, n, inputs, guess, **about)
+        (condition, language, _), (collect, *its_hashes) = cell, computed
+        write_cell(task, predictor, rows.pop((condition, language)), language, condition, collect(), its_hashes, this)
 
     stream(todo, prepare, compute, finish)
+
+
+def write_cell(task, predictor, test, language, condition, outputs, its_hashes, this):
+    """Decode and score what the model gave for a file, and write all that a finished cell leaves."""
+    scored = predictor.finish(task, test, language, *outputs)
+    n = len(test["english"] if task.kind == "retrieval" else test)
+    guess = predictor.constant_guess(task, test, language)
+    path = this.results.prediction_path(task, language, condition)
+    predictor.head.write_predictions(path, test, scored.predictions)
+    inputs, data = its_hashes
+    about = {**this.provenance, "data": data}
+    this.results.add(task, language, condition, scored.scores, scored.counts, n, inputs, guess, **about)
+
+
+def hashes(task, folder, data_dir, language, decisive, pool):
+    """(hash of all that a cell is computed from, `decisive` beside its files; hash of its test files)."""
+    tested = input_files(task, folder, ("test", "test_english", "test_gold"), language)
+    files = tested + input_files(task, data_dir, THRESHOLD_SPLITS, language)
+    return sha256(*decisive, *files, *([pool.hash] if pool else ())), sha256(*tested)
 
 
 def retrieval_layers(head, task, asked, config):
