@@ -166,7 +166,7 @@ def run(parser, task, args, trainer_argv, given, cells, argv):
         predictor.layers = layers
     features = None
     if this.trains:
-        features = numbered(predictor.encode(rows["train"], f"{'+'.join(args.train_languages or ['en'])} train"))
+        features = numbered(predictor.encode_once(rows["train"], f"{'+'.join(args.train_languages or ['en'])} train"))
         training_arguments.check_batches(training_args, len(features))
         rehearse(model, training_args, features)
 

@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 
 import metrics
 from common.batching import Collator
+from common.feature_cache import features_of
 from common.launching import autocasts, distributed
 from common.loss import cross_entropy
 from common.ragged import Columns
@@ -174,6 +175,11 @@ class Predictor:
         if hasattr(self.head, "advice") and (advice := self.head.advice(features, self.tokenizer, self.settings)):
             logger.info("%s: %s", title, advice)
         return features
+
+    def encode_once(self, rows, title):
+        """`encode` of a training set, whose features are kept on disk for other processes and runs."""
+        decisive = self.labels, vars(self.settings)
+        return features_of(rows, self.tokenizer, decisive, self.head, lambda: self.encode(rows, title))
 
     def run(self, function, features, desc=None):
         """`run_batches` with this run's batch size, device and precision."""

@@ -181,7 +181,7 @@ class EncoderTrainer(TrainerBase):
     def make_sampler(self, dataset):
         if self.args.train_sampling_strategy != "group_by_length":
             return super().make_sampler(dataset)
-        return LengthGroupedSampler(dataset["length"], effective_batch_size(self.args), data_seed(self.args))
+        return LengthGroupedSampler(dataset["length"][:], effective_batch_size(self.args), data_seed(self.args))
 
     def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix="eval"):
         """English dev scores (fractions) from `evaluate_dev()`, logged and reported to callbacks as HF's own are."""

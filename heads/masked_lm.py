@@ -170,7 +170,7 @@ def perplexities(model, predictor, features):
         return {"loss": loss, "count": count}
 
     model.eval()
-    sums, languages = predictor.run(step, features, desc="mlm"), np.array(features["language"])
+    sums, languages = predictor.run(step, features, desc="mlm"), np.array(features["language"][:])
     losses, counts = np.array(sums["loss"]), np.array(sums["count"])
     by_language = {}
     for code in sorted(set(languages.tolist())):
