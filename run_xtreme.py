@@ -36,6 +36,7 @@ from common.recovery import Failure, guarded, resume_point, stop_requested, stop
 from common.results import not_above, pairs_table, save_metrics, table
 from common.robust_flags import coarse, robust_origins
 from common.run_record import checkpoint_hash, fine_tuned, noise_record
+from common.stream import stream
 from common.task_records import PAIRS, find_task
 from common.text import nearest, show
 from heads import head_of, limit, path_of
@@ -61,9 +62,8 @@ percent, and that of a constant guess). Test files without gold labels are predi
 
 def load_libraries():
     """torch and transformers take seconds to import: only now that flags and files are known to be right."""
-    global Collapse, EncoderTrainer, rehearse, checkpoints, kept_heads, launching, metrics, prediction, session
+    global Collapse, EncoderTrainer, rehearse, checkpoints, kept_heads, launching, prediction, session
     global training_arguments, head_settings, GatheringTrainer, Robustness, robust_record
-    import metrics
     from common import checkpoints, kept_heads, launching, prediction, session, training_arguments
     from common.grad_cache import GatheringTrainer
     from common.robust import Robustness, robust_record
@@ -103,6 +103,12 @@ def build_parser():
     add("--mlqa_pairs", choices=("same", "all"), default="same", help="all: context and question in any two languages")
     add("--layer", help="retrieval: hidden_states index to pool, or 'all' for a sweep (default: the protocol's)")
     add_dual_encoder(parser)
+    add(
+        "--max_tokens_per_batch",
+        type=int,
+        help="predict so many sub-tokens with their padding at a time (default: on a GPU by its memory, on a CPU "
+        "--per_device_eval_batch_size examples)",
+    )
     add("--max_predict_samples", type=int, help="use the first N test examples of each file")
     return parser
 
@@ -158,10 +164,13 @@ def run(parser, task, args, trainer_argv, given, robust, cells, argv):
         model, labels = checkpoints.load_model(
             head, source, config, task.labels, keep_head, training_args.seed, **options
         )
-    predictor = prediction.predictor(head, labels, settings, training_args, tokenizer, args.pad_to_max_length)
+    budget = prediction.token_budget(args.max_tokens_per_batch, given, training_args.device, model)
+    predictor = prediction.predictor(head, labels, settings, training_args, tokenizer, args.pad_to_max_length, budget)
+    if layers:
+        predictor.layers = layers
     features = None
     if this.trains:
-        features = numbered(predictor.encode(rows["train"], f"{'+'.join(args.train_languages or ['en'])} train"))
+        features = numbered(predictor.encode_once(rows["train"], f"{'+'.join(args.train_languages or ['en'])} train"))
         training_arguments.check_batches(training_args, len(features))
         rehearse(model, training_args, features)
 
@@ -182,7 +191,7 @@ def run(parser, task, args, trainer_argv, given, robust, cells, argv):
     if cells:
         with this.timed("predict"):
             prediction.prepare_to_predict(model, training_args)
-            predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint, this)
+            predict_cells(task, model, predictor, rows, cells, args, checkpoint, this)
     tables = result_tables(task, this.results, cells, layers) if cells else ""
     this.close(CARD.format(fine_tuned(this.record)), tables)
     if cells and this.is_main:
@@ -196,7 +205,7 @@ def check_arguments(args, given):
     """The task's record; raises InputError for what can be known wrong before anything loads."""
     task, args.data_dir = find_task(args.task, args.data_dir, args.mlqa_pairs)
     stages = check_stages(args, given, ("do_train", "do_eval", "do_predict"), task.name)
-    check_least(args, max_predict_samples=1)
+    check_least(args, max_predict_samples=1, max_tokens_per_batch=1)
     check_readings(args, [task])
     check_codes(args.languages)
     check_dual_encoder(args, task)
@@ -382,49 +391,68 @@ def warn_of_a_guess(task, predictor, dev, scores, advice=""):
 
 def numbered(features):
     """Features with the number of their example, to name it when its loss is not finite."""
-    numbers = features["example"] if "example" in features.column_names else list(range(len(features)))
+    numbers = features["example"][:] if "example" in features.column_names else list(range(len(features)))
     return features.add_column("row", numbers)
 
 
 # --- Prediction -----------------------------------------------------------------------------------------------------
 
 
-def predict_cells(task, model, predictor, rows, cells, layers, args, checkpoint, this):
-    """Every language under every condition; a cell that was finished from the same inputs is skipped."""
-    settings = predictor.settings.as_inputs(), launching.precision(predictor.args), layers
-    thresholds = {}  # of bucc2018: language -> one per layer, the same under every condition
-    for condition, language, folder in [
-        (name, code, folder) for name, (folder, codes) in cells.items() for code in codes
-    ]:
-        tested = input_files(task, folder, ("test", "test_english", "test_gold"), language)
-        files = tested + input_files(task, args.data_dir, THRESHOLD_SPLITS, language)
+def predict_cells(task, model, predictor, rows, cells, args, checkpoint, this):
+    """Every language under every condition; a cell that was finished from the same inputs is skipped.
+
+    Files are encoded ahead of the model, decoded, scored and written behind it.
+    """
+    settings = predictor.settings.as_inputs(), launching.precision(predictor.args), getattr(predictor, "layers", [])
+    todo = [(name, code, folder) for name, (folder, codes) in cells.items() for code in codes]
+    if task.kind == "retrieval":  # conditions of a language share sentences
+        todo.sort(key=lambda cell: english_first(cell[1]))
+
+    def prepare(cell):
+        condition, language, folder = cell
         pool = rows.get((condition, "pool"))
-        inputs = sha256(checkpoint, *settings, args.max_predict_samples, *files, *([pool.hash] if pool else ()))
+        decisive = checkpoint, *settings, args.max_predict_samples
+        inputs, data = hashes(task, folder, args.data_dir, language, decisive, pool)
         if this.results.finished(task, language, condition, inputs):
             logger.info("%s %s %s: finished before, skipped", task.name, language, condition)
-            continue
+            return None
+        beside = pool or rows.get(("dev", language))
+        features = predictor.prepare(rows[condition, language], language, f"{language} {condition}", beside)
+        return features, inputs, data
+
+    def compute(cell, prepared):
+        if prepared is None:
+            return None
         if launching.any_process(stop_requested()):
             raise stopped("finished cells are kept")
-        test = rows[condition, language]
-        if task.kind == "retrieval":
-            if ("dev", language) in rows and language not in thresholds:
-                thresholds[language] = tune(model, predictor, rows["dev", language], layers)
-            scores, counts, n, predictions = retrieve(task, model, predictor, test, layers, thresholds.get(language))
-            guess = None
-        else:
-            title = f"{language} {condition}"
-            if pool:
-                predictor.search_in(model, pool)  # encoded once for all languages
-            features = predictor.encode(test, title)
-            if "labels" in features.column_names:
-                features = features.remove_columns("labels")  # no loss is wanted
-            scores, counts, predictions, _ = predictor.score(task, model, test, features, language, title)
-            n, guess = len(test), predictor.constant_guess(task, test, language)
-        if this.is_main:
-            path = this.results.prediction_path(task, language, condition)
-            predictor.head.write_predictions(path, test, predictions)
-            about = {**this.provenance, "data": sha256(*tested)}
-            this.results.add(task, language, condition, scores, counts, n, inputs, guess, **about)
+        return predictor.start(model, prepared[0], " ".join(cell[1::-1])), *prepared[1:]
+
+    def finish(cell, computed):
+        if computed is None or not this.is_main:
+            return
+        (condition, language, _), (collect, *its_hashes) = cell, computed
+        write_cell(task, predictor, rows.pop((condition, language)), language, condition, collect(), its_hashes, this)
+
+    stream(todo, prepare, compute, finish)
+
+
+def write_cell(task, predictor, test, language, condition, outputs, its_hashes, this):
+    """Decode and score what the model gave for a file, and write all that a finished cell leaves."""
+    scored = predictor.finish(task, test, language, *outputs)
+    n = len(test["english"] if task.kind == "retrieval" else test)
+    guess = predictor.constant_guess(task, test, language)
+    path = this.results.prediction_path(task, language, condition)
+    predictor.head.write_predictions(path, test, scored.predictions)
+    inputs, data = its_hashes
+    about = {**this.provenance, "data": data}
+    this.results.add(task, language, condition, scored.scores, scored.counts, n, inputs, guess, **about)
+
+
+def hashes(task, folder, data_dir, language, decisive, pool):
+    """(hash of all that a cell is computed from, `decisive` beside its files; hash of its test files)."""
+    tested = input_files(task, folder, ("test", "test_english", "test_gold"), language)
+    files = tested + input_files(task, data_dir, THRESHOLD_SPLITS, language)
+    return sha256(*decisive, *files, *([pool.hash] if pool else ())), sha256(*tested)
 
 
 def retrieval_layers(head, task, asked, config):
@@ -436,35 +464,6 @@ def retrieval_layers(head, task, asked, config):
     if asked is not None and int(asked) > depth:
         raise InputError(f"--layer {asked}: the model has {depth} layers; give 0 to {depth} or 'all'")
     return [protocol if asked is None else int(asked)]
-
-
-def tune(model, predictor, dev, layers):
-    """BUCC's margin threshold at every layer: the one with the best F1 on dev."""
-    head, vectors = predictor.head, predictor.head.embed(dev, model, predictor, layers)
-    return [head.best_threshold(head.scored_pairs(vectors, position), dev["gold"]) for position in range(len(layers))]
-
-
-def retrieve(task, model, predictor, rows, layers, thresholds):
-    """One language of Tatoeba, or with `thresholds` of BUCC, at every layer.
-
-    Returns (scores, counts, number of examples, predictions of the first layer).
-    """
-    head, scores, written = predictor.head, {}, None
-    vectors = head.embed(rows, model, predictor, layers)
-    for position, layer in enumerate(layers):
-        if thresholds is None:
-            variants = head.search(vectors, position)
-        else:
-            margins = head.scored_pairs(vectors, position)
-            variants = {"": [pair for pair, margin in margins.items() if margin >= thresholds[position]]}
-        for variant, predictions in variants.items():
-            counts = head.count(task, rows, predictions)
-            suffix = variant + (f"_layer{layer}" if position else "")
-            if counts is not None:
-                values = metrics.aggregate(prediction.scorer(task), counts)
-                scores.update({f"{name}{suffix}": value for name, value in values.items()})
-            written = written or (counts, len(rows["english"]), predictions)
-    return scores or None, *written
 
 
 def result_tables(task, results, cells, layers):

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from common.labels import IGNORED
+from common.ragged import Ragged
 
 
 class Collator:
@@ -26,29 +27,9 @@ class Collator:
         self.pad_token_id, self.length = pad_token_id, length
 
     def __call__(self, features):
-        inputs = [feature["input_ids"] for feature in features]
-        examples = [choices if isinstance(choices[0], list) else [choices] for choices in inputs]
-        width = max(map(len, examples))
-        longest = self.length or max(len(choice) for choices in examples for choice in choices)
-        tokens = torch.full((len(examples), width, longest), self.pad_token_id)
-        mask = torch.zeros_like(tokens)
-        # a choice that only fills up the batch attends to its first token: softmax over nothing is NaN
-        mask[:, :, 0] = 1
-        for index, choices in enumerate(examples):
-            for position, choice in enumerate(choices):
-                tokens[index, position, : len(choice)] = torch.tensor(choice)
-                mask[index, position, : len(choice)] = 1
-        batch = {"input_ids": tokens, "attention_mask": mask}
-        if "token_type_ids" in features[0]:
-            batch["token_type_ids"] = self._segments(features, mask)
-        if isinstance(inputs[0][0], list):
-            real = [[position < len(choices) for position in range(width)] for choices in examples]
-            batch["choice_mask"] = torch.tensor(real)
-        else:
-            batch = {name: value[:, 0] for name, value in batch.items()}
-        for name in self.columns:
-            if name not in batch and name in features[0]:
-                batch[name] = self._stack([feature[name] for feature in features], inputs, longest)
+        """The tensors of a list of features."""
+        names = [name for name in self.columns if name in features[0]]
+        batch = self.tensors({name: Ragged.of_lists([feature[name] for feature in features]) for name in names})
         if "row" in features[0]:  # of training data, to name the examples behind a loss that is not finite
             batch["indices"] = [feature["row"] for feature in features]
         if "source" in features[0]:
@@ -59,22 +40,29 @@ class Collator:
             batch["noised"] = self([feature["noised"] for feature in features])
         return batch
 
-    @staticmethod
-    def _segments(features, mask):
-        """`token_type_ids` [examples, choices, tokens], shaped like `mask`; padding is in segment 0."""
-        segments = torch.zeros_like(mask)
-        for index, feature in enumerate(features):
-            types = feature["token_type_ids"]
-            for position, choice in enumerate(types if isinstance(types[0], list) else [types]):
-                segments[index, position, : len(choice)] = torch.tensor(choice)
-        return segments
+    def tensors(self, columns):
+        """The tensors of {name: Ragged}."""
+        inputs = columns["input_ids"]
+        sizes = [int(count.max()) for count in inputs.counts]
+        sizes[-1] = self.length or sizes[-1]
+        arrays = {"input_ids": inputs.padded(sizes, self.pad_token_id), "attention_mask": inputs.mask(sizes)}
+        if len(sizes) == 2:
+            # a choice that only fills up the batch attends to its first token: softmax over nothing is NaN
+            arrays["attention_mask"][:, :, 0] = 1
+            arrays["choice_mask"] = np.arange(sizes[0]) < inputs.counts[0][:, None]
+        for name, column in columns.items():
+            if name == "token_type_ids":
+                arrays[name] = column.padded(sizes, 0)  # padding is in segment 0
+            elif name != "input_ids":
+                arrays[name] = self._stacked(column, inputs, sizes)
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
     @staticmethod
-    def _stack(values, inputs, longest):
+    def _stacked(column, inputs, sizes):
         """Labels per example as they are; labels per token (as long as their input) padded with IGNORED."""
-        if isinstance(values[0], list) and all(len(value) == len(tokens) for value, tokens in zip(values, inputs)):
-            values = [value + [IGNORED] * (longest - len(value)) for value in values]
-        return torch.tensor(values)
+        if column.counts and all(map(np.array_equal, column.counts, inputs.counts)):
+            return column.padded(sizes, IGNORED)
+        return column.values.astype(np.int64).reshape(len(inputs.counts[0]), *[-1] * bool(column.counts))
 
 
 def grouped(order, lengths, size, random):

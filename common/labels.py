@@ -63,7 +63,9 @@ def check_alike(path, labels):
 
 def labels_in(rows):
     """The label names of training data, sorted: the classes of a task that has no table of them (CCG, own data)."""
-    return tuple(sorted(set(rows["label"] if "label" in rows.column_names else chain.from_iterable(rows["tags"]))))
+    return tuple(
+        sorted(set(rows["label"][:] if "label" in rows.column_names else chain.from_iterable(rows["tags"][:])))
+    )
 
 
 def with_labels(task, rows, stored):
@@ -95,7 +97,7 @@ def check_trained(which, labels, rows, kind):
         return
     problem = f"{which} has labels that training has not: {', '.join(map(repr, unseen[:6]))}"
     if kind == "tagging" and len(unseen) < len(labels_in(rows)):
-        words = sum(tag in unseen for tags in rows["tags"] for tag in tags)
+        words = sum(tag in unseen for tags in rows["tags"][:] for tag in tags)
         logger.warning("%s; the %d words with them count as errors", problem, words)
         return
     raise InputError(f"{problem}; give both files the same labels, or training more examples")

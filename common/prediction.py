@@ -1,4 +1,7 @@
-"""How a model is run on data: length-sorted batches sharded over processes, and predictions turned into scores."""
+"""How a model is run on data: length-sorted batches sharded over processes, and predictions turned into scores.
+
+The device is never waited for within a file: batches go to it, and results come from it, while it computes.
+"""
 
 import logging
 from typing import NamedTuple
@@ -10,45 +13,98 @@ from tqdm.auto import tqdm
 
 import metrics
 from common.batching import Collator
+from common.feature_cache import features_of
 from common.launching import autocasts, distributed
 from common.loss import cross_entropy
+from common.ragged import Columns
 
 logger = logging.getLogger("xtreme")
 
 
-def length_batches(lengths, batch_size):
+GPU_TOKENS = 32768  # in a batch: from here on a GPU is busy
+
+
+def length_batches(lengths, batch_size, max_tokens=None):
     """Indices of batches, longest first; a batch ends early where features get shorter than 85 % of its longest.
 
     Without that rule the long tail of a file of some hundred examples is 20 to 30 % padding, with it 7 to 11 %.
+    A batch has at most `batch_size` features or, with `max_tokens`, as many as have so many tokens with their padding.
     """
     order = np.argsort(-lengths, kind="stable")
     falling, batches, begin = -lengths[order], [], 0
     while begin < len(order):
         alike = np.searchsorted(falling, 0.85 * falling[begin], side="right")
+        batch_size = max(1, max_tokens // -falling[begin]) if max_tokens else batch_size
         end = min(begin + batch_size, max(alike, begin + max(1, batch_size // 8)))
         batches.append(order[begin:end].tolist())
         begin = end
     return batches
 
 
-def run_batches(function, features, collator, batch_size, device, bf16=False, desc=None, disable_tqdm=False):
-    """{name: list of one array per feature} of `function(batch) -> {name: tensor [examples, ...]}` on all features.
+def token_budget(asked, given, device, model):
+    """Tokens in a batch of predictions, None for --per_device_eval_batch_size rows.
 
-    The result is in the order of `features` whatever the batches were. Under torch.distributed each process computes
-    every n-th batch and all get the whole result. `bf16` is autocast: weights and returned values stay float32.
+    What is `asked` for; else None where rows are `given`, and on a CPU, whose speed hardly depends on it; on a GPU
+    what half of its free memory holds of hidden states and of a layer's work in float32, GPU_TOKENS at most.
+    """
+    if asked or "per_device_eval_batch_size" in given or torch.device(device).type != "cuda":
+        return asked
+    config, weights = model.config, sum(weight.numel() for weight in model.parameters())
+    free = torch.cuda.mem_get_info(device)[0] - 16 * weights  # with gradients and Adam's moments, when it is trained
+    return max(512, min(GPU_TOKENS, free // (2 * 4 * config.hidden_size * (config.num_hidden_layers + 16))))
+
+
+def run_batches(*args, **options):
+    """The result of `start_batches`."""
+    return start_batches(*args, **options)()
+
+
+def start_batches(
+    function, features, collator, batch_size, device, bf16=False, desc=None, disable_tqdm=False, max_tokens=None
+):
+    """Give a device all batches of `features`; returns a function () -> result that waits for it.
+
+    The result is {name: list of one array per feature} of `function(batch) -> {name: tensor [examples, ...]}`. It is
+    in the order of `features` whatever the batches were. Under torch.distributed each process computes every n-th
+    batch, and all get the whole result, here. `bf16` is autocast: weights and returned values stay float32.
     """
     rank, world = distributed()
-    batches = length_batches(np.array(features["length"]), batch_size)
+    inputs, device = Columns(features, Collator.columns), torch.device(device)
+    max_tokens = max_tokens and max_tokens // inputs.width
+    batches = length_batches(np.array(features["length"][:]), batch_size, max_tokens)
     # under ZeRO-3 all processes take part in every forward pass, so all need as many
     batches += batches[-1:] * (-len(batches) % world)
-    inputs = features.select_columns([name for name in Collator.columns if name in features.column_names])
     outputs = []  # (indices of a batch, what the function gave for it)
     with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         for indices in tqdm(batches[rank::world], desc=desc, disable=disable_tqdm or rank > 0, leave=False):
-            batch = {name: value.to(device) for name, value in collator(inputs.__getitems__(indices)).items()}
-            outputs.append((indices, {name: value.cpu().numpy() for name, value in function(batch).items()}))
-    outputs = gather_object(outputs)
-    result = {name: [None] * len(features) for name in (outputs[0][1] if outputs else {})}
+            batch = to_device(collator.tensors(inputs.take(indices)), device)
+            # without waiting: the values have arrived when the device has come to `done`
+            given = {name: value.to("cpu", non_blocking=True) for name, value in function(batch).items()}
+            outputs.append((indices, given))
+    done = torch.cuda.current_stream().record_event() if device.type == "cuda" else None
+    number = len(features)
+
+    def arrived():
+        if done:
+            done.synchronize()
+        return [(indices, {name: value.numpy() for name, value in given.items()}) for indices, given in outputs]
+
+    if world == 1:
+        return lambda: in_order(number, arrived())
+    gathered = gather_object(arrived())  # in this thread, as all that processes do together
+    return lambda: in_order(number, gathered)
+
+
+def to_device(batch, device):
+    """A batch's tensors on a device, to a GPU without waiting."""
+    if device.type == "cuda":
+        batch = {name: value.pin_memory() for name, value in batch.items()}
+    return {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+
+
+def in_order(number, outputs):
+    """{name: list of one array per feature} of batches' outputs [(indices, {name: array})]."""
+    result = {name: [None] * number for name in (outputs[0][1] if outputs else {})}
     for indices, arrays in outputs:
         for name, array in arrays.items():
             for index, value in zip(indices, array):
@@ -62,8 +118,10 @@ def prepare_to_predict(model, args):
     return model.to(args.device, dtype)
 
 
-def predict(model, head, features, collator, settings, batch_size, device, bf16=False, **progress):
-    """What the head's `decode` needs, one array per feature, and the mean loss, None where features have no labels."""
+def start_predicting(model, head, features, collator, settings, **options):
+    """A function () -> (what the head's `decode` needs, one array per feature; the mean loss, None where features have
+    no labels), as `start_batches` gives it.
+    """
     model.eval()
 
     def step(batch):
@@ -74,9 +132,15 @@ def predict(model, head, features, collator, settings, batch_size, device, bf16=
             reduced["loss"], reduced["count"] = cross_entropy(logits, labels)
         return reduced
 
-    reduced = run_batches(step, features, collator, batch_size, device, bf16, **progress)
-    loss = float(np.sum(reduced.pop("loss")) / max(1, np.sum(reduced.pop("count")))) if "loss" in reduced else None
-    return reduced, loss
+    collect = start_batches(step, features, collator, **options)
+
+    def outcome():
+        reduced, loss = collect(), None
+        if "loss" in reduced:
+            loss = float(np.sum(reduced.pop("loss")) / max(1, np.sum(reduced.pop("count"))))
+        return reduced, loss
+
+    return outcome
 
 
 def scorer(task):
@@ -94,13 +158,16 @@ class Scored(NamedTuple):
 
 
 class Predictor:
-    """A head with all it needs to turn rows into predictions and scores."""
+    """A head with all it needs to turn rows into predictions and scores.
 
-    def __init__(self, head, labels, settings, args, tokenizer, pad_to_max_length=False):
+    A test file goes through `prepare`, `start` and `finish`, of which only `start` has to do with the model.
+    """
+
+    def __init__(self, head, labels, settings, args, tokenizer, pad_to_max_length=False, max_tokens=None):
         self.head, self.labels, self.settings, self.args, self.tokenizer = head, labels, settings, args, tokenizer
         self.collator = Collator(tokenizer.pad_token_id, settings.max_seq_length if pad_to_max_length else None)
         self.options = {"batch_size": args.per_device_eval_batch_size, "device": args.device, "bf16": autocasts(args)}
-        self.options["disable_tqdm"] = args.disable_tqdm
+        self.options |= {"disable_tqdm": args.disable_tqdm, "max_tokens": max_tokens}
 
     def encode(self, rows, title):
         """Features of `rows`; the log says by their `title` what the head advises for such data."""
@@ -109,18 +176,38 @@ class Predictor:
             logger.info("%s: %s", title, advice)
         return features
 
+    def encode_once(self, rows, title):
+        """`encode` of a training set, whose features are kept on disk for other processes and runs."""
+        decisive = self.labels, vars(self.settings)
+        return features_of(rows, self.tokenizer, decisive, self.head, lambda: self.encode(rows, title))
+
     def run(self, function, features, desc=None):
         """`run_batches` with this run's batch size, device and precision."""
         return run_batches(function, features, self.collator, desc=desc, **self.options)
 
+    def prepare(self, rows, language, title, beside=None):
+        """What `start` takes: the features of a test file, without labels, for no loss is wanted. What it is predicted
+        with, `beside` its rows, is known to the heads that need it.
+        """
+        features = self.encode(rows, title)
+        return features.remove_columns("labels") if "labels" in features.column_names else features
+
+    def start(self, model, features, desc=None):
+        """Let the device predict `features`; returns a function () -> what `finish` takes."""
+        collect = start_predicting(model, self.head, features, self.collator, self.settings, desc=desc, **self.options)
+        return lambda: (features, *collect())
+
     def score(self, task, model, rows, features, language, desc=None):
         """Predict `features` of `rows` and score them by the task's metric: a Scored."""
-        reduced, loss = predict(model, self.head, features, self.collator, self.settings, desc=desc, **self.options)
+        return self.finish(task, rows, language, *self.start(model, features, desc)())
+
+    def finish(self, task, rows, language, features, reduced, loss):
+        """The Scored of the rows of a file."""
         predictions, more = self.head.decode(rows, features, reduced, self.labels, self.settings), {}
         references = self.head.references(rows)
         if references is not None and metrics.METRICS[scorer(task)] == "squad_v2":
             null = self.head.no_answer_scores(rows, features, reduced, self.settings)
-            predictions, more = best_no_answers(rows["id"], references, predictions, null)
+            predictions, more = best_no_answers(rows["id"][:], references, predictions, null)
         counts = self.count(task, rows, predictions, language)
         return Scored(counts and {**metrics.aggregate(scorer(task), counts), **more}, counts, predictions, loss)
 
@@ -130,10 +217,10 @@ class Predictor:
         if references is None:
             return None
         if isinstance(references[0], dict):  # question answering is scored by id
-            predictions = dict(zip(rows["id"], predictions))
+            predictions = dict(zip(rows["id"][:], predictions))
         counts = metrics.count(scorer(task), references, predictions, language)
         names = rows.select_columns([name for name in ("id", "paragraph") if name in rows.column_names])
-        return [{**row, **count} for row, count in zip(names, counts)]
+        return [{**row, **count} for row, count in zip(names.to_list(), counts)]
 
     def constant_guess(self, task, rows, language):
         """{metric: percent} of the best guess that looks at nothing; None without labels or where there is no such

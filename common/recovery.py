@@ -165,8 +165,8 @@ def known_problem(error):
     text = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
     if type(error).__name__ == "OutOfMemoryError":  # in prediction; training says more
         return (
-            f"out of GPU memory ({str(error).split('. ')[0]}); try half the --per_device_eval_batch_size, or "
-            "--max_seq_length"
+            f"out of GPU memory ({str(error).split('. ')[0]}); try fewer --max_tokens_per_batch, or half the "
+            "--per_device_eval_batch_size or --max_seq_length"
         )
     if re.search(LOST, text):
         return (

@@ -200,7 +200,7 @@ class EncoderTrainer(TrainerBase):
             return LengthGroupedSampler(lengths, effective_batch_size(self.args), seed, epochs=True)
         if not group:
             return super().make_sampler(dataset)
-        return LengthGroupedSampler(dataset["length"], effective_batch_size(self.args), seed)
+        return LengthGroupedSampler(dataset["length"][:], effective_batch_size(self.args), seed)
 
     def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix="eval"):
         """English dev scores (fractions) from `evaluate_dev()`, logged and reported to callbacks as HF's own are."""

@@ -23,7 +23,6 @@ import re
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from uuid import uuid4
 
 from common.arguments import MICRO_BATCH, POOLER
 from common.files import InputError
@@ -62,15 +61,6 @@ class Settings:
         """
         values = vars(self).items()
         return {name: value for name, value in values if name not in ADDED or value != getattr(Settings, name)}
-
-
-def encoded(rows, encode_batch, with_indices=False):
-    """The features that `encode_batch` makes of all rows, without the rows' own columns.
-
-    The fingerprint is drawn: to make one `map` would pickle the tokenizer, which takes a second of XLM-R's.
-    """
-    options = {"with_indices": with_indices, "remove_columns": rows.column_names, "new_fingerprint": uuid4().hex}
-    return rows.map(encode_batch, batched=True, desc="encode", **options)
 
 
 def head_of(task):

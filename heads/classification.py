@@ -6,7 +6,8 @@ from datasets import Dataset
 
 from common.files import InputError, write_text
 from common.labels import LabelIndices, check_alike, check_label, names_of
-from heads import check_texts, encoded, path_of, read_jsonl, read_table
+from heads import check_texts, path_of, read_jsonl, read_table
+from heads.encoding import encoded, tokenized
 from heads.other_forms import pair_columns
 
 MODEL = "AutoModelForSequenceClassification"
@@ -69,9 +70,8 @@ def encode(rows, tokenizer, labels, settings):
     indices = LabelIndices(labels)
 
     def encode_batch(batch):
-        encoded = tokenizer(batch["text_a"], batch["text_b"], truncation=True, max_length=settings.max_seq_length)
-        features = {name: encoded[name] for name in ("input_ids", "token_type_ids") if name in encoded}
-        features["length"] = [len(tokens) for tokens in encoded["input_ids"]]
+        features = tokenized(tokenizer, batch["text_a"], batch["text_b"], settings.max_seq_length)
+        features["length"] = [len(tokens) for tokens in features["input_ids"]]
         if batch["label"][0] is not None:
             features["labels"] = [indices[label] for label in batch["label"]]
         return features
@@ -92,12 +92,12 @@ def decode(rows, features, reduced, labels, settings):
 
 
 def references(rows):
-    return None if rows[0]["label"] is None else list(rows["label"])
+    return None if rows[0]["label"] is None else rows["label"][:]
 
 
 def constants(rows):
     """The guesses of a degenerate model: every label everywhere."""
-    return [[label] * len(rows) for label in sorted(set(rows["label"]))]
+    return [[label] * len(rows) for label in sorted(set(rows["label"][:]))]
 
 
 def write_predictions(path, rows, predictions):

@@ -20,7 +20,8 @@ from common.files import InputError, sha256, write_json
 from common.loss import cross_entropy
 from common.prediction import Predictor, Scored, scorer
 from common.search import top_k
-from heads import encoded, lareqa, mewslix
+from heads import lareqa, mewslix
+from heads.encoding import encoded, tokenized
 
 logger = logging.getLogger("xtreme")
 
@@ -66,19 +67,19 @@ def read_pool(task, folder, data_dir):
 
 def references(rows):
     """The answer texts of training pairs; None in a file without."""
-    return list(rows["answer"]) if "answer" in rows.column_names else None
+    return rows["answer"][:] if "answer" in rows.column_names else None
 
 
 def targets(rows, pool):
     """{question id: [candidate id]} of test rows, None where they are withheld."""
     if "targets" in rows.column_names:
-        return None if rows[0]["targets"] is None else dict(zip(rows["id"], rows["targets"]))
-    return pool.targets and {name: pool.targets[name] for name in rows["id"]}
+        return None if rows[0]["targets"] is None else dict(zip(rows["id"][:], rows["targets"][:]))
+    return pool.targets and {name: pool.targets[name] for name in rows["id"][:]}
 
 
 def write_predictions(path, rows, predictions):
     """`{question id: [candidate id, ...]}`, the best 20, best first."""
-    write_json(path, dict(zip(rows["id"], predictions)))
+    write_json(path, dict(zip(rows["id"][:], predictions)))
 
 
 def encode(rows, tokenizer, labels, settings):
@@ -93,9 +94,9 @@ def encode(rows, tokenizer, labels, settings):
         features = {}
         for side in sides:
             texts = [text.lower() for text in batch[side]] if settings.do_lower_case else batch[side]
-            for name, values in tokenizer(texts, truncation=True, max_length=limits[side]).items():
+            for name, values in tokenized(tokenizer, texts, max_length=limits[side]).items():
                 features.setdefault(name, []).append(values)
-        features = {name: list(zip(*by_side)) for name, by_side in features.items() if name != "attention_mask"}
+        features = {name: list(zip(*by_side)) for name, by_side in features.items()}
         features["length"] = [max(map(len, of_sides)) for of_sides in features["input_ids"]]
         return {**features, "labels": [0] * len(batch["question"])} if len(sides) == 2 else features
 
@@ -193,33 +194,39 @@ def in_batch_logits(vectors, scale):
 class Searcher(Predictor):
     """A Predictor whose predictions are the nearest candidates of a pool, which is encoded once per condition."""
 
-    pool, candidates = None, None  # its Pool, and unit vectors [candidates, width]
+    texts, candidates = None, None  # of the last pool: its texts, and unit vectors [candidates, width]
 
-    def search_in(self, model, pool):
-        """Let questions be searched in `pool` from now on."""
-        if self.pool is None or pool.texts != self.pool.texts:
-            rows = Dataset.from_dict({"answer": pool.texts})
-            self.candidates = self.vectors(model, self.encode(rows, "candidates"), "candidates")[:, 0]
-        self.pool = pool
+    def prepare(self, rows, language, title, pool):
+        """(the Pool, features of its candidates where they are others than before, features of the questions)."""
+        candidates = None
+        if pool.texts != self.texts:
+            candidates = self.encode(Dataset.from_dict({"answer": pool.texts}), "candidates")
+        self.texts = pool.texts
+        return pool, candidates, super().prepare(rows, language, title)
+
+    def start(self, model, prepared, desc=None):
+        model.eval()
+        pool, candidates, questions = prepared
+        if candidates is not None:
+            self.candidates = self.vectors(model, candidates, "candidates")
+        outputs = pool, self.candidates, self.vectors(model, questions, desc)
+        return lambda: outputs
 
     def vectors(self, model, features, desc):
-        """Unit vectors [features, sides, width] in float32."""
-        model.eval()
-        return np.stack(self.run(lambda batch: _named(*vectors_of(model, batch)), features, desc)["vectors"])
+        """Unit vectors [features, width] in float32."""
+        outputs = self.run(lambda batch: _named(*vectors_of(model, batch)), features, desc)
+        return np.stack(outputs["vectors"])[:, 0]
 
-    def score(self, task, model, rows, features, language, desc=None):
+    def finish(self, task, rows, language, pool, candidates, vectors):
         """The nearest candidates of every question, by their ids, and their score: a Scored."""
-        nearest = top_k(self.vectors(model, features, desc)[:, 0], self.candidates, TOP)[1]
-        predictions = [[self.pool.ids[index] for index in of_row] for of_row in nearest]
-        counts = self.count(task, rows, predictions, language)
-        return Scored(counts and metrics.aggregate(scorer(task), counts), counts, predictions, None)
-
-    def count(self, task, rows, predictions, language):
-        gold = targets(rows, self.pool)
+        nearest = top_k(vectors, candidates, TOP)[1]
+        predictions = [[pool.ids[index] for index in of_row] for of_row in nearest]
+        gold = targets(rows, pool)
         if gold is None:
-            return None
-        counts = metrics.count(scorer(task), gold, dict(zip(rows["id"], predictions)), language)
-        return [{**count, "paragraph": paragraph} for count, paragraph in zip(counts, rows["paragraph"])]
+            return Scored(None, None, predictions, None)
+        counts = metrics.count(scorer(task), gold, dict(zip(rows["id"][:], predictions)), language)
+        counts = [{**count, "paragraph": paragraph} for count, paragraph in zip(counts, rows["paragraph"][:])]
+        return Scored(metrics.aggregate(scorer(task), counts), counts, predictions, None)
 
     def evaluator(self, task, model, rows):
         """A function () -> ({"loss", "map@20": fractions}, number of rows) on English dev.
@@ -227,7 +234,7 @@ class Searcher(Predictor):
         The loss is XTREME-R's, in micro-batches of 8; every question is searched in all answers of the file.
         """
         features = self.encode(rows, "en dev").remove_columns("labels")
-        _, first, own = np.unique(rows["answer"], return_index=True, return_inverse=True)
+        _, first, own = np.unique(rows["answer"][:], return_index=True, return_inverse=True)
 
         def evaluate_dev():
             model.eval()

@@ -18,7 +18,8 @@ from common.files import InputError
 from common.labels import IGNORED
 from common.loss import cross_entropy
 from common.text import has_text
-from heads import encoded, read_table
+from heads import read_table
+from heads.encoding import encoded
 
 MODEL = "AutoModelForMaskedLM"
 MASKED = 0.15  # of the tokens of a block are predicted: 80 % of them read <mask>, 10 % another token, 10 % themselves
@@ -172,7 +173,7 @@ def perplexities(model, predictor, features):
         return {"loss": loss, "count": count}
 
     model.eval()
-    sums, languages = predictor.run(step, features, desc="mlm"), np.array(features["language"])
+    sums, languages = predictor.run(step, features, desc="mlm"), np.array(features["language"][:])
     losses, counts = np.array(sums["loss"]), np.array(sums["count"])
     by_language = {}
     for code in sorted(set(languages.tolist())):

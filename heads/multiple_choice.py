@@ -6,7 +6,8 @@ import logging
 from datasets import Dataset
 
 from common.files import InputError, write_text
-from heads import check_id, check_texts, check_unique, encoded, path_of, read_jsonl
+from heads import check_id, check_texts, check_unique, path_of, read_jsonl
+from heads.encoding import encoded, tokenized
 
 MODEL = "AutoModelForMultipleChoice"
 logger = logging.getLogger("xtreme")
@@ -124,12 +125,10 @@ def encode(rows, tokenizer, labels, settings):
     def encode_batch(batch):
         pairs = [(prompt, choice) for prompt, choices in zip(batch["prompt"], batch["choices"]) for choice in choices]
         prompts, texts = map(list, zip(*pairs))
-        encoded = tokenizer(prompts, texts, truncation=True, max_length=settings.max_seq_length)
         features = {}
-        for name in ("input_ids", "token_type_ids"):
-            if name in encoded:
-                flat = iter(encoded[name])
-                features[name] = [[next(flat) for _ in choices] for choices in batch["choices"]]
+        for name, values in tokenized(tokenizer, prompts, texts, settings.max_seq_length).items():
+            flat = iter(values)
+            features[name] = [[next(flat) for _ in choices] for choices in batch["choices"]]
         features["length"] = [max(map(len, choices)) for choices in features["input_ids"]]
         if batch["label"][0] is not None:
             features["labels"] = batch["label"]
@@ -155,12 +154,12 @@ def decode(rows, features, reduced, labels, settings):
 
 
 def references(rows):
-    return None if rows[0]["label"] is None else list(rows["label"])
+    return None if rows[0]["label"] is None else rows["label"][:]
 
 
 def constants(rows):
     """The guesses of a degenerate model: every position everywhere."""
-    return [[label] * len(rows) for label in sorted(set(rows["label"]))]
+    return [[label] * len(rows) for label in sorted(set(rows["label"][:]))]
 
 
 def write_predictions(path, rows, predictions):

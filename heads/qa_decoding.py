@@ -24,15 +24,15 @@ def with_pieces(features, rows, tokenizer, settings):
 
     `may_begin` = [begin, end) positions at which answers may begin; `pieces` = texts of the context's sub-tokens.
     """
-    numbers, contexts = {}, features["context"]  # row -> its windows
-    for window, example in enumerate(features["example"]):
+    numbers, contexts = {}, features["context"][:]  # row -> its windows
+    for window, example in enumerate(features["example"][:]):
         numbers.setdefault(example, []).append(window)
     own = []
     for windows in numbers.values():
         front, lengths = contexts[windows[0]][0], [contexts[window][1] - contexts[window][0] for window in windows]
         step = min(settings.doc_stride, lengths[0])
         own += [[front + begin, front + end] for begin, end in may_begin(lengths, step)]
-    texts, pieces = rows["context"], []
+    texts, pieces = rows["context"][:], []
     for feature in features.select_columns(["input_ids", "context", "offsets", "example"]):
         ids = feature["input_ids"][slice(*feature["context"])]
         pieces.append(pieces_of(tokenizer, ids, feature["offsets"], texts[feature["example"]]))

@@ -10,7 +10,9 @@ from datasets import Dataset
 import metrics
 from common.files import InputError, write_json
 from common.labels import XTREME
-from heads import check_id, check_texts, check_unique, encoded, path_of, qa_decoding, read_json, read_jsonl
+from common.ragged import Columns
+from heads import check_id, check_texts, check_unique, path_of, qa_decoding, read_json, read_jsonl
+from heads.encoding import encoded, nested
 
 MODEL = "AutoModelForQuestionAnswering"
 FORM = '{"data": [{"paragraphs": [{"context", "qas": [{"id", "question", "answers": [{"text", "answer_start"}]}]}]}]}'
@@ -125,15 +127,15 @@ def encode(rows, tokenizer, labels, settings):
         features = {name: [] for name in ("input_ids", "context", "offsets", "example", "length", "labels")}
         longest = min(MAX_QUERY_LENGTH, settings.max_seq_length // 2)
         questions = tokenizer(batch["question"], add_special_tokens=False, truncation=True, max_length=longest)
-        contexts = tokenizer(batch["context"], add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        contexts = _contexts(batch["context"], tokenizer)
         for position, index in enumerate(indices):
-            pieces, offsets = contexts["input_ids"][position], contexts["offset_mapping"][position]
+            pieces, offsets, characters = contexts[batch["context"][position]]
             front = [*before, *questions["input_ids"][position], *between]
             room = settings.max_seq_length - len(front) - len(after)
             first, last = _answer_tokens(batch["answers"][position], offsets)
             for begin in _window_starts(len(pieces), room, settings.doc_stride):
                 inputs = [*front, *pieces[begin : begin + room], *after]
-                spans, shift = offsets[begin : begin + room], len(front) - begin
+                spans, shift = characters[begin : begin + room], len(front) - begin
                 target = [first + shift, last + shift] if begin <= first <= last < begin + len(spans) else [0, 0]
                 values = (inputs, [len(front), len(front) + len(spans)], spans, index, len(inputs), target)
                 for name, value in zip(features, values):
@@ -145,10 +147,22 @@ def encode(rows, tokenizer, labels, settings):
                 [segments[0]] * begin + [segments[1]] * (length - begin)
                 for (begin, _), length in zip(features["context"], features["length"])
             ]
+        features["offsets"] = nested(features["offsets"])
         return features
 
     features = encoded(rows, encode_batch, with_indices=True)
     return qa_decoding.with_pieces(features, rows, tokenizer, settings) if settings.qa_decoding == XTREME else features
+
+
+def _contexts(texts, tokenizer):
+    """{text: (ids of its sub-tokens, their characters as a list and as an array [sub-tokens, 2])}.
+
+    Several questions share a context, which is encoded once.
+    """
+    texts = list(dict.fromkeys(texts))
+    encoded = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
+    return {text: (*of_text, np.array(of_text[1]).reshape(-1, 2)) for text, *of_text in zip(texts, ids, offsets)}
 
 
 def _special_tokens(tokenizer):
@@ -215,29 +229,37 @@ def decode(rows, features, reduced, labels, settings):
     span's by more than it.
     """
     spans, scores = _best_spans(features, reduced, settings)
-    best = {}  # row -> (score, feature)
-    for feature, (example, score) in enumerate(zip(features["example"], scores)):
+    best = {}  # row -> (score, window)
+    for window, (example, score) in enumerate(zip(features["example"][:], scores.tolist())):
         if example not in best or score > best[example][0]:
-            best[example] = (score, feature)
+            best[example] = (score, window)
+    chosen, text_of = [best[example] for example in range(len(rows))], _texts(features, spans, settings)
+    predictions = [text_of(context, window, score) for context, (score, window) in zip(rows["context"][:], chosen)]
+    if settings.null_score_diff_threshold == np.inf:
+        return predictions
     null = no_answer_scores(rows, features, reduced, settings)
-    columns = [name for name in ("context", "offsets", "pieces") if name in features.column_names]
-    windows, predictions = features.select_columns(columns), []
-    for example, context in enumerate(rows["context"]):
-        score, feature = best[example]
-        text = _text(context, windows[feature], spans[feature], score, settings)
-        predictions.append("" if null[example] > settings.null_score_diff_threshold else text)
-    return predictions
+    return ["" if score > settings.null_score_diff_threshold else text for text, score in zip(predictions, null)]
 
 
-def _text(context, window, span, score, settings):
-    """The text of a window's best `span` (its two positions)."""
-    start, end = span - window["context"][0]
-    offsets = window["offsets"]
-    if settings.qa_decoding != XTREME:
-        return context[offsets[start][0] : offsets[end][1]].strip() if offsets else ""
-    if score == -np.inf:
-        return qa_decoding.NO_ANSWER
-    return qa_decoding.answer_text(context, window["pieces"][start : end + 1], offsets[start : end + 1])
+def _texts(features, spans, settings):
+    """A function (context, window, score) -> text of a window's best span, whose two positions `spans` has."""
+    fronts, offsets = (Columns(features, [name]).whole(name) for name in ("context", "offsets"))
+    begins = np.cumsum(offsets.counts[0]) - offsets.counts[0]
+    # [windows, 2] positions in the characters [sub-tokens of all windows, 2]
+    places, characters = spans - fronts.values.reshape(-1, 2)[:, :1], offsets.values.reshape(-1, 2)
+
+    def text_of(context, window, score):
+        start, end = begins[window] + places[window]
+        return context[characters[start][0] : characters[end][1]].strip() if offsets.counts[0][window] else ""
+
+    def xtreme_text(context, window, score):
+        if score == -np.inf:
+            return qa_decoding.NO_ANSWER
+        start, end = places[window]
+        spans = characters[begins[window] + start : begins[window] + end + 1].tolist()
+        return qa_decoding.answer_text(context, features[window]["pieces"][start : end + 1], spans)
+
+    return xtreme_text if settings.qa_decoding == XTREME else text_of
 
 
 def _best_spans(features, reduced, settings):
@@ -247,7 +269,7 @@ def _best_spans(features, reduced, settings):
     pair = scores[:, 0, :, None] + scores[:, 1, None, :]
     fits = (start <= end) & (end < start + settings.max_answer_length)
     if settings.qa_decoding == XTREME:
-        begins, contexts = (np.array(features[name])[:, :, None, None] for name in ("may_begin", "context"))
+        begins, contexts = (np.array(features[name][:])[:, :, None, None] for name in ("may_begin", "context"))
         fits &= (start >= begins[:, 0]) & (start < begins[:, 1]) & (end < contexts[:, 1])
     pair = np.where(fits, pair, -np.inf)
     flat = pair.reshape(len(pair), -1)
@@ -266,15 +288,15 @@ def no_answer_scores(rows, features, reduced, settings):
     """Per row: lowest null score of its windows minus its best span score (SQuAD 2.0's score_diff)."""
     _, scores = _best_spans(features, reduced, settings)
     null, best = np.full(len(rows), np.inf), np.full(len(rows), -np.inf)
-    np.minimum.at(null, features["example"], np.stack(reduced["null"]))
-    np.maximum.at(best, features["example"], scores)
+    np.minimum.at(null, features["example"][:], np.stack(reduced["null"]))
+    np.maximum.at(best, features["example"][:], scores)
     return null - best
 
 
 def references(rows):
     if rows[0]["answers"] is None:
         return None
-    return [{"id": row["id"], "answers": row["answers"]["text"]} for row in rows]
+    return [{"id": name, "answers": gold["text"]} for name, gold in zip(rows["id"][:], rows["answers"][:])]
 
 
 def constants(rows):
@@ -282,11 +304,11 @@ def constants(rows):
 
     They are as many as half of the answers have at most.
     """
-    lengths = sorted(len(answers["text"][0].split()) if answers["text"] else 0 for answers in rows["answers"])
+    lengths = sorted(len(answers["text"][0].split()) if answers["text"] else 0 for answers in rows["answers"][:])
     number = lengths[len(lengths) // 2] if lengths[0] else 0
-    return [[" ".join(context.split()[:number]) for context in rows["context"]]]
+    return [[" ".join(context.split()[:number]) for context in rows["context"][:]]]
 
 
 def write_predictions(path, rows, predictions):
     """`{question id: answer}`."""
-    write_json(path, dict(zip(rows["id"], predictions)))
+    write_json(path, dict(zip(rows["id"][:], predictions)))

@@ -12,9 +12,10 @@ from datasets import Dataset
 
 import metrics
 from common.files import InputError, write_text
-from common.prediction import scorer
+from common.prediction import Predictor, Scored, scorer, start_batches
 from common.search import neighbors, normalize
-from heads import check_unique, encoded, path_of, read_lines, read_table
+from heads import check_unique, path_of, read_lines, read_table
+from heads.encoding import encoded, tokenized
 
 logger = logging.getLogger("xtreme")
 SORTED = 10  # different sentences in order of their characters are sorted, not chance, from here on
@@ -104,7 +105,7 @@ def encode(rows, tokenizer, settings):
     """Distinct texts -> features; `length` for sorting."""
 
     def encode_batch(batch):
-        inputs = tokenizer(batch["text"], truncation=True, max_length=settings.max_seq_length)["input_ids"]
+        inputs = tokenized(tokenizer, batch["text"], max_length=settings.max_seq_length)["input_ids"]
         return {"input_ids": inputs, "length": [len(tokens) for tokens in inputs]}
 
     return encoded(rows, encode_batch)
@@ -162,14 +163,14 @@ def mine(source, english):
 
 
 def distinct(rows):
-    """De-duplicated texts: (Dataset of distinct texts, id of each or None where several lines share the text).
+    """De-duplicated texts: (id of each or None where several lines share the text, distinct texts).
 
     Repeated sentences take part in the search once and are never extracted, as in XTREME's BUCC scorer.
     """
     ids = {}
-    for example_id, text in zip(rows["id"], rows["text"]):
+    for example_id, text in zip(rows["id"][:], rows["text"][:]):
         ids[text] = None if text in ids else example_id
-    return Dataset.from_dict({"text": list(ids)}), list(ids.values())
+    return list(ids.values()), list(ids)
 
 
 def named_pairs(candidates, source_ids, english_ids):
@@ -188,17 +189,6 @@ def best_threshold(scored, gold):
     last = int(f1.argmax())
     following = items[last + 1][1] if last + 1 < len(items) else items[last][1]
     return (items[last][1] + following) / 2
-
-
-def embed(rows, model, predictor, layers):
-    """{side: (ids, vectors [texts, layers, width])}; Tatoeba keeps repeated lines, BUCC does not."""
-    sides = {}
-    for side in ("source", "english"):
-        texts, ids = (rows[side], list(rows[side]["id"])) if rows["lines"] else distinct(rows[side])
-        features = encode(texts, predictor.tokenizer, predictor.settings)
-        vectors = predictor.run(lambda batch: {"vector": pooled(model, batch, layers)}, features, desc=side)["vector"]
-        sides[side] = ids, np.stack(vectors)
-    return sides
 
 
 def search(sides, position):
@@ -225,3 +215,85 @@ def count(task, rows, predictions):
 def write_predictions(path, rows, predictions):
     """Tatoeba: the source line, from 0, of every English line. BUCC: `source id<TAB>English id` per line."""
     write_text(path, "".join(f"{index}\n" if rows["lines"] else "\t".join(index) + "\n" for index in predictions))
+
+
+class Embedded:
+    """The vectors of one language's texts: those that conditions, and dev and test, share are computed once."""
+
+    def __init__(self, language):
+        self.language, self.asked, self.vectors = language, set(), {}
+
+    def new(self, texts):
+        """Those of `texts` that were not asked for before."""
+        fresh = [text for text in dict.fromkeys(texts) if text not in self.asked]
+        self.asked.update(fresh)
+        return fresh
+
+
+class Searcher(Predictor):
+    """A Predictor whose predictions are sentences of the other side. `layers` are hidden_states indices to pool; the
+    first is the one whose predictions are written.
+    """
+
+    layers, embedded = (), Embedded(None)
+    thresholds = None  # (language, the margin with the best F1 on dev at every layer)
+
+    def prepare(self, rows, language, title, dev=None):
+        """({part: {side: (ids, texts)}}, features of texts that are new, these texts, the language's vectors, `dev`).
+
+        `dev` are BUCC's dev rows, on which its threshold is tuned.
+        """
+        if self.embedded.language != language:
+            self.embedded = Embedded(language)
+        parts = {part: _texts(of_part) for part, of_part in {"dev": dev, "test": rows}.items() if of_part}
+        texts = self.embedded.new([text for sides in parts.values() for _, texts in sides.values() for text in texts])
+        features = encode(Dataset.from_dict({"text": texts}), self.tokenizer, self.settings) if texts else None
+        return parts, features, texts, self.embedded, dev
+
+    def start(self, model, prepared, desc=None):
+        model.eval()
+        parts, features, texts, embedded, dev = prepared
+        collect = dict
+        if features is not None:
+            step = lambda batch: {"vector": pooled(model, batch, self.layers)}  # noqa: E731
+            collect = start_batches(step, features, self.collator, desc=desc, **self.options)
+
+        def outcome():
+            embedded.vectors.update(zip(texts, collect().get("vector", ())))
+            return {part: _vectors(sides, embedded.vectors) for part, sides in parts.items()}, dev
+
+        return outcome
+
+    def finish(self, task, rows, language, parts, dev):
+        """The Scored of one language of Tatoeba, or of BUCC, at every layer; predictions are the first layer's."""
+        if "dev" in parts and (self.thresholds or [None])[0] != language:
+            margins = (scored_pairs(parts["dev"], position) for position in range(len(self.layers)))
+            self.thresholds = language, [best_threshold(of_layer, dev["gold"]) for of_layer in margins]
+        scores, written = {}, None
+        for position, layer in enumerate(self.layers):
+            if "dev" not in parts:
+                variants = search(parts["test"], position)
+            else:
+                margins, threshold = scored_pairs(parts["test"], position), self.thresholds[1][position]
+                variants = {"": [pair for pair, margin in margins.items() if margin >= threshold]}
+            for variant, predictions in variants.items():
+                counts = count(task, rows, predictions)
+                suffix = variant + (f"_layer{layer}" if position else "")
+                if counts is not None:
+                    values = metrics.aggregate(scorer(task), counts)
+                    scores.update({f"{name}{suffix}": value for name, value in values.items()})
+                written = written or (counts, predictions)
+        return Scored(scores or None, *written, None)
+
+
+def _texts(rows):
+    """{side: (ids, texts)}; Tatoeba keeps repeated lines, BUCC does not."""
+    sides = {side: rows[side] for side in ("source", "english")}
+    if rows["lines"]:
+        return {side: (of_side["id"][:], of_side["text"][:]) for side, of_side in sides.items()}
+    return {side: distinct(of_side) for side, of_side in sides.items()}
+
+
+def _vectors(sides, vectors):
+    """{side: (ids, vectors [texts, layers, width])}."""
+    return {side: (ids, np.stack([vectors[text] for text in texts])) for side, (ids, texts) in sides.items()}

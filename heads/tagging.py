@@ -7,7 +7,8 @@ from datasets import Dataset
 
 from common.files import InputError, write_text
 from common.labels import FIRST, IGNORED, LabelIndices, check_alike, check_label, names_of
-from heads import check_texts, encoded, path_of, read_jsonl, read_table
+from heads import check_texts, path_of, read_jsonl, read_table
+from heads.encoding import encoded
 from heads.other_forms import tagged_columns
 from tasks import LANGUAGES
 
@@ -151,7 +152,7 @@ def advice(features, tokenizer, settings):
     if settings.tag_piece != FIRST:
         return ""
     bare, words, affected = bare_pieces(tokenizer), 0, 0
-    for window, first in zip(features["input_ids"], features["first"]):
+    for window, first in zip(features["input_ids"][:], features["first"][:]):
         words, affected = words + len(first), affected + sum(window[position] in bare for position in first)
     if affected <= MANY * words:
         return ""
@@ -201,13 +202,13 @@ def decode(rows, features, reduced, labels, settings):
 
 
 def references(rows):
-    return None if rows[0]["tags"] is None else list(rows["tags"])
+    return None if rows[0]["tags"] is None else rows["tags"][:]
 
 
 def constants(rows):
     """The guess of a degenerate model: the most frequent tag everywhere."""
-    tag = Counter(tag for tags in rows["tags"] for tag in tags).most_common(1)[0][0]
-    return [[[tag] * len(tags) for tags in rows["tags"]]]
+    tag = Counter(tag for tags in rows["tags"][:] for tag in tags).most_common(1)[0][0]
+    return [[[tag] * len(tags) for tags in rows["tags"][:]]]
 
 
 def write_predictions(path, rows, predictions):

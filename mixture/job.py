@@ -106,9 +106,9 @@ class Job:
         args, batch_size, streams = self.training_args, self.batch_size(), []
         seed, group = data_seed(args), args.train_sampling_strategy == "group_by_length"
         for name, features in self.features.items():
-            languages = features["language"] if "language" in features.column_names else None
+            languages = features["language"][:] if "language" in features.column_names else None
             alpha = self.args.mlm_alpha
-            streams.append(data.TaskStream(name, features["length"], batch_size, seed, group, languages, alpha))
+            streams.append(data.TaskStream(name, features["length"][:], batch_size, seed, group, languages, alpha))
         epoch_steps = data.mixture_steps(self.counts().values(), 1, batch_size, self.args.examples_cap)
         return data.MixtureSampler(streams, [weights[name] for name in self.features], seed, batch_size, epoch_steps)
 
@@ -143,7 +143,9 @@ def make_job(plan, args, training_args, settings, labels, tokenizer, config, row
         name: Predictor(head_of(record), labels[task], settings[name], training_args, tokenizer)
         for name, (task, record) in plan.sources.items()
     }
-    features = {name: predictors[name].encode(of_source, f"{name} train") for name, of_source in rows["train"].items()}
+    features = {
+        name: predictors[name].encode_once(of_source, f"{name} train") for name, of_source in rows["train"].items()
+    }
     job = Job(plan, args, training_args, config, labels, predictors, features, rows["dev"], robust, {})
     if robust.train_noise:
         seed, language = data_seed(training_args), plan.languages[0]

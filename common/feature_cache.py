@@ -1,0 +1,67 @@
+"""Features of training sets on disk: encoded once per node, whatever runs and processes ask for them.
+
+    <HF_DATASETS_CACHE>/features/<hash of all that they depend on>.arrow
+
+A file is written whole or not at all, under a lock that ends with its process; the same file serves all processes of
+a node from one place in memory. Delete the folder at any time.
+"""
+
+import fcntl
+import hashlib
+import inspect
+import logging
+from pathlib import Path
+
+import datasets
+import pyarrow as pa
+import tokenizers
+import transformers
+from datasets import Dataset
+
+from common.files import replacing, sha256
+
+logger = logging.getLogger("xtreme")
+
+
+def features_of(rows, tokenizer, decisive, head, make):
+    """The Dataset of features that `make()` encodes of `rows`, from the cache where it was made before.
+
+    They depend on the rows, the tokenizer, `decisive` (labels, settings) and the code of the head and its libraries.
+    Without a place to write they are made every time.
+    """
+    code = [Path(inspect.getfile(head)), Path(inspect.getfile(head.encoded))]
+    versions = tokenizers.__version__, transformers.__version__, datasets.__version__
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()  # else its text has that of the last call
+    whole = backend.to_str(), tokenizer.model_input_names, tokenizer.truncation_side
+    name = sha256(*whole, decisive, versions, *code, digest(rows))
+    path = Path(datasets.config.HF_DATASETS_CACHE) / "features" / f"{name}.arrow"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path.with_suffix(".lock"), "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # the others wait, and find the file
+            if path.exists():
+                logger.info("training features: %s", path)
+            else:
+                write(make(), path)
+    except OSError as error:  # no room, no right, no locks
+        logger.warning("training features are not kept for the next run: %s", error)
+        return make()
+    return Dataset.from_file(str(path))
+
+
+def write(features, path):
+    """The features as one Arrow file, which `Dataset.from_file` reads."""
+    table = features.with_format("arrow")[:]
+    with replacing(path) as temporary, pa.OSFile(str(temporary), "wb") as file:
+        with pa.ipc.new_stream(file, features.features.arrow_schema) as stream:
+            stream.write_table(table.cast(features.features.arrow_schema), max_chunksize=1000)
+
+
+def digest(rows):
+    """Hash of a Dataset's content."""
+    digest, table = hashlib.sha256(), rows.with_format("arrow")[:]
+    digest.update(str(table.schema).encode())
+    for batch in table.to_batches():
+        digest.update(batch.serialize())
+    return digest.hexdigest()
