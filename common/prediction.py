@@ -31,13 +31,16 @@ def length_batches(lengths, batch_size):
     return batches
 
 
-def run_batches(function, features, collator, batch_size, device, bf16=False, desc=None, disable_tqdm=False):
+def run_batches(
+    function, features, collator, batch_size, device, bf16=False, desc=None, disable_tqdm=False, shared=True
+):
     """{name: list of one array per feature} of `function(batch) -> {name: tensor [examples, ...]}` on all features.
 
     The result is in the order of `features` whatever the batches were. Under torch.distributed each process computes
-    every n-th batch and all get the whole result. `bf16` is autocast: weights and returned values stay float32.
+    every n-th batch and all get the whole result; unless `shared` each has features of its own. `bf16` is autocast:
+    weights and returned values stay float32.
     """
-    rank, world = distributed()
+    rank, world = distributed() if shared else (0, 1)
     batches = length_batches(np.array(features["length"]), batch_size)
     # under ZeRO-3 all processes take part in every forward pass, so all need as many
     batches += batches[-1:] * (-len(batches) % world)
@@ -47,7 +50,7 @@ def run_batches(function, features, collator, batch_size, device, bf16=False, de
         for indices in tqdm(batches[rank::world], desc=desc, disable=disable_tqdm or rank > 0, leave=False):
             batch = {name: value.to(device) for name, value in collator(inputs.__getitems__(indices)).items()}
             outputs.append((indices, {name: value.cpu().numpy() for name, value in function(batch).items()}))
-    outputs = gather_object(outputs)
+    outputs = gather_object(outputs) if shared else outputs
     result = {name: [None] * len(features) for name in (outputs[0][1] if outputs else {})}
     for indices, arrays in outputs:
         for name, array in arrays.items():
@@ -109,9 +112,9 @@ class Predictor:
             logger.info("%s: %s", title, advice)
         return features
 
-    def run(self, function, features, desc=None):
-        """`run_batches` with this run's batch size, device and precision."""
-        return run_batches(function, features, self.collator, desc=desc, **self.options)
+    def run(self, function, features, desc=None, **other):
+        """`run_batches` with this run's batch size, device and precision, or with `other`."""
+        return run_batches(function, features, self.collator, desc=desc, **{**self.options, **other})
 
     def score(self, task, model, rows, features, language, desc=None):
         """Predict `features` of `rows` and score them by the task's metric: a Scored."""

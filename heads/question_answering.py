@@ -14,6 +14,7 @@ from heads import check_id, check_texts, check_unique, encoded, path_of, qa_deco
 
 MODEL = "AutoModelForQuestionAnswering"
 FORM = '{"data": [{"paragraphs": [{"context", "qas": [{"id", "question", "answers": [{"text", "answer_start"}]}]}]}]}'
+WINDOW = ("context", "offsets", "pieces")  # what the text of a span is found by
 MAX_QUERY_LENGTH = 64  # sub-tokens of the question that are kept, as in SQuAD's and XTREME's scripts
 
 
@@ -220,7 +221,7 @@ def decode(rows, features, reduced, labels, settings):
         if example not in best or score > best[example][0]:
             best[example] = (score, feature)
     null = no_answer_scores(rows, features, reduced, settings)
-    columns = [name for name in ("context", "offsets", "pieces") if name in features.column_names]
+    columns = [name for name in WINDOW if name in features.column_names]
     windows, predictions = features.select_columns(columns), []
     for example, context in enumerate(rows["context"]):
         score, feature = best[example]
@@ -242,14 +243,7 @@ def _text(context, window, span, score, settings):
 
 def _best_spans(features, reduced, settings):
     """Best (start, end) positions [windows, 2], start <= end < start + max_answer_length; their scores [windows]."""
-    scores, positions = np.stack(reduced["scores"]), np.stack(reduced["positions"])
-    start, end = positions[:, 0, :, None], positions[:, 1, None, :]  # [windows, n_best, 1], [windows, 1, n_best]
-    pair = scores[:, 0, :, None] + scores[:, 1, None, :]
-    fits = (start <= end) & (end < start + settings.max_answer_length)
-    if settings.qa_decoding == XTREME:
-        begins, contexts = (np.array(features[name])[:, :, None, None] for name in ("may_begin", "context"))
-        fits &= (start >= begins[:, 0]) & (start < begins[:, 1]) & (end < contexts[:, 1])
-    pair = np.where(fits, pair, -np.inf)
+    scores, positions, pair = _pairs(features, reduced, settings)
     flat = pair.reshape(len(pair), -1)
     best, windows = flat.argmax(-1), np.arange(len(flat))
     first, last = best // pair.shape[2], best % pair.shape[2]
@@ -260,6 +254,20 @@ def _best_spans(features, reduced, settings):
     impossible = ~np.isfinite(score)  # no end behind any of the best starts: answer with the best start alone
     spans[impossible] = positions[impossible, 0, :1]
     return spans, np.where(impossible, scores[:, 0, 0] - 1e9, score)
+
+
+def _pairs(features, reduced, settings):
+    """Scores and positions of the best ends [windows, 2, n_best], and the scores of their pairs [windows, n_best,
+    n_best], -inf where they are no span.
+    """
+    scores, positions = np.stack(reduced["scores"]), np.stack(reduced["positions"])
+    start, end = positions[:, 0, :, None], positions[:, 1, None, :]  # [windows, n_best, 1], [windows, 1, n_best]
+    pair = scores[:, 0, :, None] + scores[:, 1, None, :]
+    fits = (start <= end) & (end < start + settings.max_answer_length)
+    if settings.qa_decoding == XTREME:
+        begins, contexts = (np.array(features[name])[:, :, None, None] for name in ("may_begin", "context"))
+        fits &= (start >= begins[:, 0]) & (start < begins[:, 1]) & (end < contexts[:, 1])
+    return scores, positions, np.where(fits, pair, -np.inf)
 
 
 def no_answer_scores(rows, features, reduced, settings):
@@ -290,3 +298,33 @@ def constants(rows):
 def write_predictions(path, rows, predictions):
     """`{question id: answer}`."""
     write_json(path, dict(zip(rows["id"], predictions)))
+
+
+def edited(row, field, old, new):
+    """The answers' texts stay; where they start is not needed to predict."""
+    return {**row, field: new}
+
+
+def margins(rows, features, reduced, right, settings):
+    """Per row: score of the best right span minus that of the best other one, over all windows.
+
+    `right(row, text)` says whether an answer is one. A side that is not among the best starts and ends has the score
+    of the worst span that is.
+    """
+    _, positions, pair = _pairs(features, reduced, settings)
+    windows, own = features.select_columns([name for name in WINDOW if name in features.column_names]), {}
+    for window, example in enumerate(features["example"]):
+        own.setdefault(example, []).append(window)
+    result = []
+    for example, row in enumerate(rows):
+        scores, best = pair[own[example]].reshape(-1), {}  # whether right -> score
+        size = pair.shape[1] * pair.shape[2]
+        for at in np.argsort(-scores, kind="stable"):
+            window, (first, last) = own[example][at // size], divmod(at % size, pair.shape[2])
+            if not np.isfinite(scores[at]) or len(best) == 2:
+                break
+            lowest, span = scores[at], np.array([positions[window, 0, first], positions[window, 1, last]])
+            text = _text(row["context"], windows[window], span, scores[at], settings)
+            best.setdefault(right(row, text), scores[at])
+        result.append(best.get(True, lowest) - best.get(False, lowest) if best else -np.inf)
+    return result

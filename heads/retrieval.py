@@ -225,3 +225,17 @@ def count(task, rows, predictions):
 def write_predictions(path, rows, predictions):
     """Tatoeba: the source line, from 0, of every English line. BUCC: `source id<TAB>English id` per line."""
     write_text(path, "".join(f"{index}\n" if rows["lines"] else "\t".join(index) + "\n" for index in predictions))
+
+
+def edited(row, field, old, new):
+    return {**row, "text": new}
+
+
+def margin(vectors, pool, gold):
+    """Cosine to the gold sentence minus the highest to another one, [sentences]; `vectors` [sentences, width] and
+    `pool` [candidates, width] are normalized, `gold` [sentences] indices of candidates.
+    """
+    similarities, rows = vectors @ pool.T, np.arange(len(vectors))
+    own = similarities[rows, gold]
+    similarities[rows, gold] = -np.inf
+    return own - similarities.max(1)

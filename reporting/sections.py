@@ -3,6 +3,7 @@
 `keys` {setting: its Source's key}, `args` those of report.py. One more section is one more function in SECTIONS.
 """
 
+from reporting.attacks import attacks
 from reporting.figures import figures
 from reporting.groups import headline_groups
 from reporting.scale import scale_section
@@ -48,4 +49,4 @@ def differences(study, keys, args):
     ], []
 
 
-SECTIONS = (scores, robustness, details, scale, differences)
+SECTIONS = (scores, robustness, details, attacks, scale, differences)

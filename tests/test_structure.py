@@ -25,6 +25,7 @@ ARROWS = {
     "heads": {"common", "tasks", "metrics"},
     "mixture": {"heads", "common", "tasks", "metrics"},
     "alignment": {"heads", "common", "tasks", "metrics"},
+    "attack": {"heads", "noise", "common", "tasks", "metrics"},
     "reporting": {"common", "tasks", "metrics"},
     "hub": {"common", "tasks"},
     "toyworld": {"common", "tasks"},
