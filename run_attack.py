@@ -217,7 +217,7 @@ def finished_run(path, task):
             f"--model_name_or_path {path}: {what}; give the folder of a finished run of run_xtreme.py --task "
             f"{task.name}"
         )
-    if "finished_at" not in record or (record.get("training") and not record["training"].get("finished")):
+    if not record["training"].get("finished") if record.get("training") else "finished_at" not in record:
         raise InputError(f"--model_name_or_path {path}: the run is not finished; go on with it: {record['command']}")
     return record
 
