@@ -19,3 +19,13 @@ def cross_entropy(logits, labels, label_smoothing=0.0):
         loss = torch.nn.functional.cross_entropy(logits.float().flatten(0, -2), labels.flatten(), **options)
     examples = len(labels)
     return loss.view(examples, -1).sum(1), counted.view(examples, -1).sum(1)
+
+
+def margins(logits, labels):
+    """Logit of the gold class minus the highest other one, [...]: below 0 the prediction is wrong.
+
+    logits [..., classes], labels [...]; what stands at IGNORED labels means nothing.
+    """
+    gold = labels.clamp(min=0)[..., None]
+    others = logits.float().scatter(-1, gold, -torch.inf).amax(-1)
+    return logits.float().gather(-1, gold)[..., 0] - others

@@ -60,15 +60,25 @@ def run_batches(*args, **options):
 
 
 def start_batches(
-    function, features, collator, batch_size, device, bf16=False, desc=None, disable_tqdm=False, max_tokens=None
+    function,
+    features,
+    collator,
+    batch_size,
+    device,
+    bf16=False,
+    desc=None,
+    disable_tqdm=False,
+    max_tokens=None,
+    shared=True,
 ):
     """Give a device all batches of `features`; returns a function () -> result that waits for it.
 
     The result is {name: list of one array per feature} of `function(batch) -> {name: tensor [examples, ...]}`. It is
     in the order of `features` whatever the batches were. Under torch.distributed each process computes every n-th
-    batch, and all get the whole result, here. `bf16` is autocast: weights and returned values stay float32.
+    batch, and all get the whole result, here; unless `shared` each has features of its own. `bf16` is autocast:
+    weights and returned values stay float32.
     """
-    rank, world = distributed()
+    rank, world = distributed() if shared else (0, 1)
     inputs, device = Columns(features, Collator.columns), torch.device(device)
     max_tokens = max_tokens and max_tokens // inputs.width
     batches = length_batches(np.array(features["length"][:]), batch_size, max_tokens)
@@ -181,9 +191,9 @@ class Predictor:
         decisive = self.labels, vars(self.settings)
         return features_of(rows, self.tokenizer, decisive, self.head, lambda: self.encode(rows, title))
 
-    def run(self, function, features, desc=None):
-        """`run_batches` with this run's batch size, device and precision."""
-        return run_batches(function, features, self.collator, desc=desc, **self.options)
+    def run(self, function, features, desc=None, **other):
+        """`run_batches` with this run's batch size, device and precision, or with `other`."""
+        return run_batches(function, features, self.collator, desc=desc, **{**self.options, **other})
 
     def prepare(self, rows, language, title, beside=None):
         """What `start` takes: the features of a test file, without labels, for no loss is wanted. What it is predicted

@@ -213,11 +213,12 @@ def plain(value):
 
 
 def noise_record(task, folder, below=None):
-    """What perturb.py's manifest says of a task in an evaluation folder; {} where perturb.py did not write the folder.
+    """What perturb.py's manifest, or run_attack.py's, says of a task in an evaluation folder; {} where there is none.
     With `below`, a folder in it, of all files there, whatever their task.
 
     {"op", "level", "realised": {language: error rate}, "not_applicable": {language: reason}}: with it, results speak
-    for themselves. Of MLQA's pairs of languages the question's is noised.
+    for themselves. Of MLQA's pairs of languages the question's is noised. Of an attack also what it was against and
+    what came of it: {"attack": attack_record()}.
     """
     folder = Path(folder).resolve()
     try:
@@ -242,6 +243,7 @@ def noise_record(task, folder, below=None):
             return {}
         level = noised[0]["rate" if noised[0]["level"] is None else "level"] if noised else None
         return {
+            **attack_record(task, noised, manifest["files"]),
             "op": (noised or left_out)[0]["op"],
             "level": level,
             "realised": {code: spent[code] / max(1, size[code]) for code in spent},
@@ -249,6 +251,24 @@ def noise_record(task, folder, below=None):
         }
     except (KeyError, OSError, TypeError, ValueError):
         return {}
+
+
+def attack_record(task, files, every):
+    """{"attack": {"source", "checkpoint", "queries", "languages": {language: numbers}}} of files that run_attack.py
+    wrote, {} of others. A language's numbers are those of its manifest, with the random control's beside them.
+    """
+    if not files or "attack" not in files[0]:
+        return {}
+    languages = {}
+    for file in files:
+        same = ("task", "language", "context", "level", "queries", "seed", "source", "ops")
+        control = [one for one in every if one["op"] == "random" and all(one.get(n) == file[n] for n in same)]
+        control = control if file["op"] != "random" else []
+        numbers = {**file["attack"], "ops": file["ops"], "control": control[0]["attack"] if control else None}
+        languages |= dict.fromkeys(_codes(task, file), numbers)
+    source = files[0]["source"]
+    about = {"source": source["path"], "checkpoint": source["checkpoint"], "queries": files[0]["queries"]}
+    return {"attack": {**about, "languages": languages}}
 
 
 def _codes(task, file):

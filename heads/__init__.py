@@ -9,10 +9,13 @@
     constants(rows)                              -> predictions of models that have learned nothing: the level to beat
     references(rows)                             gold labels as metrics.py scores them, None where the file has none
     write_predictions(path, rows, predictions)   XTREME's submission format
+    edited(row, field, old, new)                 the row with a text of its file replaced, as attacks do
+    margin(logits, labels)                       how far each feature is from wrong: below 0 it is
 
-`retrieval` has no training and its own, shorter list; `dual_encoder` ranks what `read_pool` gives and has a Predictor
-and a `model_class` of its own; `masked_lm` and `translation_lm` have perplexities in place of predictions. Adding a
-kind of task is adding a file here and a record in tasks.py. Names and indices of labels meet in common/labels.py. This
+The margin of `question_answering` is a row's, from what `reduce` gives. `retrieval` has no training and its own,
+shorter list; `dual_encoder` ranks what `read_pool` gives and has a Predictor and a `model_class` of its own;
+`masked_lm` and `translation_lm` have perplexities in place of predictions. Adding a kind of task is adding a file here
+and a record in tasks.py. Names and indices of labels meet in common/labels.py. This
 module holds what all readers share: files -> checked lines and JSON, with errors that name file, line, value and next
 step.
 """

@@ -2,10 +2,12 @@
 
 import logging
 
+import torch
 from datasets import Dataset
 
 from common.files import InputError, write_text
 from common.labels import LabelIndices, check_alike, check_label, names_of
+from common.loss import margins
 from heads import check_texts, path_of, read_jsonl, read_table
 from heads.encoding import encoded, tokenized
 from heads.other_forms import pair_columns
@@ -103,3 +105,12 @@ def constants(rows):
 def write_predictions(path, rows, predictions):
     """One label per line, in the order of the test file."""
     write_text(path, "".join(f"{label}\n" for label in predictions))
+
+
+def edited(row, field, old, new):
+    return {**row, {"premise": "text_a", "hypothesis": "text_b"}[field]: new}
+
+
+def margin(logits, labels):
+    """Gold logit minus the highest other one, [examples]; lower than any for a label that no class stands for."""
+    return margins(logits, labels).masked_fill(labels < 0, -torch.inf)

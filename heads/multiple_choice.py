@@ -6,6 +6,7 @@ import logging
 from datasets import Dataset
 
 from common.files import InputError, write_text
+from common.loss import margins
 from heads import check_id, check_texts, check_unique, path_of, read_jsonl
 from heads.encoding import encoded, tokenized
 
@@ -165,3 +166,15 @@ def constants(rows):
 def write_predictions(path, rows, predictions):
     """`{"label": index}` per line."""
     write_text(path, "".join(json.dumps({"label": label}) + "\n" for label in predictions))
+
+
+def edited(row, field, old, new):
+    """The prompts begin with what may be edited of them."""
+    if field.startswith("choice"):
+        return {**row, "choices": [new if choice == old else choice for choice in row["choices"]]}
+    return {**row, "prompt": new + row["prompt"].removeprefix(old)}
+
+
+def margin(logits, labels):
+    """Score of the right choice minus the highest other one, [examples]."""
+    return margins(logits, labels)

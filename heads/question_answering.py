@@ -16,6 +16,7 @@ from heads.encoding import encoded, nested
 
 MODEL = "AutoModelForQuestionAnswering"
 FORM = '{"data": [{"paragraphs": [{"context", "qas": [{"id", "question", "answers": [{"text", "answer_start"}]}]}]}]}'
+WINDOW = ("context", "offsets", "pieces")  # what the text of a span is found by
 MAX_QUERY_LENGTH = 64  # sub-tokens of the question that are kept, as in SQuAD's and XTREME's scripts
 
 
@@ -233,29 +234,31 @@ def decode(rows, features, reduced, labels, settings):
     for window, (example, score) in enumerate(zip(features["example"][:], scores.tolist())):
         if example not in best or score > best[example][0]:
             best[example] = (score, window)
-    chosen, text_of = [best[example] for example in range(len(rows))], _texts(features, spans, settings)
-    predictions = [text_of(context, window, score) for context, (score, window) in zip(rows["context"][:], chosen)]
+    chosen, text_of = [best[example] for example in range(len(rows))], _texts(features, settings)
+    predictions = [
+        text_of(context, window, spans[window], score) for context, (score, window) in zip(rows["context"][:], chosen)
+    ]
     if settings.null_score_diff_threshold == np.inf:
         return predictions
     null = no_answer_scores(rows, features, reduced, settings)
     return ["" if score > settings.null_score_diff_threshold else text for text, score in zip(predictions, null)]
 
 
-def _texts(features, spans, settings):
-    """A function (context, window, score) -> text of a window's best span, whose two positions `spans` has."""
+def _texts(features, settings):
+    """A function (context, window, span, score) -> text of a span (its two positions) of a window."""
     fronts, offsets = (Columns(features, [name]).whole(name) for name in ("context", "offsets"))
     begins = np.cumsum(offsets.counts[0]) - offsets.counts[0]
-    # [windows, 2] positions in the characters [sub-tokens of all windows, 2]
-    places, characters = spans - fronts.values.reshape(-1, 2)[:, :1], offsets.values.reshape(-1, 2)
+    # [windows] positions of the contexts, and characters [sub-tokens of all windows, 2]
+    fronts, characters = fronts.values.reshape(-1, 2)[:, 0], offsets.values.reshape(-1, 2)
 
-    def text_of(context, window, score):
-        start, end = begins[window] + places[window]
+    def text_of(context, window, span, score):
+        start, end = begins[window] + span - fronts[window]
         return context[characters[start][0] : characters[end][1]].strip() if offsets.counts[0][window] else ""
 
-    def xtreme_text(context, window, score):
+    def xtreme_text(context, window, span, score):
         if score == -np.inf:
             return qa_decoding.NO_ANSWER
-        start, end = places[window]
+        start, end = span - fronts[window]
         spans = characters[begins[window] + start : begins[window] + end + 1].tolist()
         return qa_decoding.answer_text(context, features[window]["pieces"][start : end + 1], spans)
 
@@ -264,14 +267,7 @@ def _texts(features, spans, settings):
 
 def _best_spans(features, reduced, settings):
     """Best (start, end) positions [windows, 2], start <= end < start + max_answer_length; their scores [windows]."""
-    scores, positions = np.stack(reduced["scores"]), np.stack(reduced["positions"])
-    start, end = positions[:, 0, :, None], positions[:, 1, None, :]  # [windows, n_best, 1], [windows, 1, n_best]
-    pair = scores[:, 0, :, None] + scores[:, 1, None, :]
-    fits = (start <= end) & (end < start + settings.max_answer_length)
-    if settings.qa_decoding == XTREME:
-        begins, contexts = (np.array(features[name][:])[:, :, None, None] for name in ("may_begin", "context"))
-        fits &= (start >= begins[:, 0]) & (start < begins[:, 1]) & (end < contexts[:, 1])
-    pair = np.where(fits, pair, -np.inf)
+    scores, positions, pair = _pairs(features, reduced, settings)
     flat = pair.reshape(len(pair), -1)
     best, windows = flat.argmax(-1), np.arange(len(flat))
     first, last = best // pair.shape[2], best % pair.shape[2]
@@ -282,6 +278,20 @@ def _best_spans(features, reduced, settings):
     impossible = ~np.isfinite(score)  # no end behind any of the best starts: answer with the best start alone
     spans[impossible] = positions[impossible, 0, :1]
     return spans, np.where(impossible, scores[:, 0, 0] - 1e9, score)
+
+
+def _pairs(features, reduced, settings):
+    """Scores and positions of the best ends [windows, 2, n_best], and the scores of their pairs [windows, n_best,
+    n_best], -inf where they are no span.
+    """
+    scores, positions = np.stack(reduced["scores"]), np.stack(reduced["positions"])
+    start, end = positions[:, 0, :, None], positions[:, 1, None, :]  # [windows, n_best, 1], [windows, 1, n_best]
+    pair = scores[:, 0, :, None] + scores[:, 1, None, :]
+    fits = (start <= end) & (end < start + settings.max_answer_length)
+    if settings.qa_decoding == XTREME:
+        begins, contexts = (np.array(features[name][:])[:, :, None, None] for name in ("may_begin", "context"))
+        fits &= (start >= begins[:, 0]) & (start < begins[:, 1]) & (end < contexts[:, 1])
+    return scores, positions, np.where(fits, pair, -np.inf)
 
 
 def no_answer_scores(rows, features, reduced, settings):
@@ -312,3 +322,32 @@ def constants(rows):
 def write_predictions(path, rows, predictions):
     """`{question id: answer}`."""
     write_json(path, dict(zip(rows["id"][:], predictions)))
+
+
+def edited(row, field, old, new):
+    """The answers' texts stay; where they start is not needed to predict."""
+    return {**row, field: new}
+
+
+def margins(rows, features, reduced, right, settings):
+    """Per row: score of the best right span minus that of the best other one, over all windows.
+
+    `right(row, text)` says whether an answer is one. A side that is not among the best starts and ends has the score
+    of the worst span that is.
+    """
+    _, positions, pair = _pairs(features, reduced, settings)
+    text_of, own = _texts(features, settings), {}
+    for window, example in enumerate(features["example"][:]):
+        own.setdefault(example, []).append(window)
+    result = []
+    for example, row in enumerate(rows):
+        scores, best = pair[own[example]].reshape(-1), {}  # whether right -> score
+        size = pair.shape[1] * pair.shape[2]
+        for at in np.argsort(-scores, kind="stable"):
+            window, (first, last) = own[example][at // size], divmod(at % size, pair.shape[2])
+            if not np.isfinite(scores[at]) or len(best) == 2:
+                break
+            lowest, span = scores[at], np.array([positions[window, 0, first], positions[window, 1, last]])
+            best.setdefault(right(row, text_of(row["context"], window, span, scores[at])), scores[at])
+        result.append(best.get(True, lowest) - best.get(False, lowest) if best else -np.inf)
+    return result

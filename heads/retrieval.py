@@ -297,3 +297,17 @@ def _texts(rows):
 def _vectors(sides, vectors):
     """{side: (ids, vectors [texts, layers, width])}."""
     return {side: (ids, np.stack([vectors[text] for text in texts])) for side, (ids, texts) in sides.items()}
+
+
+def edited(row, field, old, new):
+    return {**row, "text": new}
+
+
+def margin(vectors, pool, gold):
+    """Cosine to the gold sentence minus the highest to another one, [sentences]; `vectors` [sentences, width] and
+    `pool` [candidates, width] are normalized, `gold` [sentences] indices of candidates.
+    """
+    similarities, rows = vectors @ pool.T, np.arange(len(vectors))
+    own = similarities[rows, gold]
+    similarities[rows, gold] = -np.inf
+    return own - similarities.max(1)

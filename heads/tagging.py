@@ -3,10 +3,12 @@
 from collections import Counter
 from itertools import chain
 
+import torch
 from datasets import Dataset
 
 from common.files import InputError, write_text
 from common.labels import FIRST, IGNORED, LabelIndices, check_alike, check_label, names_of
+from common.loss import margins
 from heads import check_texts, path_of, read_jsonl, read_table
 from heads.encoding import encoded
 from heads.other_forms import tagged_columns
@@ -214,3 +216,13 @@ def constants(rows):
 def write_predictions(path, rows, predictions):
     """One tag per line, a blank line between sentences."""
     write_text(path, "\n".join("".join(f"{tag}\n" for tag in tags) for tags in predictions))
+
+
+def edited(row, field, old, new):
+    """The words of a sentence are one text, a line each."""
+    return {**row, "words": new.split("\n")}
+
+
+def margin(logits, labels):
+    """Gold logit minus the highest other one of the word where it is lowest, [windows]."""
+    return margins(logits, labels).masked_fill(labels < 0, torch.inf).amin(-1)

@@ -141,7 +141,11 @@ def open_study(task, baseline, runs):
         remedy = "train it with other seeds or a lower learning rate"
         raise InputError(f"{task}: all runs of the baseline {baseline} collapsed; {remedy}")
     kept = [run for run in runs if not run.collapsed]
-    names = dict.fromkeys(condition for run in kept for _, condition in run.scores if condition != "clean")
+    attacks = {
+        "clean",
+        *(name for run in kept for name in run.attacks),
+    }  # reporting/attacks.py has a section of theirs
+    names = dict.fromkeys(condition for run in kept for _, condition in run.scores if condition not in attacks)
     conditions = [condition_of(name, [run.condition(name) for run in kept]) for name in names]
     conditions = [(name, op, level) for name, op, level in conditions if level != "0"]  # which is the clean file
     conditions.sort(key=lambda one: (one[1], as_number(one[2]), len(one[0]), one[0]))

@@ -31,7 +31,8 @@ PREDICT = "run its command with --do_predict, or leave the folder out"
 REDO = "correct or remove it and run the run's command again"
 # run.json, as far as reports read it: name -> its type; null and absent are the same.
 PARENT_TYPES = {"path": str, "checkpoint": str, "command": str, "task": str, "seed": int, "parent": dict}
-CONDITION_TYPES = {"folder": str, "op": str, "level": (int, float), "realised": dict, "not_applicable": dict}
+CONDITION_TYPES = {"folder": str, "op": str, "level": (int, float)}
+CONDITION_TYPES |= dict.fromkeys(("realised", "not_applicable", "attack"), dict)
 TYPES = {
     **{name: str for name in ("task", "command", "started_at", "finished_at", "checkpoint", "model_name_or_path")},
     **{"seed": int, "later": list, **dict.fromkeys(("training", "parent", "conditions", "arguments"), dict)},
@@ -81,6 +82,17 @@ class Run:
     def condition(self, name):
         """run.json's record of a condition: folder, and perturb.py's op, level, realised, not_applicable."""
         return self.record.get("conditions", {}).get(name, {})
+
+    @property
+    def attacks(self):
+        """{condition: what run_attack.py's manifest says of it} of the attacked sets: no noise that runs share."""
+        names = dict.fromkeys(condition for _, condition in self.scores)
+        return {name: self.condition(name)["attack"] for name in names if self.condition(name).get("attack")}
+
+    @property
+    def checkpoint(self):
+        """The hash of the model that predicted: its own, or of a run that only predicts, its parent."""
+        return self.record.get("checkpoint") or (self.record.get("parent") or {}).get("checkpoint")
 
 
 def load_runs(patterns, baseline, scale=False):
@@ -315,6 +327,8 @@ def check_alike(runs):
             both = f"{twin.folder} and {run.folder}: both {run.task} from {run.setting} with seed {run.seed}"
             raise InputError(f"{both}; leave one out")
         for cell in run.sizes:
+            if cell[1] in run.attacks:  # each run may have been attacked by itself
+                continue
             other = cells.setdefault((run.task, *cell), run)
             if not same_data(other, run, cell):
                 raise InputError(different_data(other, run, cell))

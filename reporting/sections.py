@@ -3,6 +3,7 @@
 `keys` {setting: its Source's key}, `args` those of report.py. One more section is one more function in SECTIONS.
 """
 
+from reporting.attacks import attacks
 from reporting.figures import figures
 from reporting.groups import headline_groups
 from reporting.scale import scale_section
@@ -53,4 +54,4 @@ def translation(study, keys, args):
     return translation_section(study, keys)
 
 
-SECTIONS = (translation, scores, robustness, details, scale, differences)
+SECTIONS = (translation, scores, robustness, details, attacks, scale, differences)

@@ -26,6 +26,7 @@ ARROWS = {
     "mixture": {"heads", "common", "tasks", "metrics"},
     "alignment": {"heads", "common", "tasks", "metrics"},
     "translation": {"heads", "common", "tasks", "metrics"},
+    "attack": {"heads", "noise", "common", "tasks", "metrics"},
     "reporting": {"common", "tasks", "metrics"},
     "hub": {"common", "tasks"},
     "toyworld": {"common", "tasks"},

@@ -1,0 +1,1 @@
+"""The worst noise per example: run_attack.py's own."""
