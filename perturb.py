@@ -24,7 +24,7 @@ from pathlib import Path
 
 try:
     from noise import progress
-    from noise.files import NoiseError, check_output_dir, lock, nearest, replacing, sha256, show
+    from noise.files import NoiseError, check_output_dir, files_below, lock, nearest, replacing, sha256, show
     from noise.layouts import DEFAULT_ROLES, LAYOUTS, QA_MODES, ROLES, add_own, match, one_tag_per_token
     from noise.manifest import earlier_manifest, unreached, write_manifest
     from noise.noised_file import NoisedFile, finished, noise_file, survival
@@ -47,10 +47,9 @@ except ModuleNotFoundError as error:
 def find_files(args):
     """(files to noise, files to copy as they are) below --data_dir, for the chosen tasks, languages and splits."""
     paths = sorted(
-        os.path.relpath(os.path.join(folder, name), args.data_dir).replace(os.sep, "/")
+        os.path.relpath(path, args.data_dir).replace(os.sep, "/")
         for root in folders_of(args)
-        for folder, _, names in os.walk(root)
-        for name in names
+        for path in files_below(root)
     )
     files = [file for path in paths if (file := match(path))]
     if not files:

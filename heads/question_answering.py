@@ -16,7 +16,6 @@ from heads.encoding import encoded, nested
 
 MODEL = "AutoModelForQuestionAnswering"
 FORM = '{"data": [{"paragraphs": [{"context", "qas": [{"id", "question", "answers": [{"text", "answer_start"}]}]}]}]}'
-WINDOW = ("context", "offsets", "pieces")  # what the text of a span is found by
 MAX_QUERY_LENGTH = 64  # sub-tokens of the question that are kept, as in SQuAD's and XTREME's scripts
 
 

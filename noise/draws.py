@@ -5,8 +5,9 @@ has none in the text is drawn again. One more edit comes with the probability le
 will be: so on average what is left is spent, however short the text is, and a swap, which costs 2, does not lose its
 share to the others.
 
-`random(n)` draws an integer below n. An edit is (first, last, new): new for units[first:last]. `limits` gives an edit
-or None for an edit; it is None where all edits are allowed.
+`random(n)` draws an integer below n; in select_edits, where most of the time goes, that is spelled out as long as
+integers are left. An edit is (first, last, new): new for units[first:last]. `limits` gives an edit or None for an
+edit; it is None where all edits are allowed.
 """
 
 import sys
@@ -24,34 +25,29 @@ GUESSES = range(16)  # places that are drawn at random before an operation's pla
 
 
 def stream(hashed, key):
-    """A function random(n) -> integer in [0, n), from a BLAKE2b object that has the first part of a key, and the rest:
-    integers of 32 bits from their hash, then from the hash of that hash.
+    """(integers, random) of a BLAKE2b object that has the first part of a key, and the rest of the key: an array of
+    integers of 32 bits, the next one last, and random(n) -> integer in [0, n), which takes the next and refills it.
 
     It stands in for random.Random, which takes as long to seed as all the rest of a text's noise.
     """
     hashed = hashed.copy()
     hashed.update(key.encode("utf-8", "surrogatepass"))
     digest = hashed.digest()
-    draw = integers(digest).pop
+    integers = array("I", digest)
+    pop = integers.pop
+    if sys.byteorder == "big":
+        integers.byteswap()
 
     def random(n):
-        nonlocal digest, draw
-        try:
-            return draw() * n >> 32
-        except IndexError:
+        nonlocal digest
+        if not integers:  # go on with the hash of the hash
             digest = blake2b(digest).digest()
-            draw = integers(digest).pop
-            return draw() * n >> 32
+            integers.frombytes(digest)
+            if sys.byteorder == "big":
+                integers.byteswap()
+        return pop() * n >> 32
 
-    return random
-
-
-def integers(digest):
-    """Its little-endian integers of 32 bits."""
-    values = array("I", digest)
-    if sys.byteorder == "big":
-        values.byteswap()
-    return values
+    return integers, random
 
 
 @lru_cache(1 << 16)
@@ -90,41 +86,44 @@ class Mix:
         self.double = sum(self.shares[choice.op] for choice in shares if choice.cost == 2)
 
 
-def select_edits(mix, units, budget, random, limits):
+def select_edits(mix, units, budget, drawn, limits):
     """([(first, last, new, operation)], spent): edits at random places until the budget of grapheme edits is spent."""
-    choices, double, several, count = mix.choices, mix.double, mix.several, len(units)
-    spent, pools, gone, taken, chosen = 0, {}, set(), set(), []
-    while budget > spent:
-        left = budget - spent
+    (integers, random), choices, several = drawn, mix.choices, mix.several
+    pop, double, slots, count, single = integers.pop, mix.double, len(choices), len(units), isinstance(units, str)
+    spent, pools, taken, chosen = 0, {}, bytearray(count + 1), []
+    while (left := budget - spent) > 0:
         if left < 2 and (double or left < 1):
             mean = 1 + double if left < 1 else left + double * (2 - left)
             if random(COIN) * mean >= left * COIN:
                 break
+        # An operation, and a place for it: most will do, so guess before all are looked at.
         edit = None
-        while edit is None and len(gone) < several:
-            op, propose, usual, places = choice = choices[random(len(choices)) if several > 1 else 0]
-            if places is None and op not in pools:  # most places will do: guess one
+        while edit is None:
+            slot = 0 if several == 1 else pop() * slots >> 32 if integers else random(slots)
+            op, propose, usual, places = choice = choices[slot]
+            if places is None and op not in pools:
                 for _ in GUESSES:
-                    place = random(count)
-                    if place in taken or (edit := propose(units, place, random)) is None:
+                    place = pop() * count >> 32 if integers else random(count)
+                    if taken[place] or (edit := propose(units, place, random)) is None:
                         continue
-                    if not limits and edit[0] == place and edit[1] == place + 1:
+                    if limits is None and edit[0] == place and edit[1] == place + 1:
                         break
                     if edit := fitting(edit, taken, limits):
                         break
-            if edit is None and op not in gone and (edit := find(choice, units, taken, pools, random, limits)) is None:
-                gone.add(op)
-        if edit is None:
-            break
+            if edit is None and (edit := find(choice, units, taken, pools, random, limits)) is None:
+                if len(pools) == several and not any(pools.values()):  # nothing is left to do
+                    return chosen, spent
+        # What it costs; half of an edit that costs too much is drawn, as above.
         first, last, new = edit
-        if limits is None and last - first == 1 and (len(new) < 2 or (len(new) == 2 and units[first] in new)):
-            cost = 1  # the usual case, quickly
+        if single and last - first == 1 and (len(new) < 2 or (len(new) == 2 and units[first] in new)):
+            cost = 1
         else:
             cost = distance("".join(units[first:last]), new)
         if cost > left and cost > usual and random(COIN) * cost >= max(usual, left) * COIN:
             break
         spent += cost
-        taken |= {first - 1, first, last} if last - first == 1 else {*range(first - 1, last + 1)}
+        for place in range(first - 1, last + 1):
+            taken[place] = 1
         chosen.append((first, last, new, op))
     return chosen, spent
 
@@ -139,7 +138,7 @@ def find(choice, units, taken, pools, random, limits):
         draw = random(len(pool))
         place, pool[draw] = pool[draw], pool[-1]
         pool.pop()
-        if place not in taken and (edit := propose(units, place, random)):
+        if not taken[place] and (edit := propose(units, place, random)):
             if edit := fitting(edit, taken, limits):
                 return edit
     return None
@@ -147,7 +146,7 @@ def find(choice, units, taken, pools, random, limits):
 
 def fitting(edit, taken, limits):
     """The edit, if it lies beside no other, so that distances of edits add up, and its limits allow it; else None."""
-    if taken.isdisjoint(range(edit[0], edit[1])):
+    if taken.find(1, edit[0], edit[1]) < 0:
         return limits(edit) if limits else edit
     return None
 

@@ -69,6 +69,22 @@ def concatenate(parts, path, digests=None):
     return joined.hexdigest()
 
 
+def files_below(folder, around=()):
+    """The paths of all files below a folder, also behind links to folders; `around` are the real folders around it.
+
+    A link that leads back to a folder around it is not followed; a folder that cannot be read has no files.
+    """
+    real = os.path.realpath(folder)
+    if any(os.path.commonpath((outer, real)) == real for outer in around):
+        return
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from files_below(entry.path, (*around, real))
+            else:
+                yield entry.path
+
+
 def sha256(path):
     """Hash of a file's content, in hexadecimal."""
     with open(path, "rb") as file:

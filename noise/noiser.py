@@ -101,7 +101,7 @@ class Noiser:
             raise NoiseError(f"operation {op} for {lang}: {reason}; choose another operation")
         self.op, self.lang, self.table, self.one_token = op, lang, table, one_token
         self.rate = OPERATIONS[op].rates[level] if rate is None else rate
-        self.scale = scale
+        self.scale, self.target = scale, self.rate * scale
         self.patterns = user_patterns(patterns, words, self.script)
         self.looks = bool(self.patterns) or self.script in ("Hans", "Jpan")  # in any text for what is protected
         self.entries = Entries(table, lang, self.script) if table else None
@@ -111,50 +111,57 @@ class Noiser:
         self.mix, self.draws = mix_of(self, factors or {}), draws
         self.prefix = f"{draws}|{seed}|{op}|{level if rate is None else rate}|{lang}|"
         self.hashed = blake2b(self.prefix.encode())
+        self.plain = draws > 1 and not self.places and not one_token  # all graphemes count
 
     def __call__(self, text, key="", spans=(), protect=()):
         """spans, protect: [(start, end)] in characters. Spans move with the text and never become empty; what is
         protected stays as it is. The key names the draw: another key, another noise.
         """
-        return self.noise(text, key, spans, protect)[:3]
+        return self._noise(text, key, spans, protect)[:3]
 
     def noise(self, text, key="", spans=(), protect=()):
         """The same as a Noised, with the counts from which the rate that came out is computed."""
+        return Noised(*self._noise(text, key, spans, protect))
+
+    def _noise(self, text, key, spans, protect):
         units, starts, size = segment(text)
-        look = self.looks or spans or protect or may_hold(text)
-        blocked = self._blocked(text, spans, protect) if look else None
-        chosen, size, spent = self._draw(text, units, starts, size, blocked, key)
+        blocked = None
+        if self.looks or spans or protect or may_hold(text):
+            blocked = self._blocked(text, spans, protect)
+        limits = None
+        if blocked is not None or starts is not None or not text.isascii():
+            limits = Limits(text, units, starts, blocked)
+        if self.plain:
+            chosen, spent = select_edits(self.mix, units, size * self.target, stream(self.hashed, key), limits)
+        else:
+            chosen, size, spent = self._draw(text, units, starts, size, limits, key)
         if not chosen:
-            return make(Noised, (text, list(spans), [], size, 0, []))
+            return text, list(spans), [], size, 0, []
         if starts is not None:
             chosen = [(starts[first], starts[last], new, op) for first, last, new, op in chosen]
         chosen.sort()
-        parts, edits, ops, done = [], [], [], 0
+        noised, edits, ops, done = "", [], [], 0
         for start, end, new, op in chosen:
-            parts += text[done:start], new
+            noised += text[done:start] + new
             edits.append(make(Edit, (start, text[start:end], new)))
             ops.append(op)
             done = end
-        noised = "".join(parts) + text[done:]
         moved = [Offsets(edits).span(*span) for span in spans] if spans else []
-        return make(Noised, (noised, moved, edits, size, spent, ops))
+        return noised + text[done:], moved, edits, size, spent, ops
 
-    def _draw(self, text, units, starts, size, blocked, key):
+    def _draw(self, text, units, starts, size, limits, key):
         """([(first, last, new, operation)], size, spent)"""
         if self.draws == 1:
-            chosen, size, spent = draws1.select(
-                self, units, starts, size, blocked, draws1.stream(f"{self.prefix}{key}")
-            )
+            blocked, random = limits and limits.blocked, draws1.stream(f"{self.prefix}{key}")
+            chosen, size, spent = draws1.select(self, units, starts, size, blocked, random)
             return [(*edit, self.op) for edit in chosen], size, spent
-        plain = blocked is None and starts is None and text.isascii()
-        limits, rate = None if plain else Limits(text, units, starts, blocked), self.rate * self.scale
+        drawn = stream(self.hashed, key)
         if self.places:
             places = self.places(units, self)
-            chosen, size = select_places(self.propose, places, units, rate, stream(self.hashed, key), limits)
+            chosen, size = select_places(self.propose, places, units, self.target, drawn[1], limits)
             return [(*edit, self.op) for edit in chosen], size, len(chosen)
-        if self.one_token:
-            size -= text.count("\n")
-        chosen, spent = select_edits(self.mix, units, size * rate, stream(self.hashed, key), limits)
+        size -= text.count("\n")  # between tokens
+        chosen, spent = select_edits(self.mix, units, size * self.target, drawn, limits)
         return chosen, size, spent
 
     def candidates(self, text, key="", spans=(), protect=()):
@@ -169,7 +176,7 @@ class Noiser:
             other = self
             if op != self.op:
                 other = Noiser(op, 0, self.lang, script=self.script, table=self.table, one_token=self.one_token)
-            edits |= candidate_edits(other, text, blocked, stream(self.hashed, key))
+            edits |= candidate_edits(other, text, blocked, stream(self.hashed, key)[1])
         return [Edit(start, text[start:end], new) for start, end, new in distinct(text, edits)]
 
     def _blocked(self, text, spans, protect):

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ from reporting.statistics import (
     resampled,
     slopes,
     statistic,
+    variances,
     worst_of,
 )
 
@@ -75,7 +77,7 @@ class Study:
     def languages(self):
         return list(self.measured)
 
-    @property
+    @cached_property
     def settings(self):
         """The baseline, then the others in order of their names."""
         return sorted({run.setting for run in self.runs}, key=lambda name: (name != self.baseline, natural(name)))
@@ -100,9 +102,11 @@ class Study:
         labels = 2 if METRICS[self.target.scored_as or self.task] == "choice" else len(self.target.labels or ())
         return known[0] if known else 100 / labels if self.metric == "accuracy" and labels else 0.0
 
-    @property
+    @cached_property
     def floor(self):
-        """{language: settings} that score hardly more than a guess on clean text, so noise has nothing to take."""
+        """{language: settings} that score hardly more than a guess on clean text, so noise has nothing to take. Every
+        table asks for each of its numbers, when all languages are measured.
+        """
         settings = [name for name in self.settings if name not in self.floors]
         low = {
             code: [name for name in settings if self.clean(name, code) < self.guess(code) + ABOVE]
@@ -113,8 +117,16 @@ class Study:
     def clean(self, setting, language):
         return float(self.measured[language].points[self.members(setting), 0].mean())
 
+    @cached_property
+    def runs_of(self):
+        """{setting: indices of its runs}"""
+        groups = {}
+        for index, run in enumerate(self.runs):
+            groups.setdefault(run.setting, []).append(index)
+        return groups
+
     def members(self, setting):
-        return [index for index, run in enumerate(self.runs) if run.setting == setting]
+        return self.runs_of.get(setting, [])
 
     def encoders(self, setting):
         """How many encoders of phase 2 the setting's runs start from; 0 for a setting without phase 2."""
@@ -381,5 +393,5 @@ def compare(study, codes, quantity):
     points, again, having = averages
     sides = {name: by_unit(points, again, study.units(name)) for name in study.settings}
     base, clusters = sides.pop(study.baseline), min(one.clusters for one in having)
-    examples = sum(one.clusters for one in having)
-    return {name: difference(side, base, clusters, examples) for name, side in sides.items()}, having
+    examples, spread = sum(one.clusters for one in having), variances(*base)
+    return {name: difference(side, base, clusters, examples, spread) for name, side in sides.items()}, having

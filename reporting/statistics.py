@@ -242,15 +242,17 @@ def variances(scores, again):
     return Side(units, float((away**2).sum(1).mean()) / (units - 1), float(scores.var(ddof=1)))
 
 
-def difference(own, base, clusters, examples=None):
+def difference(own, base, clusters, examples=None, spread=None):
     """`own` minus `base`, each (scores [units], resamples [resamples, units] in float64), as a Difference.
+
+    `spread` is the base's variances(), where one base is compared with many.
 
     `examples` (default: `clusters`) are those of all languages, for the rule of three: what is the same on all of N
     examples may differ on up to 3 / N of others, at 95 %.
     """
     least = (100 * 3 / stats.norm.isf(0.025) / (examples or clusters)) ** 2
     value, again = own[0].mean() - base[0].mean(), own[1].mean(1) - base[1].mean(1)
-    return _with_variances(value, again, (variances(*own), variances(*base)), clusters, least)
+    return _with_variances(value, again, (variances(*own), spread or variances(*base)), clusters, least)
 
 
 def level(own, clusters):

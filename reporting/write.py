@@ -117,10 +117,10 @@ def table_lines(table):
     first = table.lines[0] if table.lines else table.header
     pairs = [entry.names if isinstance(entry, Interval) else () for entry in first]
     header = [[f"{name}, {one}" for one in pair] or [name] for name, pair in zip(table.header, pairs)]
-    lines = [list(chain(*header))]
+    lines, numeric = [list(chain(*header))], table.numeric
     for line in table.lines:
         lines.append([])
-        for entry, numbers in zip(line, table.numeric):
+        for entry, numbers in zip(line, numeric):
             value, absent = number(entry), "" if numbers and isinstance(entry, Field) else text(entry)
             both = (entry.low, entry.high) if isinstance(entry, Interval) else (absent if value is None else value,)
             lines[-1] += both

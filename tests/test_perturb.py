@@ -650,6 +650,31 @@ def test_help_loads_no_large_package():
     assert done.returncode == 0 and "--num_proc" in done.stdout and done.stdout.endswith("set()\n")
 
 
+def test_data_behind_links_is_found_and_a_loop_of_links_ends(data, tmp_path):
+    """Folders of tasks, single files and a whole tree as links, also to each other and to a folder around them."""
+    linked = tmp_path / "linked"
+    (linked / "parallel").mkdir(parents=True)
+    write(tmp_path / "elsewhere", {"news/de.txt": f"{DE}\n" * N, "news/en.txt": f"{EN}\n" * N})
+    (linked / "parallel" / "news").symlink_to(tmp_path / "elsewhere" / "news")
+    (linked / "xnli").symlink_to(data / "xnli")
+    (linked / "panx").mkdir()
+    (linked / "panx" / "test-en.tsv").symlink_to(data / "panx" / "test-en.tsv")
+    (linked / "gone").symlink_to(tmp_path / "nowhere")
+    (linked / "around").symlink_to(tmp_path)
+    (tmp_path / "elsewhere" / "news" / "self").symlink_to(linked)
+    for one, other in (("a", "b"), ("b", "a")):
+        (linked / one).mkdir()
+        (linked / one / "loop").symlink_to(linked / other)
+    run(linked, tmp_path / "out", "--ops swap --levels 3")
+    run(data, tmp_path / "plain", "--ops swap --levels 3 --tasks xnli panx")
+    written, expected = (files_in(tmp_path / out / "swap-3") for out in ("out", "plain"))
+    assert written.keys() == {
+        *(name for name in FILES if name.startswith("xnli/test")), "panx/test-en.tsv", "parallel/news/de.txt",
+        "parallel/news/en.txt",
+    }  # fmt: skip
+    assert all(written[name] == content for name, content in expected.items() if name in written)
+
+
 @pytest.fixture
 def with_uroman(monkeypatch):
     """As if the optional package were installed."""

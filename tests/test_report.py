@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ import compare
 import perturb
 import report
 import run_xtreme
-from reporting import measure, statistics, tables, write
+from reporting import measure, parts, statistics, tables, write
 from reporting.runs import load_runs
 
 ROOT = Path(report.__file__).resolve().parent
@@ -269,6 +270,18 @@ def test_several_processes_measure_what_one_does(made, monkeypatch):
     two = studies(made)["xnli"]
     for code in LANGUAGES:
         assert (one.measured[code].resamples == two.measured[code].resamples).all()
+
+
+def test_what_every_number_asks_for_is_computed_once(outputs, monkeypatch):
+    """The languages near chance, and which columns have numbers: for each line anew they took half of the time."""
+    study, asked, clean, numeric = studies(outputs)["xnli"], [], measure.Study.clean, parts.Table.numeric.fget
+    monkeypatch.setattr(measure.Study, "clean", lambda study, *cell: asked.append(cell) or clean(study, *cell))
+    monkeypatch.setattr(parts.Table, "numeric", property(lambda table: asked.append(table.name) or numeric(table)))
+    keys = dict.fromkeys(study.settings, "")
+    for table in (tables.robustness_table(study, keys), tables.differences_table(study, keys, "", by_language=True)):
+        assert len(write.table_lines(table)) > 2
+    once = [*product(study.settings, study.languages), "xnli-robustness", "xnli-differences-by-language"]
+    assert sorted(map(str, asked)) == sorted(map(str, once))
 
 
 def test_parallel_examples_share_draws_by_id_where_a_language_lacks_one(outputs):
