@@ -60,16 +60,7 @@ def run_batches(*args, **options):
 
 
 def start_batches(
-    function,
-    features,
-    collator,
-    batch_size,
-    device,
-    bf16=False,
-    desc=None,
-    disable_tqdm=False,
-    max_tokens=None,
-    shared=True,
+    function, features, collator, batch_size, device, bf16=False, max_tokens=None, shared=True, desc=None, **bar
 ):
     """Give a device all batches of `features`; returns a function () -> result that waits for it.
 
@@ -86,7 +77,7 @@ def start_batches(
     batches += batches[-1:] * (-len(batches) % world)
     outputs = []  # (indices of a batch, what the function gave for it)
     with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-        for indices in tqdm(batches[rank::world], desc=desc, disable=disable_tqdm or rank > 0, leave=False):
+        for indices in shown(batches[rank::world], desc, rank, **bar):
             batch = to_device(collator.tensors(inputs.take(indices)), device)
             # without waiting: the values have arrived when the device has come to `done`
             given = {name: value.to("cpu", non_blocking=True) for name, value in function(batch).items()}
@@ -103,6 +94,11 @@ def start_batches(
         return lambda: in_order(number, arrived())
     gathered = gather_object(arrived())  # in this thread, as all that processes do together
     return lambda: in_order(number, gathered)
+
+
+def shown(batches, desc, rank, disable_tqdm=False):
+    """`batches` with a progress bar on the first process."""
+    return tqdm(batches, desc=desc, disable=disable_tqdm or rank > 0, leave=False)
 
 
 def to_device(batch, device):

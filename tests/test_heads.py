@@ -288,6 +288,6 @@ def test_threshold_maximizes_f1_also_at_the_last_candidate():
 
 
 def test_repeated_sentences_are_searched_once_and_never_extracted():
-    texts, ids = retrieval.distinct(Dataset.from_dict({"id": ["1", "2", "3"], "text": ["same", "other", "same"]}))
-    assert list(texts["text"]) == ["same", "other"] and ids == [None, "2"]
+    ids, texts = retrieval.distinct(Dataset.from_dict({"id": ["1", "2", "3"], "text": ["same", "other", "same"]}))
+    assert texts == ["same", "other"] and ids == [None, "2"]
     assert retrieval.named_pairs([(0, 0, 2.0), (1, 0, 1.0)], ids, ["e"]) == {("2", "e"): 1.0}
