@@ -124,7 +124,7 @@ def digest(key, chosen):
 
 def drawn(candidates, turn, wanted, key):
     """At most `wanted` different random sets of `turn` candidates that do not touch each other."""
-    random, sets = stream(key, ""), {}
+    random, sets = stream(key, "")[1], {}
     for _ in range(TRIES * wanted):
         if len(sets) == wanted:
             break

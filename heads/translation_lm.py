@@ -8,7 +8,7 @@ language, as in XLM-R; XLM counted them anew for the second sentence and had lan
 from datasets import Dataset
 
 from common.files import InputError
-from heads import encoded
+from heads.encoding import encoded
 from heads.masked_lm import (  # noqa: F401 what a head must have, word for word masked LM's
     MODEL,
     forward,

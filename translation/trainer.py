@@ -19,10 +19,9 @@ class TranslationTrainer(EncoderTrainer):
         return TokenSampler(dataset.features, self.max_tokens, parts, self.temperature, data_seed(self.args))
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        inputs.pop("indices", None)
         loss, count = model(**inputs, smoothing=self.args.label_smoothing_factor)
-        # DDP averages gradients over processes, so the sum needs their number back
-        processes = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
-        loss = loss / count if num_items_in_batch is None else loss / num_items_in_batch * processes
+        loss = self.normalized(loss, count, num_items_in_batch)
         return (loss, {}) if return_outputs else loss
 
     def memory_advice(self, shape, error):
