@@ -26,6 +26,7 @@ sys.path.insert(0, str(ROOT))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import numpy as np  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
 from datasets import disable_progress_bars  # noqa: E402
@@ -34,6 +35,7 @@ from transformers import AutoTokenizer, XLMRobertaConfig, XLMRobertaModel  # noq
 import metrics  # noqa: E402
 from common import checkpoints, prediction  # noqa: E402
 from common.batching import Collator  # noqa: E402
+from common.ragged import Columns  # noqa: E402
 from heads import Settings, head_of, path_of  # noqa: E402
 from tasks import LANGUAGES, TARGETS  # noqa: E402
 
@@ -194,9 +196,9 @@ def stages(task, head, path, data_dir, languages):
 
 
 def collated(features, collator):
-    inputs = features.select_columns([name for name in Collator.columns if name in features.column_names])
-    batches = prediction.length_batches(torch.tensor(features["length"]).numpy(), BATCH)
-    return [(indices, collator(inputs.__getitems__(indices))) for indices in batches]
+    inputs = Columns(features, Collator.columns)
+    batches = prediction.length_batches(np.array(features["length"][:]), BATCH)
+    return [(indices, collator.tensors(inputs.take(indices))) for indices in batches]
 
 
 def outputs(model, head, batches, settings):
@@ -213,7 +215,7 @@ def outputs(model, head, batches, settings):
 def decoded(task, head, rows, features, reduced, labels, settings, language):
     predictions = head.decode(rows, features, reduced, labels, settings)
     references = head.references(rows)
-    given = dict(zip(rows["id"], predictions)) if isinstance(references[0], dict) else predictions
+    given = dict(zip(rows["id"][:], predictions)) if isinstance(references[0], dict) else predictions
     metrics.aggregate(task.name, metrics.count(task.name, references, given, language))
     return predictions
 

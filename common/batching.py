@@ -12,7 +12,7 @@ from common.ragged import Ragged
 
 
 class Collator:
-    """Features -> tensors, padded to the longest of the batch, or to `length`.
+    """Features -> tensors, padded to the longest of the batch, the next multiple of `step` above it, or to `length`.
 
     `input_ids` [examples, tokens] or, for multiple choice, [examples, choices, tokens] with `choice_mask` [examples,
     choices]; `attention_mask` alike, and `token_type_ids` where the encoder takes segments (absent: all in segment 0,
@@ -23,8 +23,8 @@ class Collator:
 
     columns = ("input_ids", "token_type_ids", "labels", "context", "masked")
 
-    def __init__(self, pad_token_id, length=None):
-        self.pad_token_id, self.length = pad_token_id, length
+    def __init__(self, pad_token_id, length=None, step=1):
+        self.pad_token_id, self.length, self.step = pad_token_id, length, step
 
     def __call__(self, features):
         """The tensors of a list of features."""
@@ -44,7 +44,7 @@ class Collator:
         """The tensors of {name: Ragged}."""
         inputs = columns["input_ids"]
         sizes = [int(count.max()) for count in inputs.counts]
-        sizes[-1] = self.length or sizes[-1]
+        sizes[-1] = self.length or -(-sizes[-1] // self.step) * self.step
         arrays = {"input_ids": inputs.padded(sizes, self.pad_token_id), "attention_mask": inputs.mask(sizes)}
         if len(sizes) == 2:
             # a choice that only fills up the batch attends to its first token: softmax over nothing is NaN

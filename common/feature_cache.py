@@ -8,7 +8,6 @@ a node from one place in memory. Delete the folder at any time.
 
 import fcntl
 import hashlib
-import inspect
 import logging
 from pathlib import Path
 
@@ -26,10 +25,10 @@ logger = logging.getLogger("xtreme")
 def features_of(rows, tokenizer, decisive, head, make):
     """The Dataset of features that `make()` encodes of `rows`, from the cache where it was made before.
 
-    They depend on the rows, the tokenizer, `decisive` (labels, settings) and the code of the head and its libraries.
+    They depend on the rows, the tokenizer, `decisive` (labels, settings) and the code of the heads and its libraries.
     Without a place to write they are made every time.
     """
-    code = [Path(inspect.getfile(head)), Path(inspect.getfile(head.encoded))]
+    code = sorted(Path(head.__file__).parent.glob("*.py"))
     versions = tokenizers.__version__, transformers.__version__, datasets.__version__
     backend = tokenizer.backend_tokenizer
     backend.no_truncation()  # else its text has that of the last call

@@ -21,6 +21,7 @@ from common.ragged import Columns
 logger = logging.getLogger("xtreme")
 
 
+SHAPES = 8  # of batches under --torch_compile, which compiles anew for others until it has seen enough
 GPU_TOKENS = 32768  # in a batch: from here on a GPU is busy
 
 
@@ -171,7 +172,9 @@ class Predictor:
 
     def __init__(self, head, labels, settings, args, tokenizer, pad_to_max_length=False, max_tokens=None):
         self.head, self.labels, self.settings, self.args, self.tokenizer = head, labels, settings, args, tokenizer
-        self.collator = Collator(tokenizer.pad_token_id, settings.max_seq_length if pad_to_max_length else None)
+        length = settings.max_seq_length if pad_to_max_length else None
+        step = -(-settings.max_seq_length // SHAPES) if getattr(args, "torch_compile", False) else 1
+        self.collator = Collator(tokenizer.pad_token_id, length, step)
         self.options = {"batch_size": args.per_device_eval_batch_size, "device": args.device, "bf16": autocasts(args)}
         self.options |= {"disable_tqdm": args.disable_tqdm, "max_tokens": max_tokens}
 

@@ -1,16 +1,18 @@
 """The pipeline around the model: three stages at once, in order, whatever fails; batches of tensors from Arrow."""
 
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from datasets import Dataset
 
-from common.batching import Collator
+from common.batching import Collator, LengthGroupedSampler
 from common.prediction import length_batches
 from common.ragged import Columns
 from common.stream import AHEAD, BEHIND, stream
+from heads import Settings, retrieval
 
 
 def test_stages_work_at_the_same_time_on_few_items_and_in_order():
@@ -109,3 +111,58 @@ def test_a_batch_holds_as_many_tokens_as_are_allowed():
     sizes = [len(batch) * lengths[batch].max() for batch in batches]
     assert max(sizes) <= 2048 and max(map(len, batches)) > 64
     assert [len(batch) for batch in length_batches(np.array([500, 500, 3]), 64, max_tokens=100)] == [1, 1, 1]
+
+
+def like(mean, least, most, number=50000):
+    """Lengths of a task's kind: log-normal."""
+    lengths = np.random.default_rng(0).lognormal(np.log(mean) - 0.125, 0.5, number)
+    return np.clip(lengths.astype(int), least, most)
+
+
+@pytest.mark.parametrize(
+    "lengths", [like(35, 6, 128), like(25, 4, 128), like(190, 30, 384)], ids=["nli", "tags", "qa"]
+)
+@pytest.mark.parametrize("batch_size", [4, 8, 32])
+def test_eight_ranks_get_the_same_number_of_tokens(lengths, batch_size):
+    """What a step takes, its rank with most tokens, against what it would with equal shares (random order: 1.6)."""
+    ranks = 8
+    order = np.array(list(LengthGroupedSampler(lengths, ranks * batch_size, seed=1)))
+    steps = lengths[order[: len(order) // (ranks * batch_size) * ranks * batch_size]].reshape(-1, ranks, batch_size)
+    assert (steps.sum(2).max(1) * ranks).sum() / steps.sum() <= 1.05
+    assert (steps.max(2).max(1) * ranks * batch_size).sum() / steps.sum() <= 1.08  # with padding
+    assert (steps.max(2) * batch_size).sum() / steps.sum() <= 1.01  # the padding alone
+
+
+def test_a_text_is_embedded_once_for_all_conditions_and_both_sides(monkeypatch):
+    asked = []
+
+    def embedded(function, features, *args, **options):
+        asked.append(features["input_ids"][:])
+        return lambda: {"vector": [np.array([[len(ids), ids[1], 1.0]]) for ids in asked[-1]]}
+
+    ids = {"a": [0, 5, 2], "b": [0, 6, 6, 2], "c": [0, 7, 2], "noised": [0, 8, 2], "of another language": [0, 9, 2]}
+    monkeypatch.setattr(retrieval, "start_batches", embedded)
+    monkeypatch.setattr(
+        retrieval,
+        "encode",
+        lambda rows, *about: Dataset.from_dict({"input_ids": [ids[text] for text in rows["text"][:]]}),
+    )
+    args = SimpleNamespace(per_device_eval_batch_size=8, device="cpu", bf16=False, deepspeed=None, disable_tqdm=True)
+    searcher = retrieval.Searcher(retrieval, (), Settings(16, 0, 1, 1), args, SimpleNamespace(pad_token_id=1))
+    searcher.layers = [0]
+
+    def vectors(language, source, english):
+        sides = {"source": source, "english": english}
+        rows = {side: Dataset.from_dict({"id": list(texts), "text": texts}) for side, texts in sides.items()}
+        prepared = searcher.prepare({**rows, "gold": None, "lines": True}, language, "title")
+        parts, _ = searcher.start(torch.nn.Identity(), prepared)()
+        return {side: of_side[:, 0, 1].tolist() for side, (_, of_side) in parts["test"].items()}
+
+    assert vectors("de", ["a", "b"], ["c", "a"]) == {"source": [5, 6], "english": [7, 5]}
+    assert vectors("de", ["noised", "b"], ["c", "a"]) == {"source": [8, 6], "english": [7, 5]}
+    assert vectors("de", ["a", "b"], ["c", "a"]) == {"source": [5, 6], "english": [7, 5]}  # nothing is new
+    assert vectors("sw", ["of another language", "b"], ["c", "c"]) == {"source": [9, 6], "english": [7, 7]}
+    names = {tuple(of_text): text for text, of_text in ids.items()}
+    assert [[names[tuple(of_text)] for of_text in batch] for batch in asked] == [
+        ["a", "b", "c"], ["noised"], ["of another language", "b", "c"]
+    ]  # fmt: skip

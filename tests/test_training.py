@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -250,3 +251,22 @@ def test_the_speed_of_bf16_is_measured_once():
 
 def test_the_log_names_threads_and_their_variable():
     assert launching.threads() == (torch.get_num_threads(), "OMP_NUM_THREADS=1")
+
+
+def test_compilation_sees_few_shapes(toy, tmp_path):
+    """--torch_compile: batches have at most 8 lengths, and no more than 8 graphs are compiled; losses are the same."""
+    model = shutil.copytree(toy / "model", tmp_path / "model")
+    config = json.loads((model / "config.json").read_text())
+    config.update(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)  # its draws depend on the padding
+    (model / "config.json").write_text(json.dumps(config))
+    base = f"--task xnli --data_dir {toy}/xtreme --model_name_or_path {model} --do_train --max_steps 12"
+    base += " --max_train_samples 200 --save_strategy no --logging_steps 1 --disable_tqdm true --max_seq_length 64"
+    losses = {}
+    for name, flags in {"plain": "", "compiled": "--torch_compile true --torch_compile_backend eager"}.items():
+        torch._dynamo.reset()
+        torch._dynamo.utils.counters.clear()
+        run_xtreme.main([*base.split(), *flags.split(), "--output_dir", str(tmp_path / name)])
+        history = json.loads((tmp_path / name / "trainer_state.json").read_text())["log_history"]
+        losses[name] = [line["loss"] for line in history if "loss" in line]
+    assert 0 < torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 8
+    assert losses["compiled"] == pytest.approx(losses["plain"], abs=1e-4) and len(losses["plain"]) == 12
