@@ -95,8 +95,8 @@ def fault(study, name):
 
 
 def with_ratio(study, setting, codes):
-    """The languages of which a ratio says something: whose clean text the setting translates."""
-    return [code for code in codes if study.clean(setting, code) > RATIO_FLOOR]
+    """The languages of which a ratio says something: whose clean text the setting translates; a floor none."""
+    return [code for code in codes if study.clean(setting, code) > RATIO_FLOOR and setting not in study.floors]
 
 
 def fields(study, keys, setting, codes, consistencies):
@@ -181,10 +181,14 @@ def levels_figure(study, groups):
     """chrF++ by level of noise: a panel per group of languages, a line per setting, floors dashed."""
     settings = [*[name for name in study.settings if name not in study.floors][: len(COLORS) + 1], *study.floors]
     with matplotlib.rc_context(STYLE):
-        width, words, handles = (WIDTH - 0.5) / len(groups), [], {}
+        width, words, handles, first = (WIDTH - 0.5) / len(groups), [], {}, None
         canvas = Canvas(figsize=(WIDTH, 2.6))
         for column, (title, codes) in enumerate(groups.items()):
-            axes = place(canvas, 0.45 + column * width, 0.4, width - 0.3, 1.55)
+            axes = place(canvas, 0.45 + column * width, 0.4, width - 0.2, 1.55)
+            first = first or axes
+            if axes is not first:
+                axes.sharey(first)
+                axes.tick_params(labelleft=False)
             for index, setting in enumerate(settings):
                 steps, mean, spreads = by_level(study, setting, codes)
                 color = INK if index == 0 else COLORS[(index - 1) % len(COLORS)]
@@ -203,7 +207,7 @@ def levels_figure(study, groups):
             "chrF++ of translations by level of noise on the source, means over languages and operations; bands are "
             "the standard deviation over decoder seeds. Dashed: floors."
         )
-        return finish(canvas, f"{study.task}-levels", "Translation under noise", caption, " ".join(words))
+        return finish(canvas, f"{study.task}-resources-levels", "Translation under noise", caption, " ".join(words))
 
 
 def by_level(study, setting, codes):
