@@ -213,3 +213,17 @@ def test_what_is_broken_is_named(runs, tmp_path):
     (folder / "robustness.jsonl").write_text('{"consis": "high", "language": "de", "condition": "swap-1"}\n')
     with pytest.raises(InputError, match="robustness.jsonl, line 1: broken"):
         translation.read_consistency(load_runs([str(folder)], [str(folder)])[0][0])
+
+
+def test_without_noise_clean_scores_are_compared(tmp_path, monkeypatch):
+    monkeypatch.setitem(globals(), "LEVELS", {"clean": 0})
+    for setting, kept in (("mnli", 0.7), ("many", 0.85)):
+        for seed in (0, 1):
+            write_run(tmp_path / f"{setting}-{seed}", setting, seed, kept)
+    loaded, *_ = load_runs([str(tmp_path / "*")], [str(tmp_path / "mnli-*")])
+    own = open_study("translation", "mnli", loaded)
+    measure_all([own], 100, 0)
+    tables, drawn = translation.translation_section(own, {name: name for name in own.settings})
+    line = dict(zip(tables[0].header, tables[0].lines[-1]))
+    assert drawn == [] and line["noisy chrF++"].text == line["ROBUST"].text == line["CONSIS"].text == "n/a"
+    assert line["difference"].value > 0 and line["empty"].value == 0 and "clean chrF++ minus" in tables[0].caption
