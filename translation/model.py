@@ -21,7 +21,7 @@ logger = logging.getLogger("xtreme")
 DECODERS = ("bert", *ROBERTA_LIKE)  # types of encoders that transformers has with cross-attention, of one form
 TARGET_FOLDER = "target"  # of the target's tokenizer
 FLOAT = torch.float32
-LOGITS = 2**26  # numbers, those that are in memory at a time: 256 MB
+LOGITS = 2**24  # numbers, those that are in memory at a time: 64 MB, four times
 
 
 # --- The loss -------------------------------------------------------------------------------------------------------
