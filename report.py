@@ -119,7 +119,8 @@ def write(args, command, runs, studies, members, alignment):
 
 def question(studies):
     """What is asked where nobody said: does any setting help?"""
-    settings = list(dict.fromkeys(name for study in studies for name in study.settings[1:]))
+    settings = [name for study in studies for name in study.settings[1:] if name not in study.floors]
+    settings = list(dict.fromkeys(settings))
     if not settings:
         return "How well does the task transfer to languages other than English, on clean and on noised text?"
     named = ", ".join(settings) if len(settings) < 6 else f"any of {len(settings)} settings"

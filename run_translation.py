@@ -157,6 +157,7 @@ def run(parser, args, trainer_argv, given, conditions, argv):
     features = None
     if this.trains:
         features = data.encode_pairs(pairs, tokenizer, target, args.max_seq_length)
+        data.check_number(len(features), training_args.gradient_accumulation_steps * training_args.world_size)
         rehearse(whole, training_args, features)
 
     # From here on the folder is ours.

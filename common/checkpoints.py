@@ -28,7 +28,7 @@ logger = logging.getLogger("xtreme")
 ROBERTA_LIKE = ("roberta", "xlm-roberta", "camembert")  # one architecture under three names
 # Here the hidden state of a layer is the same without the layers above it; others have a norm behind the last layer.
 CUT_AT_A_LAYER = ("bert", *ROBERTA_LIKE)
-TRANSLATION = "encoder-decoder"  # the model type of run_translation.py's folders, whose encoder is taken
+ENCODER_DECODER = "encoder-decoder"  # the model type of run_translation.py's folders, whose encoder is taken
 DECODER = ("decoder.", "enc_to_dec_proj.")
 POOLER = "pooler."  # only multiple choice reads it; new where a checkpoint has none
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -119,7 +119,7 @@ def _read_config(path, revision):
         raise InputError(
             f"--model_name_or_path {path}: {problem}; give the folder or Hub id of an encoder that transformers knows"
         ) from None
-    if config.model_type == TRANSLATION:
+    if config.model_type == ENCODER_DECODER:
         config = config.encoder
     where = f"--model_name_or_path {path}: config.json"
     if type(config) not in MODEL_FOR_MASKED_LM_MAPPING or config.is_encoder_decoder:
@@ -367,12 +367,12 @@ def _from_pretrained(auto_class, path, **options):
         revision = options.get("revision", "main")
         _check_weight_files(path, revision)
         whole = AutoConfig.from_pretrained(path, revision=revision, trust_remote_code=False)
-        if whole.model_type == TRANSLATION:
+        if whole.model_type == ENCODER_DECODER:
             options = {"config": whole.encoder, **options, "key_mapping": {r"^encoder\.": ""}}
         model, info = auto_class.from_pretrained(
             path, trust_remote_code=False, use_safetensors=True, output_loading_info=True, **options
         )
-    if whole.model_type == TRANSLATION:
+    if whole.model_type == ENCODER_DECODER:
         logger.info("%s: a translation model; its encoder is taken, its decoder left behind", path)
         info["unexpected_keys"] = {key for key in info["unexpected_keys"] if not key.startswith(DECODER)}
         del model._weight_conversions  # by which saving would write the translation model's names again

@@ -19,7 +19,7 @@ from heads.masked_lm import (  # noqa: F401 what a head must have, word for word
     perplexities,
     prepare,
 )
-from heads.parallel_lines import find_pairs, read_pairs
+from heads.training_pairs import find_pairs, read_pairs
 
 
 def read(folders, languages, split, limit=None):

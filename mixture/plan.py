@@ -16,7 +16,7 @@ from common.recipes import follow
 from common.task_records import extra_task
 from common.text import nearest
 from heads import path_of
-from heads.parallel_lines import FORMS, find_pairs
+from heads.training_pairs import FORMS, find_pairs
 from metrics import family
 from tasks import INTERMEDIATE, LANGUAGES, MASKED_LM, NINE, TRANSLATION_LM, Defaults, Task
 

@@ -104,7 +104,7 @@ NAMES = {
 
 def called(setting):
     """A setting, or a metric, as it is usually written."""
-    return "+".join(NAMES.get(part, part) for part in setting.split("+"))
+    return NAMES.get(setting) or "+".join(NAMES.get(part, part) for part in setting.split("+"))
 
 
 def sentence(study, comparisons):

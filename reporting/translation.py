@@ -95,34 +95,38 @@ def fault(study, name):
 
 
 def with_ratio(study, setting, codes):
-    """The languages of which a ratio says something: whose clean text the setting translates."""
-    return [code for code in codes if study.clean(setting, code) > RATIO_FLOOR]
+    """The languages of which a ratio says something: whose clean text the setting translates; a floor none."""
+    return [code for code in codes if study.clean(setting, code) > RATIO_FLOOR and setting not in study.floors]
 
 
 def fields(study, keys, setting, codes, consistencies):
     """The entries of a line from clean BLEU to repeated."""
-    kept = with_ratio(study, setting, codes)
-    values = {
-        "bleu": lambda run, code, one: study.runs[run].scores[code, "clean"].get("bleu", np.nan),
-        "clean": lambda run, code, one: one.points[run, 0],
-        "noisy": lambda run, code, one: one.points[run, 1],
-        "gap": lambda run, code, one: one.points[run, 2],
-        "consis": lambda run, code, one: under_noise(
-            {condition: value for (own, condition), value in consistencies[run].items() if own == code},
-            one.conditions,
+    noised = [code for code in codes if study.measured[code].conditions] or codes
+    kept = with_ratio(study, setting, noised)
+
+    def consistency(run, code, one):
+        own = {condition: value for (known, condition), value in consistencies[run].items() if known == code}
+        return under_noise(own, one.conditions)
+
+    values = (  # languages, value of a run on one of them, digits
+        (codes, lambda run, code, one: study.runs[run].scores[code, "clean"].get("bleu", np.nan), 1),
+        (codes, lambda run, code, one: one.points[run, 0], 1),
+        (noised, lambda run, code, one: one.points[run, 1], 1),
+        (noised, lambda run, code, one: one.points[run, 2], 1),
+        (kept, lambda run, code, one: one.points[run, 1] / one.points[run, 0], 3),
+        (noised, consistency, 1),
+        (
+            noised,
+            lambda run, code, one: np.mean([own[run] for own in one.slopes.values()]) if one.slopes else np.nan,
+            2,
         ),
-        "slope": lambda run, code, one: np.mean([own[run] for own in one.slopes.values()]) if one.slopes else np.nan,
-        "empty": fault(study, "empty"),
-        "repeated": fault(study, "repeated"),
-    }
-    shown = {name: spread(by_run(study, setting, codes, value), keys[setting]) for name, value in values.items()}
-    shown["slope"] = spread(by_run(study, setting, codes, values["slope"]), keys[setting], digits=2)
-    ratio = (
-        by_run(study, setting, kept, lambda run, code, one: one.points[run, 1] / one.points[run, 0]) if kept else []
+        (noised, fault(study, "empty"), 1),
+        (noised, fault(study, "repeated"), 1),
     )
-    shown["robust"] = spread(ratio, keys[setting], digits=3)
-    order = ("bleu", "clean", "noisy", "gap", "robust", "consis", "slope", "empty", "repeated")
-    return [shown[name] for name in order]
+    return [
+        spread(by_run(study, setting, own, value) if own else [], keys[setting], digits)
+        for own, value, digits in values
+    ]
 
 
 # --- The tables
@@ -181,10 +185,14 @@ def levels_figure(study, groups):
     """chrF++ by level of noise: a panel per group of languages, a line per setting, floors dashed."""
     settings = [*[name for name in study.settings if name not in study.floors][: len(COLORS) + 1], *study.floors]
     with matplotlib.rc_context(STYLE):
-        width, words, handles = (WIDTH - 0.5) / len(groups), [], {}
+        width, words, handles, first = (WIDTH - 0.5) / len(groups), [], {}, None
         canvas = Canvas(figsize=(WIDTH, 2.6))
         for column, (title, codes) in enumerate(groups.items()):
-            axes = place(canvas, 0.45 + column * width, 0.4, width - 0.3, 1.55)
+            axes = place(canvas, 0.45 + column * width, 0.4, width - 0.2, 1.55)
+            first = first or axes
+            if axes is not first:
+                axes.sharey(first)
+                axes.tick_params(labelleft=False)
             for index, setting in enumerate(settings):
                 steps, mean, spreads = by_level(study, setting, codes)
                 color = INK if index == 0 else COLORS[(index - 1) % len(COLORS)]
@@ -203,7 +211,7 @@ def levels_figure(study, groups):
             "chrF++ of translations by level of noise on the source, means over languages and operations; bands are "
             "the standard deviation over decoder seeds. Dashed: floors."
         )
-        return finish(canvas, f"{study.task}-levels", "Translation under noise", caption, " ".join(words))
+        return finish(canvas, f"{study.task}-resources-levels", "Translation under noise", caption, " ".join(words))
 
 
 def by_level(study, setting, codes):

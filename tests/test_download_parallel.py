@@ -7,7 +7,7 @@ from test_download_data import download, lines, records
 import download_data
 import perturb
 from alignment import lines as alignment_lines
-from heads.parallel_lines import find_pairs
+from heads.training_pairs import find_pairs
 from hub.parallel import SETS, column_of, pair_of
 from hub.tables import LICENSES, expected_rows
 

@@ -276,10 +276,10 @@ def batch(toy_parts):
     return made
 
 
-@pytest.mark.parametrize("chunk", [7, 64, 4096])
+@pytest.mark.parametrize("logits", [5_000, 100_000, 2**26])
 @pytest.mark.parametrize("freeze, trim", [("encoder", True), ("embeddings", True), ("nothing", False)])
-def test_the_chunked_loss_is_the_plain_one(toy, monkeypatch, chunk, freeze, trim):
-    monkeypatch.setattr(model, "CHUNK", chunk)
+def test_the_chunked_loss_is_the_plain_one(toy, monkeypatch, logits, freeze, trim):
+    monkeypatch.setattr(model, "LOGITS", logits)
     parts = tiny(toy, trim=trim)
     made, whole = batch(parts), model.TranslationModel(parts[0], freeze).train()
     loss, count = whole(**made, smoothing=0.1)

@@ -14,7 +14,7 @@ from common.batching import Collator
 from common.files import InputError
 from common.results import Results
 from heads import Settings, masked_lm, translation_lm
-from heads.parallel_lines import find_pairs
+from heads.training_pairs import find_pairs
 from mixture.model import load_multitask
 
 SETTINGS = Settings(64, 0, 20, 30)

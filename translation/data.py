@@ -168,6 +168,12 @@ def encode_pairs(pairs, tokenizer, target_tokenizer, max_seq_length):
     return Dataset.from_dict({**columns, **lengths, "row": kept})
 
 
+def check_number(pairs, parts):
+    """InputError where an update cannot be shared out over processes and accumulation steps."""
+    if pairs < parts:
+        raise InputError(f"{pairs} training pairs cannot be shared by {parts} micro-batches of an update; give more")
+
+
 class TranslationCollator:
     """A micro-batch, [[features]], as tensors: `input_ids`, `attention_mask` [sentences, pieces], `decoder_input_ids`
     (the labels shifted right behind `start`) and `labels` [sentences, target pieces], padding IGNORED.

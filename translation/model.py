@@ -21,17 +21,17 @@ logger = logging.getLogger("xtreme")
 DECODERS = ("bert", *ROBERTA_LIKE)  # types of encoders that transformers has with cross-attention, of one form
 TARGET_FOLDER = "target"  # of the target's tokenizer
 FLOAT = torch.float32
-CHUNK = 1024  # target pieces whose logits are in memory at a time
+LOGITS = 2**24  # numbers, those that are in memory at a time: 64 MB, four times
 
 
 # --- The loss -------------------------------------------------------------------------------------------------------
 
 
 class ChunkedCrossEntropy(torch.autograd.Function):
-    """Summed cross-entropy of hidden [pieces, width] against labels [pieces], logits for CHUNK pieces at a time.
+    """Summed cross-entropy of hidden [pieces, width] against labels [pieces], at most LOGITS logits at a time.
 
-    All logits at once would take pieces x vocabulary x 4 bytes three times: 6 GB for 2,048 pieces of XLM-R's. The
-    gradients, known up to the factor that comes from above, are computed on the way: nothing is computed twice.
+    All at once would take pieces x vocabulary x 4 bytes three times: 6 GB for 2,048 pieces of XLM-R's. The gradients,
+    known up to the factor that comes from above, are computed on the way: nothing is computed twice.
     """
 
     @staticmethod
@@ -41,8 +41,9 @@ class ChunkedCrossEntropy(torch.autograd.Function):
             hidden.new_zeros(()),
             [torch.zeros_like(one) if need else None for one, need in zip((hidden, weight, bias), needed)],
         )
-        for begin in range(0, len(hidden), CHUNK):
-            part = slice(begin, begin + CHUNK)
+        size = max(1, LOGITS // len(weight))
+        for begin in range(0, len(hidden), size):
+            part = slice(begin, begin + size)
             leaves = [one.detach().requires_grad_(need) for one, need in zip((hidden[part], weight, bias), needed)]
             with torch.enable_grad():
                 logits = functional.linear(*leaves).float()
@@ -106,8 +107,8 @@ class TranslationModel(torch.nn.Module):
     def get_input_embeddings(self):
         return self.model.encoder.get_input_embeddings()
 
-    def gradient_checkpointing_enable(self, **options):
-        self.model.gradient_checkpointing_enable(**options)
+    def activation_checkpointing_enable(self, **options):
+        self.model.activation_checkpointing_enable(**options)
 
     def save(self, folder, state=None):
         """Write config.json, generation_config.json and model.safetensors, every tensor once or as its own copy.

@@ -1,7 +1,8 @@
 """Parallel text to train on: line i of a language's file and line i of the English one are translations.
 
 A folder holds <lang>.txt, en.txt among them, or two files per pair, <split>.<pair>.<lang> and <split>.<pair>.en with
-the pair written de-en or en-de. What only measures (FLORES, NTREX, Tatoeba) is read by alignment/lines.py.
+the pair written de-en or en-de. What only measures (FLORES, NTREX, Tatoeba) is read by heads/parallel.py; it loads
+torch, and this is asked before that.
 """
 
 import re
