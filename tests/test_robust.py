@@ -14,6 +14,7 @@ import robust_runs
 import torch
 from accelerate import Accelerator
 from conftest import on_toy, torchrun
+from datasets import Dataset
 from robust_runs import HEADS, tiny, trained
 from safetensors.torch import load_file
 
@@ -92,6 +93,36 @@ def test_two_processes_train_as_one(tmp_path, whole):
 
 def environment():
     return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+@pytest.mark.parametrize("kind", ["classification", "tagging"])
+def test_splitting_changes_nothing_with_a_noised_view(tmp_path, kind):
+    data = robust_runs.features(kind).to_list()
+    for row in data:  # tokens in another order, with the same labels
+        row |= {
+            "noised": {**row, "input_ids": row["input_ids"][::-1]},
+            "changes": {"noised": 1, "cut": row["row"] % 2},
+        }
+    settings = Robust(train_noise="mixed", levels=(1,), share=1.0, consistency=2.0)
+    one, two, plain = (
+        trained(kind, how, tmp_path, size, steps, data=Dataset.from_list(rows))
+        for how, size, steps, rows in (
+            (settings, 8, 1, data),
+            (settings, 4, 2, data),
+            (None, 8, 1, robust_runs.features(kind).to_list()),
+        )
+    )
+    assert max(difference(one, two)) < 1e-6 and difference(one, plain)[1] > 1e-4
+    assert [(line["noised"], line["noise_cut"]) for line in one[1][:2]] == [(8, 4), (8, 4)]
+    assert all(line["robust_kl"] > 0 and line["robust_loss"] > 0 for line in two[1][:2])
+
+
+def test_steps_before_the_start_are_plain(tmp_path):
+    settings = Robust(**fields("pgd"), start_step=1)
+    _, log = trained("classification", settings, tmp_path)
+    _, plain = trained("classification", None, tmp_path)
+    assert log[0]["loss"] == plain[0]["loss"] and "delta_norm" not in log[0] and "delta_norm" in log[1]
+    assert log[1]["loss"] > plain[1]["loss"]
 
 
 # --- The rules themselves
