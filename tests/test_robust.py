@@ -25,7 +25,7 @@ from common.batching import Collator
 from common.robust_flags import METHODS, Robust, coarse, robust_origins
 from common.run_record import robust_training
 from heads import Settings, head_of, limit
-from heads.noising import TrainNoise, check_robust
+from heads.noising import TrainNoise, check_robust, noiser_of
 from reporting import runs
 from tasks import TARGETS
 
@@ -309,6 +309,8 @@ REFUSED = {
     "an unknown noise": ("--robust r3f --robust_noise gauss", "choose from uniform, normal"),
     "a start of nothing": ("--robust_start_step 5", "nothing starts"),
     "two perturbations": ("--robust pgd --neftune_noise_alpha 5", "--robust pgd with --neftune_noise_alpha: both"),
+    "gradients that overflow": ("--robust freelb --fp16", "--robust freelb with --fp16: gradients"),
+    "a compiled model": ("--robust freelb --torch_compile", "does not see perturbations"),
     "tiny noise in bfloat16": ("--robust r3f --bf16 true", "eps 1e-05 is below what bfloat16 resolves"),
     "two second passes": ("--robust rdrop --train_noise mixed --consistency 1", "choose one of them"),
     "consistency without noise": ("--consistency 1", "says nothing without --train_noise"),
@@ -423,7 +425,7 @@ def test_noise_is_a_function_of_seed_epoch_and_example(toy, task):
 def test_noise_of_tags_keeps_a_token_per_token(toy):
     noise, rows, features = noising(toy, "udpos", "--train_noise", "mixed:5", "--train_noise_share", "1")
     for row in range(len(rows)):
-        changed = noise.view(rows[row], noise.noiser(5, "en"), str(row))
+        changed = noise.view(rows[row], noiser_of("mixed", 5, "en", 1, True), str(row))
         assert len(changed["words"]) == len(rows[row]["words"]) and all(changed["words"])
     for clean, other in zip(features, noised(noise, features, 0)):
         tags = [[label for label in feature["labels"] if label >= 0] for feature in (clean, other)]
@@ -434,7 +436,7 @@ def test_noise_of_a_context_moves_its_answers(toy):
     noise, rows, features = noising(toy, "xquad", "--train_noise", "mixed:5", "--train_noise_share", "1", length=128)
     moved = 0
     for row in rows:
-        changed = noise.view(row, noise.noiser(5, "en"), row["id"])
+        changed = noise.view(row, noiser_of("mixed", 5, "en", 1, False), row["id"])
         start, text = changed["answers"]["answer_start"][0], changed["answers"]["text"][0]
         assert text and changed["context"][start : start + len(text)] == text
         moved += start != row["answers"]["answer_start"][0]
