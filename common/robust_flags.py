@@ -30,7 +30,8 @@ LEVELS, SHARE = (1, 2, 3), 0.5  # of --train_noise; with --consistency every exa
 # Where a divergence from so small a change is measured, bfloat16 gives rounding errors: at an entry's usual 0.1 its
 # steps are 5e-4, and changes of 1e-3 give twice float32's divergence.
 COARSE = 0.01
-UNFIT = ("retrieval", "dual_encoder")  # kinds of tasks whose examples have no loss of their own
+# Kinds of tasks that it is for: masked words mean nothing to a perturbation, in-batch negatives tie examples together.
+KINDS = ("classification", "tagging", "question_answering", "multiple_choice")
 # Flags of TrainingArguments that --robust cannot go with.
 APART = {
     "neftune_noise_alpha": "both perturb the word embeddings",
@@ -179,9 +180,8 @@ def check_together(robust, args, tasks, given):
     flag = f"--robust {robust.method}" if robust.method != "none" else f"--train_noise {args.train_noise}"
     if not truthy(given.get("do_train")):
         raise InputError(f"{flag}: nothing is trained; add --do_train, or leave it out")
-    if all(task.kind in (*UNFIT, "masked_lm") for task in tasks):
-        others = "classification, tagging, question answering and multiple choice"
-        raise InputError(f"{flag}: not for {tasks[0].name}, only for {others}; leave it out")
+    if not any(task.kind in KINDS for task in tasks):
+        raise InputError(f"{flag}: not for {tasks[0].name}, only for {', '.join(KINDS)}; leave it out")
     if robust.method != "none":
         if robust.consistency is not None:
             raise InputError(f"{flag} with --consistency: both add a second pass; choose one of them")

@@ -584,3 +584,11 @@ def test_reports_name_settings_by_method_and_noise():
         == "anli (freelb)"
     )
     assert runs.trained_as({"task": "anli", "command": "run_intermediate.py --do_train --robust none"}) == "anli"
+
+
+def test_workers_noise_as_the_process_itself_does(toy, tmp_path):
+    common = [*SHAPE, "--max_steps", "3", "--save_strategy", "no", "--train_noise", "mixed"]
+    run_xtreme.main([*on_toy(toy, "udpos", tmp_path / "alone"), *common])
+    run_xtreme.main([*on_toy(toy, "udpos", tmp_path / "workers"), *common, "--dataloader_num_workers", "2"])
+    files = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("alone", "workers")]
+    assert files[0] == files[1]
