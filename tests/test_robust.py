@@ -1,4 +1,7 @@
-"""Robust training: updates as written down, the same however a batch is split, refusals, what runs leave behind."""
+"""Robust training: updates as written down, the same however a batch is split, refusals, what runs leave behind.
+
+Two processes, ZeRO-2 and -3, kill -9 and loader workers:   bash tests/run.sh -m slow tests/test_robust.py
+"""
 
 import json
 import math
@@ -80,6 +83,7 @@ def test_splitting_a_batch_changes_nothing(tmp_path, whole, method, kind):
     assert difference(whole(None, kind), whole(method, kind))[1] > 1e-4
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(tmp_path, whole):
     """Every method and head in one start of two processes."""
     plan = {f"{method}-{kind}": (kind, fields(method)) for method, kind in MATRIX}
@@ -533,6 +537,7 @@ def test_a_mixture_leaves_masked_lm_out(toy, tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flags", [["--robust", "freelb", "--train_noise", "mixed"], ["--train_noise", "mixed", "--consistency", "1"]]
 )
@@ -586,6 +591,7 @@ def test_reports_name_settings_by_method_and_noise():
     assert runs.trained_as({"task": "anli", "command": "run_intermediate.py --do_train --robust none"}) == "anli"
 
 
+@pytest.mark.slow
 def test_workers_noise_as_the_process_itself_does(toy, tmp_path):
     common = [*SHAPE, "--max_steps", "3", "--save_strategy", "no", "--train_noise", "mixed"]
     run_xtreme.main([*on_toy(toy, "udpos", tmp_path / "alone"), *common])
