@@ -24,7 +24,7 @@ from common.arguments import check_least, check_readings, check_stages, lengths,
 from common.files import InputError, sha256
 from common.recovery import Failure, guarded, stop_requested, stopped
 from common.results import save_metrics
-from common.robust_flags import coarse, robust_origins
+from common.robust_flags import add_robust, coarse, robust_origins
 from common.run_record import checkpoint_hash
 from common.task_records import EXTRA_KINDS
 from common.text import nearest, plain_markdown, show
@@ -66,6 +66,7 @@ def build_parser():
     add("--config_name", help="instead of a model: folder with a config.json, to start from random weights")
     add("--tokenizer_name", help="folder or Hub id of the tokenizer (default: the model's or the configuration's)")
     add_mixing_flags(add)
+    add_robust(parser)
     add("--mlm_files", nargs="+", help="text files or patterns for mlm, one language per file, named <language>.txt")
     add("--tlm_dirs", nargs="+", metavar="DIR", help="folders of parallel lines for tlm, as docs/data.md has them")
     add("--mlm_alpha", type=float, default=0.3, help="mlm, tlm: languages are sampled in proportion to text ** alpha")

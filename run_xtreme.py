@@ -34,7 +34,7 @@ from common.labels import with_labels
 from common.recipes import follow
 from common.recovery import Failure, guarded, resume_point, stop_requested, stopped
 from common.results import not_above, pairs_table, save_metrics, table
-from common.robust_flags import coarse, robust_origins
+from common.robust_flags import add_robust, coarse, robust_origins
 from common.run_record import checkpoint_hash, fine_tuned, noise_record
 from common.stream import stream
 from common.task_records import PAIRS, find_task
@@ -103,6 +103,7 @@ def build_parser():
     add("--mlqa_pairs", choices=("same", "all"), default="same", help="all: context and question in any two languages")
     add("--layer", help="retrieval: hidden_states index to pool, or 'all' for a sweep (default: the protocol's)")
     add_dual_encoder(parser)
+    add_robust(parser)
     add(
         "--max_tokens_per_batch",
         type=int,

@@ -12,7 +12,6 @@ import textwrap
 
 from common.files import InputError
 from common.labels import FIRST, QA_DECODINGS, SPAN, TAG_PIECES
-from common.robust_flags import add_robust
 from common.text import nearest, show, similar
 from common.trainer_flags import TRAINER_FLAGS
 
@@ -153,7 +152,6 @@ def run_parser(script, description):
     )
     add("--max_train_samples", type=int, help="use the first N training examples of a task")
     add("--max_eval_samples", type=int, help="use the first N dev examples of a task")
-    add_robust(parser)
     return parser
 
 

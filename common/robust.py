@@ -17,6 +17,7 @@ from common.dropout import generator_states, restore
 from common.labels import IGNORED
 from common.launching import autocasts
 from common.loss import cross_entropy
+from common.recovery import Failure
 
 logger = logging.getLogger("xtreme")
 
@@ -78,6 +79,7 @@ class MicroBatch:
         labels = self.labels if labels is None else labels
         loss, count = cross_entropy(logits, labels, self.trainer.args.label_smoothing_factor)
         self.losses.append((loss.detach(), count))
+        self.sums["loss"] = loss.detach().sum()  # of the last pass
         return self.trainer.normalized(loss, count, self.divisor)
 
     def divergence(self, rows):
@@ -134,7 +136,15 @@ def perturbed(embeddings, delta, detach=False):
     if delta is None:
         yield
         return
-    hook = embeddings.register_forward_hook(lambda module, ids, x: (x.detach() if detach else x) + delta)
+
+    def add(module, ids, x):
+        if x.shape != delta.shape:
+            raise Failure(
+                "--robust: this attention drops padding before the embeddings; add --attn_implementation sdpa"
+            )
+        return (x.detach() if detach else x) + delta
+
+    hook = embeddings.register_forward_hook(add)
     try:
         yield
     finally:
@@ -236,7 +246,6 @@ def rdrop(batch, settings):
     """R-Drop (Liang et al., 2021): two draws of dropout must give the same prediction; the loss is their mean."""
     first, second = batch.logits(), batch.logits()
     loss = (batch.loss(first) + batch.loss(second)) / 2
-    batch.sums["loss"] = batch.losses[1][0].sum()
     return loss + settings.weight / 2 * batch.divergence(symmetric_kl(*map(batch.of_labels, (first, second)))), None
 
 
@@ -259,7 +268,6 @@ def consistency(batch, settings):
     inputs = {name: value for name, value in view.items() if name not in ("labels", "source", "indices", "changes")}
     clean, noised = batch.logits(), batch.logits(inputs=inputs)
     loss = (batch.loss(clean) + batch.loss(noised, labels)) / 2
-    batch.sums["loss"] = batch.losses[1][0].sum()
     if "context" in view:
         pair = at_common_tokens(clean, noised, batch.inputs["context"], view["context"])
         pair = [logits.flatten(0, 1) for logits in pair]
@@ -302,8 +310,6 @@ class Robustness:
         losses, count = torch.stack([one for one, _ in batch.losses]).mean(0), batch.losses[0][1]
         batch.trainer.record(batch.source, losses, count)
         sums = {**batch.sums, "labels": count.sum()}
-        if self.settings.method in ("freelb", "pgd"):
-            sums["loss"] = batch.losses[-1][0].sum()
         if delta is not None:
             sums |= {"norm": norms(delta.detach()).sum(), "rows": len(delta)}
         self.add(**sums)

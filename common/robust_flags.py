@@ -6,6 +6,7 @@ docs/robust.md says what each method computes, what it costs, and where every de
 import re
 from dataclasses import asdict, dataclass
 
+from common.arguments import FALSE, truthy
 from common.files import InputError
 from common.text import nearest
 
@@ -29,15 +30,24 @@ LEVELS, SHARE = (1, 2, 3), 0.5  # of --train_noise; with --consistency every exa
 # Where a divergence from so small a change is measured, bfloat16 gives rounding errors: at an entry's usual 0.1 its
 # steps are 5e-4, and changes of 1e-3 give twice float32's divergence.
 COARSE = 0.01
-UNFIT = ("retrieval", "dual_encoder")  # kinds of tasks whose examples have no loss of their own
+# Kinds of tasks that it is for: masked words mean nothing to a perturbation, in-batch negatives tie examples together.
+KINDS = ("classification", "tagging", "question_answering", "multiple_choice")
+# Flags of TrainingArguments that --robust cannot go with.
+APART = {
+    "neftune_noise_alpha": "both perturb the word embeddings",
+    "fp16": "gradients of perturbations overflow there (--bf16 works)",
+    "torch_compile": "a compiled model does not see perturbations",
+    "torch_compile_backend": "a compiled model does not see perturbations",
+    "torch_compile_mode": "a compiled model does not see perturbations",
+}
 # method -> (forward, backward) passes of a step, and its time in plain steps; docs/robust.md has the measurement.
 PASSES = {
     "freelb": lambda steps: (steps, steps, 1.0 * steps),
-    "pgd": lambda steps: (steps + 1, steps + 1, 1 + 0.8 * steps),
+    "pgd": lambda steps: (steps + 1, steps + 1, 1 + 0.7 * steps),
     "smart": lambda steps: (steps + 2, steps + 1, 2 + 0.8 * steps),
     "r3f": lambda steps: (2, 2, 2.0),
     "rdrop": lambda steps: (2, 2, 2.0),
-    "consistency": lambda steps: (2, 2, 2.0),
+    "consistency": lambda steps: (2, 2, 2.2),
 }
 
 
@@ -145,12 +155,10 @@ def read_noise(args):
             )
     if not args.train_noise:
         return {}
-    op, _, text = args.train_noise.partition(":")
-    match = re.fullmatch(r"([1-5])-([1-5])|[1-5](,[1-5])*", text) if ":" in args.train_noise else None
-    if ":" in args.train_noise and not (match and (not match[1] or match[1] <= match[2])):
+    op, separator, text = args.train_noise.partition(":")
+    levels = read_levels(text) if separator else LEVELS
+    if not levels:
         raise InputError(f"--train_noise {args.train_noise}: write levels 1 to 5 as in {op}:2, {op}:1,3 or {op}:1-3")
-    levels = LEVELS if not match else tuple(sorted({int(level) for level in text.split(",")})) if not match[1] else ()
-    levels = levels or tuple(range(int(match[1]), int(match[2]) + 1))
     share = args.train_noise_share
     if share is not None and not 0 < share <= 1:
         raise InputError(f"--train_noise_share {share}: must be above 0 and at most 1; leave it out for the default")
@@ -160,32 +168,35 @@ def read_noise(args):
     return {"train_noise": op, "levels": levels, "share": share, "consistency": args.consistency}
 
 
+def read_levels(text):
+    """'2' -> (2,); '1,3' -> (1, 3); '1-3' -> (1, 2, 3); () where it is none of these."""
+    if re.fullmatch("[1-5]-[1-5]", text):
+        return tuple(range(int(text[0]), int(text[2]) + 1))
+    return tuple(sorted({int(level) for level in text.split(",")})) if re.fullmatch("[1-5](,[1-5])*", text) else ()
+
+
 def check_together(robust, args, tasks, given):
     """InputError for what robust training cannot go with."""
     flag = f"--robust {robust.method}" if robust.method != "none" else f"--train_noise {args.train_noise}"
-    if given.get("do_train", "false").lower() in ("false", "0", "no", "n", "f"):
+    if not truthy(given.get("do_train")):
         raise InputError(f"{flag}: nothing is trained; add --do_train, or leave it out")
-    if all(task.kind in (*UNFIT, "masked_lm") for task in tasks):
-        others = "classification, tagging, question answering and multiple choice"
-        raise InputError(f"{flag}: not for {tasks[0].name}, only for {others}; leave it out")
+    if not any(task.kind in KINDS for task in tasks):
+        raise InputError(f"{flag}: not for {tasks[0].name}, only for {', '.join(KINDS)}; leave it out")
     if robust.method != "none":
         if robust.consistency is not None:
             raise InputError(f"{flag} with --consistency: both add a second pass; choose one of them")
-        if given.get("neftune_noise_alpha"):
-            raise InputError(
-                f"{flag} with --neftune_noise_alpha: both perturb the word embeddings; choose one of them"
-            )
-        if given.get("fp16", "false").lower() in ("true", "1", "yes", "y", "t"):
-            raise InputError(f"{flag} with --fp16: its gradients overflow there; use --bf16 or float32")
-    if coarse(robust) and given.get("bf16", "false").lower() in ("true", "1", "yes", "y", "t"):
+        for name, reason in APART.items():
+            if given.get(name, "false").lower() not in FALSE:
+                raise InputError(f"{flag} with --{name}: {reason}; leave one of them out")
+    if coarse(robust) and truthy(given.get("bf16")):
         raise InputError(f"{flag} with --bf16: {coarse(robust)}; leave --bf16 out")
 
 
 def coarse(robust):
     """Why a method's passes must be float32, "" where they need not be."""
-    name = {"r3f": "eps", "smart": "step_size"}.get(robust.method)
-    size = name and getattr(robust, name)
-    return f"{name} {size:g} is below what bfloat16 resolves (about {COARSE})" if name and size < COARSE else ""
+    names = {"r3f": ["eps"], "smart": ["init", "step_size"]}.get(robust.method, [])
+    small = [f"{name} {getattr(robust, name):g}" for name in names if getattr(robust, name) < COARSE]
+    return f"{small[0]} is below what bfloat16 resolves (about {COARSE})" if small else ""
 
 
 def robust_origins(robust, args):

@@ -6,7 +6,7 @@ word, an answer's span moves with its context, and what may flip a label is refu
 """
 
 import random
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 from datasets import Dataset
@@ -42,6 +42,11 @@ def check_robust(args, tasks, languages, given):
     return robust
 
 
+@cache
+def noiser_of(op, level, language, seed, one_token):
+    return Noiser(op, level, language, seed, one_token=one_token)
+
+
 class TrainNoise:
     """What --train_noise makes of the training rows of a data set.
 
@@ -57,10 +62,6 @@ class TrainNoise:
         self.windows = np.bincount(self.row)  # of each row
         self.window = number - (self.windows.cumsum() - self.windows)[self.row]  # of its row, of each feature
         self.view = noised_view(rows.column_names, consistency=robust.consistency is not None)
-        self.noiser = lru_cache(maxsize=None)(self._noiser)
-
-    def _noiser(self, level, language):
-        return Noiser(self.robust.train_noise, level, language, self.seed, one_token="words" in self.rows.column_names)
 
     def __call__(self, features, keys):
         """The features, of which a share is noised, or has a noised view; `keys` are their (index, epoch)."""
@@ -77,7 +78,8 @@ class TrainNoise:
         if draw.random() >= self.robust.share:
             return None
         language = self.rows[row]["language"] if "language" in self.rows.column_names else self.language
-        return self.noiser(draw.choice(self.robust.levels), language)
+        one_token = "words" in self.rows.column_names
+        return noiser_of(self.robust.train_noise, draw.choice(self.robust.levels), language, self.seed, one_token)
 
     def encode(self, rows):
         """[[features of a row]]"""

@@ -13,7 +13,7 @@ from common import launching
 from common.prediction import Predictor
 from common.recovery import Failure, resume_point
 from common.robust import Robustness
-from common.robust_flags import Robust
+from common.robust_flags import KINDS, Robust
 from common.trainer import Collapse, data_seed, effective_batch_size
 from common.training_arguments import rate_advice
 from heads import head_of, limit
@@ -64,7 +64,7 @@ class Job:
     def trained_robustly(self):
         """{data set: features} of those that --robust and --train_noise are for: masked LM is left out."""
         kinds = {name: record.kind for name, (_, record) in self.plan.sources.items()}
-        return {name: features for name, features in self.features.items() if kinds[name] != "masked_lm"}
+        return {name: features for name, features in self.features.items() if kinds[name] in KINDS}
 
     def batch_size(self):
         """Examples per optimizer step."""

@@ -17,7 +17,8 @@ GLOSSARY = [
     ("score", "the task's own metric in percent: accuracy (XNLI, PAWS-X, XCOPA, Tatoeba), F1 of spans (PAN-X), of "
               "chunks of equal tags (UDPOS), of answer words (XQuAD, MLQA, TyDi QA), of sentence pairs (BUCC)"),
     ("setting", "how the encoder was made before it was fine-tuned on the target task: its intermediate tasks, "
-                "direct without any; behind them the languages it was fine-tuned in, if not English"),
+                "direct without any; behind them the languages it was fine-tuned in, if not English, and how it was "
+                "made robust"),
     ("±", "standard deviation over runs (n - 1); no ± means one run"),
     ("clean", "the score on the test file as published"),
     ("guess", "what a constant guess scores: the largest share of a label, 0 for F1 of spans and answers"),

@@ -1,4 +1,7 @@
-"""Robust training: updates as written down, the same however a batch is split, refusals, what runs leave behind."""
+"""Robust training: updates as written down, the same however a batch is split, refusals, what runs leave behind.
+
+Two processes, ZeRO-2 and -3, kill -9 and loader workers:   bash tests/run.sh -m slow tests/test_robust.py
+"""
 
 import json
 import math
@@ -14,6 +17,7 @@ import robust_runs
 import torch
 from accelerate import Accelerator
 from conftest import on_toy, torchrun
+from datasets import Dataset
 from robust_runs import HEADS, tiny, trained
 from safetensors.torch import load_file
 
@@ -24,7 +28,7 @@ from common.batching import Collator
 from common.robust_flags import METHODS, Robust, coarse, robust_origins
 from common.run_record import robust_training
 from heads import Settings, head_of, limit
-from heads.noising import TrainNoise, check_robust
+from heads.noising import TrainNoise, check_robust, noiser_of
 from reporting import runs
 from tasks import TARGETS
 
@@ -79,6 +83,7 @@ def test_splitting_a_batch_changes_nothing(tmp_path, whole, method, kind):
     assert difference(whole(None, kind), whole(method, kind))[1] > 1e-4
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(tmp_path, whole):
     """Every method and head in one start of two processes."""
     plan = {f"{method}-{kind}": (kind, fields(method)) for method, kind in MATRIX}
@@ -92,6 +97,36 @@ def test_two_processes_train_as_one(tmp_path, whole):
 
 def environment():
     return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+@pytest.mark.parametrize("kind", ["classification", "tagging"])
+def test_splitting_changes_nothing_with_a_noised_view(tmp_path, kind):
+    data = robust_runs.features(kind).to_list()
+    for row in data:  # tokens in another order, with the same labels
+        row |= {
+            "noised": {**row, "input_ids": row["input_ids"][::-1]},
+            "changes": {"noised": 1, "cut": row["row"] % 2},
+        }
+    settings = Robust(train_noise="mixed", levels=(1,), share=1.0, consistency=2.0)
+    one, two, plain = (
+        trained(kind, how, tmp_path, size, steps, data=Dataset.from_list(rows))
+        for how, size, steps, rows in (
+            (settings, 8, 1, data),
+            (settings, 4, 2, data),
+            (None, 8, 1, robust_runs.features(kind).to_list()),
+        )
+    )
+    assert max(difference(one, two)) < 1e-6 and difference(one, plain)[1] > 1e-4
+    assert [(line["noised"], line["noise_cut"]) for line in one[1][:2]] == [(8, 4), (8, 4)]
+    assert all(line["robust_kl"] > 0 and line["robust_loss"] > 0 for line in two[1][:2])
+
+
+def test_steps_before_the_start_are_plain(tmp_path):
+    settings = Robust(**fields("pgd"), start_step=1)
+    _, log = trained("classification", settings, tmp_path)
+    _, plain = trained("classification", None, tmp_path)
+    assert log[0]["loss"] == plain[0]["loss"] and "delta_norm" not in log[0] and "delta_norm" in log[1]
+    assert log[1]["loss"] > plain[1]["loss"]
 
 
 # --- The rules themselves
@@ -278,6 +313,8 @@ REFUSED = {
     "an unknown noise": ("--robust r3f --robust_noise gauss", "choose from uniform, normal"),
     "a start of nothing": ("--robust_start_step 5", "nothing starts"),
     "two perturbations": ("--robust pgd --neftune_noise_alpha 5", "--robust pgd with --neftune_noise_alpha: both"),
+    "gradients that overflow": ("--robust freelb --fp16", "--robust freelb with --fp16: gradients"),
+    "a compiled model": ("--robust freelb --torch_compile", "does not see perturbations"),
     "tiny noise in bfloat16": ("--robust r3f --bf16 true", "eps 1e-05 is below what bfloat16 resolves"),
     "two second passes": ("--robust rdrop --train_noise mixed --consistency 1", "choose one of them"),
     "consistency without noise": ("--consistency 1", "says nothing without --train_noise"),
@@ -392,7 +429,7 @@ def test_noise_is_a_function_of_seed_epoch_and_example(toy, task):
 def test_noise_of_tags_keeps_a_token_per_token(toy):
     noise, rows, features = noising(toy, "udpos", "--train_noise", "mixed:5", "--train_noise_share", "1")
     for row in range(len(rows)):
-        changed = noise.view(rows[row], noise.noiser(5, "en"), str(row))
+        changed = noise.view(rows[row], noiser_of("mixed", 5, "en", 1, True), str(row))
         assert len(changed["words"]) == len(rows[row]["words"]) and all(changed["words"])
     for clean, other in zip(features, noised(noise, features, 0)):
         tags = [[label for label in feature["labels"] if label >= 0] for feature in (clean, other)]
@@ -403,7 +440,7 @@ def test_noise_of_a_context_moves_its_answers(toy):
     noise, rows, features = noising(toy, "xquad", "--train_noise", "mixed:5", "--train_noise_share", "1", length=128)
     moved = 0
     for row in rows:
-        changed = noise.view(row, noise.noiser(5, "en"), row["id"])
+        changed = noise.view(row, noiser_of("mixed", 5, "en", 1, False), row["id"])
         start, text = changed["answers"]["answer_start"][0], changed["answers"]["text"][0]
         assert text and changed["context"][start : start + len(text)] == text
         moved += start != row["answers"]["answer_start"][0]
@@ -500,6 +537,7 @@ def test_a_mixture_leaves_masked_lm_out(toy, tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flags", [["--robust", "freelb", "--train_noise", "mixed"], ["--train_noise", "mixed", "--consistency", "1"]]
 )
@@ -551,3 +589,12 @@ def test_reports_name_settings_by_method_and_noise():
         == "anli (freelb)"
     )
     assert runs.trained_as({"task": "anli", "command": "run_intermediate.py --do_train --robust none"}) == "anli"
+
+
+@pytest.mark.slow
+def test_workers_noise_as_the_process_itself_does(toy, tmp_path):
+    common = [*SHAPE, "--max_steps", "3", "--save_strategy", "no", "--train_noise", "mixed"]
+    run_xtreme.main([*on_toy(toy, "udpos", tmp_path / "alone"), *common])
+    run_xtreme.main([*on_toy(toy, "udpos", tmp_path / "workers"), *common, "--dataloader_num_workers", "2"])
+    files = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("alone", "workers")]
+    assert files[0] == files[1]
