@@ -20,7 +20,7 @@ from common.text import aligned
 from noise.manifest import SAMPLES, sample_lines
 from noise.scripts import segment
 
-KEYS = {"version", "command", "arguments", "files", "copied", "not_applicable"}
+KEYS = {"command", "arguments", "files", "copied", "not_applicable"}
 
 
 def named(plan):
@@ -177,7 +177,6 @@ def write_folder(output_dir, command, arguments, copied, refused):
     there = {(record["condition"], record["task"], record["language"]) for _, record in records}
     left_out = [*before.get("not_applicable", []), *refused]
     manifest = {
-        "version": "1",
         "command": command,
         "arguments": arguments,
         "python": platform.python_version(),

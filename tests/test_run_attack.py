@@ -85,7 +85,7 @@ def test_the_run_predicts_what_the_attack_says(task, toy, runs, tmp_path):
         assert numbers["accuracy"] == sorted(numbers["accuracy"], reverse=True) and len(numbers["accuracy"]) == 3
         assert numbers["right"] == sum(one["right"] for one in own)
         assert numbers["broken"][-1] == sum(one["verified"] for one in own)
-        assert all(one["queries"] <= 16 and one["graphemes"] <= 4 for one in own)
+        assert all(one["queries"] <= 16 and one["graphemes"] <= 6 for one in own)
         assert all(one["before"] == one["after"] and not one["edits"] for one in own if not one["right"])
         assert file["spent"] == sum(one["graphemes"] for one in own) and 0 < file["realised"] < 0.2
         if task == "tatoeba":  # attacked towards a fixed English side
