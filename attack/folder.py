@@ -9,6 +9,7 @@ A finished (condition, task, language) is known by the hash of all that it was m
 """
 
 import json
+import logging
 import platform
 import re
 from collections import Counter
@@ -19,6 +20,8 @@ from common.files import InputError, replacing, sha256, write_json, write_text
 from common.text import aligned
 from noise.manifest import SAMPLES, sample_lines
 from noise.scripts import segment
+
+logger = logging.getLogger("xtreme")
 
 KEYS = {"command", "arguments", "files", "copied", "not_applicable"}
 
@@ -146,12 +149,15 @@ def summary(outcomes, edits):
 
 
 def read_records(output_dir):
-    """[record] of all files that are there, by condition and path."""
+    """[(path, record)] of all files that are there, by condition and path; a broken record is left out with a note."""
     records = []
     for path in sorted(Path(output_dir, OWN).rglob("*.json")):
-        record = json.loads(path.read_bytes())
-        if Path(output_dir, record["condition"], record["path"]).exists():
-            records.append((path, record))
+        try:
+            record = json.loads(path.read_bytes())
+            if Path(output_dir, record["condition"], record["path"]).exists():
+                records.append((path, record))
+        except (KeyError, TypeError, ValueError):
+            logger.warning("%s: broken, its file is missing in manifest.json; run its command again", path)
     return records
 
 

