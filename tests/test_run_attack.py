@@ -24,7 +24,7 @@ from reporting.runs import read_counts
 from reporting.statistics import statistic
 from tasks import TARGETS
 
-TRAINING = "--do_train --learning_rate 1e-3 --num_train_epochs 1 --max_train_samples 320 --disable_tqdm true".split()
+TRAINING = "--do_train --learning_rate 5e-4 --num_train_epochs 2 --disable_tqdm true".split()
 CONDITIONS = ("greedy-2", "random-2")
 LANGUAGES = {"xnli": ("de", "hi", "zh"), "panx": ("de", "th"), "xcopa": ("th", "zh"), "tatoeba": ("de", "hi")}
 
