@@ -19,6 +19,7 @@ import logging
 import shlex
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
 from attack.texts import OWN, Editor, TestFile, check_fields, refusal, script_of_file
@@ -138,8 +139,8 @@ def run(parser, task, args, trainer_argv, given, record, files, ops, refused, ar
     launching.on_main(lambda: take(output, attacked.values()))
     begin()
     for code, file in files.items():
-        own = [plan for plan, of in attacked if of == code]
-        todo = launching.on_main(lambda: [plan for plan in own if not attacked[plan, code].finished()])  # noqa: B023
+        own = {plan: one for (plan, language), one in attacked.items() if language == code}
+        todo = unfinished(own)
         if not todo:
             logger.info("%s %s: %s", task.name, code, "finished before, skipped" if own else "no operation applies")
             continue
@@ -147,10 +148,9 @@ def run(parser, task, args, trainer_argv, given, record, files, ops, refused, ar
             raise stopped("finished languages are kept")
         texts = file.texts()
         victim, numbers = victims.victim_of(task, model, predictor, rows[code], file, texts, code, layer)
-        editor = Editor(file.task, ops[code])
-        for plan in todo:
-            outcomes = attack_examples(plan, victim, editor, texts, numbers)
-            launching.on_main(lambda: attacked[plan, code].write(texts, outcomes, args.edits))  # noqa: B023
+        for plan, one in todo.items():
+            outcomes = attack_examples(plan, victim, Editor(file.task, ops[code]), texts, numbers)
+            launching.on_main(partial(one.write, texts, outcomes, args.edits))
 
     if training_args.process_index == 0:
         entries = [{**folder.named(plan), **entry} for plan in plans for entry in refused]
@@ -331,6 +331,12 @@ def take(output, attacked):
         one.check_source()
     lock(output)
     (output / OWN).mkdir(exist_ok=True)
+
+
+def unfinished(attacked):
+    """Those of {plan: Attacked} that are still to be made, by what the first process sees."""
+    names = launching.on_main(lambda: [plan for plan, one in attacked.items() if not one.finished()])
+    return {plan: attacked[plan] for plan in names}
 
 
 def attack_examples(plan, victim, editor, texts, numbers):

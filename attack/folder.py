@@ -9,6 +9,7 @@ A finished (condition, task, language) is known by the hash of all that it was m
 """
 
 import json
+import logging
 import platform
 import re
 from collections import Counter
@@ -20,7 +21,9 @@ from common.text import aligned
 from noise.manifest import SAMPLES, sample_lines
 from noise.scripts import segment
 
-KEYS = {"version", "command", "arguments", "files", "copied", "not_applicable"}
+logger = logging.getLogger("xtreme")
+
+KEYS = {"command", "arguments", "files", "copied", "not_applicable"}
 
 
 def named(plan):
@@ -146,12 +149,15 @@ def summary(outcomes, edits):
 
 
 def read_records(output_dir):
-    """[record] of all files that are there, by condition and path."""
+    """[(path, record)] of all files that are there, by condition and path; a broken record is left out with a note."""
     records = []
     for path in sorted(Path(output_dir, OWN).rglob("*.json")):
-        record = json.loads(path.read_bytes())
-        if Path(output_dir, record["condition"], record["path"]).exists():
-            records.append((path, record))
+        try:
+            record = json.loads(path.read_bytes())
+            if Path(output_dir, record["condition"], record["path"]).exists():
+                records.append((path, record))
+        except (KeyError, TypeError, ValueError):
+            logger.warning("%s: broken, its file is missing in manifest.json; run its command again", path)
     return records
 
 
@@ -177,7 +183,6 @@ def write_folder(output_dir, command, arguments, copied, refused):
     there = {(record["condition"], record["task"], record["language"]) for _, record in records}
     left_out = [*before.get("not_applicable", []), *refused]
     manifest = {
-        "version": "1",
         "command": command,
         "arguments": arguments,
         "python": platform.python_version(),

@@ -1,7 +1,7 @@
 """The search: worst-of-k random edits, greedy, beam, as one loop over rounds. Round e tries texts with e edits.
 
 The first round tries single edits, drawn by hash; so do all three. After it greedy and beam know what single edits do,
-and extend their texts first by those that lowered the margin most, then by those that they have not tried.
+and extend their texts first by those that lowered the margin most; one that was not tried counts as the mean of them.
 
 All examples' queries of a round are one flat stream. Margins from batches differ in their last bits with the batch, so
 they only say which texts are worth a second look: those within a tolerance of the best are measured again, each alone
@@ -106,12 +106,13 @@ def proposals(example, turn, plan):
     key = blake2b(f"{plan.seed}|{example.name}|{turn}|".encode())
     if plan.attack == "random" and turn > 1:
         return drawn(example.candidates, turn, min(share, len(example.candidates)), key)
+    usual = sum(example.gains.values()) / max(1, len(example.gains))  # of an edit that was not tried
     extended = {}  # edits -> margin to expect; the lowest where several texts lead there
     for state in example.beam:
         for candidate in example.candidates:
             if not any(candidate.touches(other) for other in state.chosen):
                 chosen = tuple(sorted((*state.chosen, candidate)))
-                expected = state.margin + example.gains.get(candidate, 0.0)
+                expected = state.margin + example.gains.get(candidate, usual)
                 extended[chosen] = min(expected, extended.get(chosen, expected))
     return sorted(extended, key=lambda chosen: (extended[chosen], digest(key, chosen)))[:share]
 

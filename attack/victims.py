@@ -9,6 +9,7 @@ from functools import lru_cache
 from hashlib import blake2b
 
 import numpy as np
+import torch
 from datasets import Dataset
 
 import metrics
@@ -120,6 +121,41 @@ class Victim:
         return self.predictor.run(step, features, shared=False, **options)
 
 
+class Tagger(Victim):
+    """Tagging: right is what the metric says of the sentence. Of B-PER and I-PER either may be right, as spans go:
+    then the margin is that of the types alone.
+    """
+
+    def margins(self, rows, features, of_row, **options):
+        labels = self.predictor.labels
+        names = [label.rpartition("-")[2] for label in labels]
+        types = torch.tensor([names.index(name) for name in names], device=self.predictor.options["device"])
+
+        def step(batch):
+            gold = batch.pop("labels")
+            logits = self.head.forward(self.model, dict(batch)).float()
+            of_types = torch.full_like(logits, -torch.inf).scatter_reduce(
+                -1, types.expand_as(logits), logits, "amax"
+            )  # [windows, tokens, tags]: the highest of the type, at its first tag
+            gold_types = torch.where(gold < 0, gold, types[gold.clamp(min=0)])
+            margins = {"margin": self.head.margin(logits, gold), "types": self.head.margin(of_types, gold_types)}
+            return {**margins, **self.head.reduce(logits, batch, self.predictor.settings)}
+
+        reduced = self.run(step, features, **options)
+        lowest, of_types, windows = np.full(len(rows), np.inf), np.full(len(rows), np.inf), {}
+        np.minimum.at(lowest, of_row, np.array(reduced["margin"], float))
+        np.minimum.at(of_types, of_row, np.array(reduced["types"], float))
+        for feature, row in enumerate(of_row):
+            windows.setdefault(row, []).append(feature)
+        first = features["first"]
+        for row in np.flatnonzero((lowest < 0) & (of_types > 0)):
+            tags = [labels[tag] for feature in windows[row] for tag in reduced["label"][feature][first[feature]]]
+            (counts,) = metrics.count(scorer(self.task), [rows[row]["tags"]], [tags])
+            if counts["correct_chunks"] == counts["predicted_chunks"] == counts["gold_chunks"]:
+                lowest[row] = of_types[row]
+        return lowest
+
+
 class Answerer(Victim):
     """Question answering: right is exact match with any gold answer, over all windows."""
 
@@ -189,7 +225,7 @@ def victim_of(task, model, predictor, rows, file, texts, language, layer):
     owners = list(rows_under_attack["paragraph"]) if paragraphs else list(range(len(rows_under_attack)))
     if max(owners) >= len(texts) or not all(texts[number] for number in owners):
         raise InputError(f"{file.source}: {len(texts)} examples to edit, but {max(owners) + 1} to predict; correct it")
-    kind = {"retrieval": Retriever, "question_answering": Answerer}.get(task.kind, Victim)
+    kind = {"retrieval": Retriever, "question_answering": Answerer, "tagging": Tagger}.get(task.kind, Victim)
     return kind(task, model, predictor, rows, owners, language, *kinds), sorted(set(owners))
 
 

@@ -224,5 +224,5 @@ def edited(row, field, old, new):
 
 
 def margin(logits, labels):
-    """Gold logit minus the highest other one of the word where it is lowest, [windows]."""
+    """Gold logit minus the highest other one, of the word where it is lowest, [windows]."""
     return margins(logits, labels).masked_fill(labels < 0, torch.inf).amin(-1)

@@ -68,9 +68,9 @@ def cells_of(study, number):
     for condition, record in run.attacks.items():
         for language, numbers in record["languages"].items():
             if run.scores.get((language, condition)) and run.scores.get((language, "clean")):
-                clean, noisy = (
-                    right(part)[: numbers["examples"]] for part in read_counts(run, language, ["clean", condition])
-                )
+                both = [right(part) for part in read_counts(run, language, ["clean", condition])]
+                attacked = min(numbers["examples"], *map(len, both))  # the first ones of the file
+                clean, noisy = (flags[:attacked] for flags in both)
                 yield Cell(number, condition, language, clean, noisy, numbers)
 
 
