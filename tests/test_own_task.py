@@ -114,6 +114,17 @@ def test_an_own_task_from_raw_files_to_the_report(mine, toy, tmp_path, caplog):
     assert f"| de | {mean:.1f} ± " in text and "direct, trained in sw (48 each)" in text and "swap-3" in text
 
 
+def test_a_task_behind_links_has_its_languages(tmp_path):
+    for code in ("de", "sw"):
+        write(tmp_path / f"elsewhere/test-{code}.tsv", "Haus\tO\n")
+    (tmp_path / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "single").mkdir()
+    (tmp_path / "single/test-sw.tsv").symlink_to(tmp_path / "elsewhere/test-sw.tsv")
+    for folder, codes in {"linked": ("de", "sw"), "single": ("sw",)}.items():
+        task, data = target_task(f"mine=tagging:{tmp_path / folder}")
+        assert task.languages["own"] == codes and data == str(tmp_path)
+
+
 def test_other_training_languages_are_another_setting(toy, tmp_path):
     data = shutil.copytree(toy / "xtreme/panx", tmp_path / "data/panx").parent
     for code in ("de", "zh"):
