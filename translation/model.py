@@ -72,7 +72,8 @@ class TranslationModel(torch.nn.Module):
 
     def __init__(self, model, freeze):
         super().__init__()
-        self.model, self.config, self.frozen_encoder = model, model.config, freeze == "encoder"
+        # the encoder's configuration: DeepSpeed asks it for a hidden_size
+        self.model, self.config, self.frozen_encoder = model, model.encoder.config, freeze == "encoder"
         frozen = {"encoder": [model.encoder], "embeddings": [model.encoder.embeddings], "nothing": []}[freeze]
         if frozen:
             frozen.append(model.decoder.get_input_embeddings())
