@@ -74,10 +74,15 @@ def trains(target):
 
 
 def fine_tuned(settings):
-    """{name: Run}: every encoder on every target, for every number of training examples and every seed."""
+    """{name: Run}: every encoder on every target, for every number of training examples and every seed.
+
+    What trains nothing has one run, and none for a setting that differs in phase 3 alone.
+    """
     runs = {}
     for encoder in encoders(settings).values():
         for target in settings.targets:
+            if not trains(target) and encoder.phase3_flags and not encoder.tasks:
+                continue
             for examples in settings.examples if trains(target) else ["all"]:
                 for seed in settings.seeds if trains(target) else settings.seeds[:1]:
                     run = Run(encoder, target, examples, seed)
