@@ -139,6 +139,14 @@ def seconds(script, flags, speed, on_gpus):
     if script in ("run_intermediate.py", "run_xtreme.py"):
         total = training_tokens(script, flags) / speed
         return total + (predicted(flags) * TOKENS[flags["task"][0]] / speed / 3 if script == "run_xtreme.py" else 0)
+    if script == "run_translation.py":  # an update's pieces, source and target together, of a step
+        pieces = int(flags.get("max_tokens", ["4096"])[0]) * int(flags.get("gradient_accumulation_steps", ["1"])[0])
+        return (
+            int(flags.get("max_steps", ["30000" if flags["freeze"] == ["encoder"] else "5000"])[0])
+            * pieces
+            / speed
+            / 2
+        )
     if script == "run_attack.py":
         task, queries = TARGETS[flags["task"][0]], int(flags.get("queries", ["300"])[0])
         languages = flags.get("languages") or all_languages(task)
@@ -200,7 +208,7 @@ def training_tokens(script, flags):
         return trained_examples(task, flags) * TOKENS[task.name]
     names = [name for token in flags["tasks"] for name in (NINE if token == "all" else [token])]
     total = 0
-    for task in map(INTERMEDIATE.get, names):
+    for task in filter(None, map(INTERMEDIATE.get, names)):
         epochs = task.defaults.num_train_epochs if len(names) == 1 else MIXTURE_EPOCHS
         for part in task.parts or (task.name,):
             total += trained_examples(INTERMEDIATE[part], flags, epochs) * TOKENS.get(part, 30)

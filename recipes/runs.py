@@ -44,11 +44,16 @@ def _encoders(settings, names):
             variant = settings.variants.get(setting, {})
             plain = () if setting in (settings.baseline, *settings.variants) else setting.split("+")
             tasks = tuple(variant.get("tasks", "").split() or plain)
-            flags = variant.get("phase2_flags", ""), variant.get("phase3_flags", "")
+            flags = [in_place(settings, variant.get(name, "")) for name in ("phase2_flags", "phase3_flags")]
             for index, seed in enumerate(settings.phase2_seeds if tasks else settings.phase2_seeds[:1]):
                 first = [model] if settings.models else []
                 name = "-".join([*first, setting, *([f"encoder{seed}"] if index else [])])
                 yield Encoder(name, model, setting, seed, tasks, *flags)
+
+
+def in_place(settings, flags):
+    """A variant's flags, in which $PARALLEL_DIR stands for that setting."""
+    return flags.replace("$PARALLEL_DIR", shlex.quote(settings.parallel_dir))
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,38 @@ def first_runs(settings, targets):
             and run.target in targets and run.examples == settings.examples[-1] and trains(run.target)]  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Translation:
+    """A decoder on an encoder: frozen, as a probe; or both trained on from there; or a floor that shows nothing."""
+
+    setting: str
+    encoder: Encoder  # of a floor: the model itself
+    seed: str
+    unfrozen: bool = False
+
+    @property
+    def name(self):
+        return f"{self.setting}-{'unfrozen' if self.unfrozen else 'translation'}-seed{self.seed}"
+
+    @property
+    def probe(self):
+        """The run that an unfrozen one goes on from."""
+        return f"{self.setting}-translation-seed{self.seed}"
+
+
+def translations(settings):
+    """{name: Translation}: every encoder with every decoder, then unfrozen where there are flags for it; floors."""
+    if not settings.pairs:
+        return {}
+    compared = [(encoder.name, encoder) for encoder in encoders(settings).values()]
+    floors = [(name, Encoder(name, "model", name, "")) for name in settings.floors]
+    seeds = settings.decoder_seeds
+    every = [Translation(name, encoder, seed) for name, encoder in compared + floors for seed in seeds]
+    if settings.unfrozen_flags:
+        every += [Translation(name, encoder, seed, unfrozen=True) for name, encoder in compared for seed in seeds]
+    return {one.name: one for one in every}
+
+
 def conditions(settings):
     """Names of the noised copies that every run predicts."""
     draws = range(1, settings.replicates) if settings.worst_of and settings.ops else ()
@@ -143,7 +180,7 @@ CODES = {code for task in TARGETS.values() for version in task.languages.values(
 def intermediate_files(settings, tasks):
     """Files of phase 2's tasks and of the parts that some consist of."""
     names = [name for token in tasks for name in (NINE if token == "all" else [token])]
-    parts = [part for name in names for part in (INTERMEDIATE[name].parts or (name,)) if name in INTERMEDIATE]
+    parts = [part for name in names if name in INTERMEDIATE for part in (INTERMEDIATE[name].parts or (name,))]
     return data_files(settings.intermediate_dir, dict.fromkeys(parts))
 
 
@@ -153,8 +190,7 @@ def baselines(settings):
     base = f"{settings.output}/outputs/{model}{settings.baseline}"
     sizes = settings.examples[-1]
     patterns = [f"{base}-{target}{part(sizes) if trains(target) else ''}-seed*" for target in settings.targets]
-    patterns += [f"{base}-alignment"] * bool(settings.alignment)
-    return patterns + [f"{base}-translation-decoder*"] * bool(settings.translation)
+    return patterns + [f"{base}-alignment"] * bool(settings.alignment)
 
 
 def named_runs(settings):
@@ -164,6 +200,14 @@ def named_runs(settings):
         return [f"{settings.baseline}={outputs}/{settings.baseline}-*"]
     named = [name for name in settings.intermediates if set(settings.variants.get(name, {})) - {"tasks"}]
     return [f"{outputs}/*", *(f"{name}={outputs}/{name}-*" for name in named if not settings.models)]
+
+
+def named_translations(settings, unfrozen):
+    """report.py's --runs and --baseline of one stage: NAME=FOLDER, as no parent tells these settings apart."""
+    outputs, base = f"{settings.output}/outputs", settings.baseline
+    named = {one.name: f"{one.setting}={outputs}/{one.name}" for one in translations(settings).values()
+             if one.unfrozen == unfrozen}  # fmt: skip
+    return list(named.values()), [text for text in named.values() if text.startswith(f"{base}=")]
 
 
 def quoted(words):

@@ -42,18 +42,29 @@ DEFAULTS = {
     "phase2_seeds": [1], "seeds": [1],
     # flags of each step
     "phase1_flags": "", "phase2_flags": "", "phase3_flags": "", "predict_flags": "", "perturb_flags": "",
-    "align_flags": "", "translation_flags": "", "report_flags": "", "tag_piece": "first_letter",
-    # studies 4 and 5: parallel text that is aligned, with attacked copies (NAME=FOLDER); translated, by which decoders
+    "align_flags": "", "frozen_flags": "", "unfrozen_flags": "", "report_flags": "", "tag_piece": "first_letter",
+    # studies 4 and 5: parallel text (a set below parallel_dir, or a folder; default: Tatoeba) that is aligned, with
+    # attacked copies (NAME=FOLDER), or translated by decoders that learn from `pairs` in the languages `trained`
     "alignment": False, "parallel": "", "attacked": {},
-    "translation": False, "decoder_seeds": [1], "random_encoder": False,
+    "pairs": "", "trained": [], "decoder_seeds": [1, 2, 3], "floors": ["random", "permuted"],
     # XTREME-R's average
     "benchmark": "", "languages_scored": [],
     # where: folders, machine
     "output": "", "data_dir": "", "intermediate_dir": "", "parallel_dir": "",
     "jobs": 0, "gpus": 0, "gpu_memory": 0, "gpus_per_run": "", "deepspeed": None,
 }  # fmt: skip
-PLACES = ("output", "data_dir", "intermediate_dir", "parallel_dir", "parallel", "model")
-NONE_IS_MEANT = ("intermediates", "ops", "worst_of", "languages", "languages_scored", "deepspeed", "attacks")
+PLACES = ("output", "data_dir", "intermediate_dir", "parallel_dir", "parallel", "pairs", "model")
+NONE_IS_MEANT = (
+    "unfrozen_flags",
+    "floors",
+    "intermediates",
+    "ops",
+    "worst_of",
+    "languages",
+    "languages_scored",
+    "deepspeed",
+    "attacks",
+)
 DOWNLOAD = ".venv/bin/python download_data.py --tasks all --output_dir data"
 
 
@@ -243,6 +254,9 @@ def folders(settings, environment):
     settings.data_dir = settings.data_dir or f"{world}/xtreme"
     settings.intermediate_dir = settings.intermediate_dir or f"{world}/intermediate"
     settings.parallel_dir = settings.parallel_dir or f"{world}/parallel"
+    for key in ("parallel", "pairs"):
+        value = getattr(settings, key)
+        setattr(settings, key, f"{settings.parallel_dir}/{value}" if value and "/" not in value else value)
     settings.toy_dir = f"{settings.output}/toy"
     settings.own_data = settings.data_dir.startswith(settings.toy_dir)
     settings.own_intermediate = settings.intermediate_dir.startswith(settings.toy_dir)
@@ -312,6 +326,7 @@ def gpu_memories():
 
 def check(settings):
     check_known("TARGETS", settings.targets, list(TARGETS))
+    check_known("FLOORS", settings.floors, ["random", "permuted"])
     check_distinct("INTERMEDIATES", settings.intermediates)
     for setting in settings.intermediates:
         if setting not in settings.variants:

@@ -32,7 +32,9 @@ def demo(tmp_path):
 
     def run(*words, **environment):
         environment = {"PATH": os.environ["PATH"], **environment}
-        done = subprocess.run(["bash", "demo.sh", *words], cwd=tmp_path, env=environment, capture_output=True, text=True)
+        done = subprocess.run(
+            ["bash", "demo.sh", *words], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
         done.calls = (tmp_path / "calls").read_text(encoding="utf-8").splitlines()
         return done
 

@@ -25,7 +25,9 @@ def test_named_text_has_the_same_pieces_and_hidden_states(toy, tmp_path):
     assert len(tokenizer) < len(whole_tokenizer) / 2 and model.config.vocab_size == len(tokenizer)
     words = [line.split("\t")[0] for line in text.read_text(encoding="utf-8").splitlines()[:12] if line]
     inputs = [one([words], is_split_into_words=True, return_tensors="pt") for one in (whole_tokenizer, tokenizer)]
-    pieces = [one.convert_ids_to_tokens(batch["input_ids"][0]) for one, batch in zip((whole_tokenizer, tokenizer), inputs)]
+    pieces = [
+        one.convert_ids_to_tokens(batch["input_ids"][0]) for one, batch in zip((whole_tokenizer, tokenizer), inputs)
+    ]
     assert pieces[0] == pieces[1] and pieces[0][0] == "<s>"
     with torch.no_grad():
         second = whole(**inputs[0], output_hidden_states=True).hidden_states[2]
