@@ -139,19 +139,19 @@ def seconds(script, flags, speed, on_gpus):
     if script in ("run_intermediate.py", "run_xtreme.py"):
         total = training_tokens(script, flags) / speed
         return total + (predicted(flags) * TOKENS[flags["task"][0]] / speed / 3 if script == "run_xtreme.py" else 0)
-    if script == "run_translation.py":  # an update's pieces, source and target together, of a step
-        pieces = int(flags.get("max_tokens", ["4096"])[0]) * int(flags.get("gradient_accumulation_steps", ["1"])[0])
-        return (
-            int(flags.get("max_steps", ["30000" if flags["freeze"] == ["encoder"] else "5000"])[0])
-            * pieces
-            / speed
-            / 2
-        )
+    if script == "run_translation.py":
+        frozen = flags["freeze"] == ["encoder"]  # a forward pass of it, and a decoder of its width but fewer layers
+        steps = limited(flags, "max_steps", 30_000 if frozen else 5_000)
+        return steps * limited(flags, "max_tokens", 4096) * accumulated(flags) / speed / (4 if frozen else 1.5)
     if script == "run_attack.py":
         task, queries = TARGETS[flags["task"][0]], int(flags.get("queries", ["300"])[0])
         languages = flags.get("languages") or all_languages(task)
         return limited(flags, "max_predict_samples", 500) * len(languages) * queries * TOKENS[task.name] / speed / 3
     return 0
+
+
+def accumulated(flags):
+    return int(flags.get("gradient_accumulation_steps", ["1"])[0])
 
 
 def print_hours(steps, settings):

@@ -46,7 +46,7 @@ def carry_out(args, command):
     with taken(args.gpus, args.take) as gpus:
         environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ",".join(gpus)} if args.gpus else os.environ
         code = attempt(command, log, environment)
-        while code == 1 and BUSY in log.read_text(encoding="utf-8", errors="replace"):
+        while code and BUSY in log.read_text(encoding="utf-8", errors="replace"):
             time.sleep(WAIT)
             code = attempt(command, log, environment)
     folder = folder_of(command)

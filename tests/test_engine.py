@@ -139,7 +139,7 @@ def test_slurm_gets_a_job_for_every_step(stubs, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     scripts = {path.name: path.read_text(encoding="utf-8") for path in jobs.glob("*.sh")}
     assert len(scripts) == len(recorded(stubs)) == 4
-    assert [text.count("--gpus=1") for text in scripts.values()] == [0, 1, 1, 0]  # the world and the report need none
+    assert sum("--gpus=1" in text for text in scripts.values()) == 2  # the world and the report need none
     assert {gpu for name, gpu, *_ in recorded(stubs) if name not in ("toy", "report")} == {"slurm's"}  # Slurm's choice
 
 
@@ -188,7 +188,7 @@ def test_a_step_that_a_signal_stopped_is_not_done(place, tmp_path, monkeypatch, 
 def test_a_step_waits_while_a_killed_studys_step_still_writes_its_folder(place, tmp_path):
     script = tmp_path / "busy.sh"
     script.write_text(
-        f"[ -e {tmp_path}/free ] || {{ touch {tmp_path}/free; echo '{job.BUSY}'; exit 1; }}", encoding="utf-8"
+        f"[ -e {tmp_path}/free ] || {{ touch {tmp_path}/free; echo '{job.BUSY}'; exit 2; }}", encoding="utf-8"
     )
     assert job.carry_out(place, ["bash", str(script)]) == 0 and (tmp_path / "free").exists()
 
