@@ -2,15 +2,18 @@
 
     python recipes/job.py NAME --output DIR [--gpus 0 1 2 3 --take 1] -- COMMAND…
 
-Writes DIR/logs/NAME.log. Exit code 1 where the command failed, or stopped before its run was finished: the study ends
-there, and the same study goes on. Standard library only.
+Writes DIR/logs/NAME.log and, at its end, DIR/logs/NAME.done, the stamp that Snakemake looks at. Exit code 1 where the
+command failed, or stopped before its run was finished: the study ends there, and the same study goes on. Standard
+library only.
 """
 
 import argparse
 import contextlib
 import fcntl
+import hashlib
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +22,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common.files import write_text  # noqa: E402
 from common.run_record import read_run  # noqa: E402
 
 BUSY = "another run is at work in it"  # said by a run whose folder a killed study's step still writes
@@ -56,6 +60,7 @@ def carry_out(args, command):
         return 1
     if folder:
         drop_checkpoints(folder)
+    write_text(args.output / f"logs/{args.name}.done", fingerprint(command))
     print(f"{args.name}: {time.monotonic() - started:.0f} s", flush=True)
     return 0
 
@@ -123,10 +128,25 @@ def finished(folder):
     return bool(read_run(folder).get("finished_at"))
 
 
+def fingerprint(command):
+    """What a step has made, in short: the same after a second time in which it found everything done.
+
+    Of a run its weights and results, of other scripts all files; weights and files by size and time.
+    """
+    if "--output_dir" not in command:
+        return ""
+    folder = Path(command[command.index("--output_dir") + 1])
+    results = folder / "results.jsonl"
+    files = folder.glob("*.safetensors") if results.exists() or (folder / "run.json").exists() else folder.rglob("*")
+    lines = [results.read_text(encoding="utf-8")] if results.exists() else []
+    for path in sorted(path for path in files if path.is_file() and path.suffix != ".lock"):
+        status = path.stat()
+        lines.append(f"{path.relative_to(folder)} {status.st_size} {status.st_mtime_ns}")
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest() + "\n"
+
+
 def drop_checkpoints(folder):
     """The model that was selected lies in the folder itself."""
-    import shutil
-
     for path in folder.glob("checkpoint-*"):
         shutil.rmtree(path)
 

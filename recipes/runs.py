@@ -142,10 +142,22 @@ def conditions(settings):
 
 
 def attacks(settings):
-    """{name: the run that is attacked} for every attack, target and attacked setting (default: all)."""
+    """{name: (attack, run that is attacked)}: every attack on every target and attacked setting (default: all)."""
     runs = first_runs(settings, settings.attack_targets)
     chosen = [run for run in runs if not settings.attack_settings or run.encoder.setting in settings.attack_settings]
-    return {f"{attack}-{run.encoder.name}-{run.target}": run for attack in settings.attacks for run in chosen}
+    return {
+        f"{attack}-{run.encoder.name}-{run.target}": (attack, run) for attack in settings.attacks for run in chosen
+    }
+
+
+def attacked(settings, target):
+    """{condition: its folder below the study's}: the texts found, and those of the random control."""
+    folders = {}
+    for name, (attack, run) in attacks(settings).items():
+        if run.target == target:
+            control = f"random-{attack.partition('-')[2]}"
+            folders |= {name: f"attacked/{name}/{attack}", f"{name}-random": f"attacked/{name}/{control}"}
+    return folders
 
 
 def data_files(folder, names, languages=()):

@@ -54,17 +54,8 @@ DEFAULTS = {
     "jobs": 0, "gpus": 0, "gpu_memory": 0, "gpus_per_run": "", "deepspeed": None,
 }  # fmt: skip
 PLACES = ("output", "data_dir", "intermediate_dir", "parallel_dir", "parallel", "pairs", "model")
-NONE_IS_MEANT = (
-    "unfrozen_flags",
-    "floors",
-    "intermediates",
-    "ops",
-    "worst_of",
-    "languages",
-    "languages_scored",
-    "deepspeed",
-    "attacks",
-)
+# Where an empty variable of the environment means "none"; elsewhere it means the study's own setting.
+NONE_IS_MEANT = "attacks deepspeed floors intermediates languages languages_scored ops unfrozen_flags worst_of".split()
 DOWNLOAD = ".venv/bin/python download_data.py --tasks all --output_dir data"
 
 
@@ -95,11 +86,16 @@ def run(argv):
     lock(output)
     os.environ.update(quiet_environment(settings))
     os.chdir(ROOT)
-    machine = ["--cores", str(settings.jobs)] + ([] if remote else ["--resources", f"gpu={settings.gpus}"])
-    if remote:
-        machine = ["--jobs", str(settings.jobs)]
-        os.environ["REMOTE"] = "1"  # the cluster hands out GPUs
-    os.execv(sys.executable, [*snakemake(file, output), *machine, "--quiet", "rules", "host", "reason", *rest])
+    machine = ["--cores", settings.jobs, "--resources", f"gpu={settings.gpus}", "--quiet", "all"]  # the steps speak
+    where = f"{settings.gpus} GPU(s), {settings.gpus_per_run} a run" if settings.gpus else "the CPU"
+    if remote:  # the cluster hands out GPUs
+        machine, where = ["--jobs", settings.jobs], "a cluster"
+        os.environ["REMOTE"] = "1"
+    print(
+        f"into {settings.output}, {settings.jobs} steps at a time on {where}; at the end: report/index.html",
+        flush=True,
+    )
+    os.execv(sys.executable, [*snakemake(file, output), *map(str, machine), *rest])
 
 
 def arguments(argv):

@@ -185,6 +185,22 @@ def test_a_step_that_a_signal_stopped_is_not_done(place, tmp_path, monkeypatch, 
     assert job.carry_out(place, command) == 0
 
 
+def test_a_stamp_changes_with_what_a_step_made_alone(place, tmp_path):
+    """So a step after it runs again, and does not where everything was found done."""
+    folder = tmp_path / "outputs/a"
+    folder.mkdir(parents=True)
+    command = ["python", "run_it.py", "--output_dir", str(folder)]
+    for name in ("run.json", "results.jsonl", "model.safetensors"):
+        (folder / name).write_text("{}", encoding="utf-8")
+    first = job.fingerprint(command)
+    (folder / "run.json").write_text('{"later": 1}', encoding="utf-8")
+    (folder / "results.jsonl").write_text("{}", encoding="utf-8")
+    assert job.fingerprint(command) == first
+    os.utime(folder / "model.safetensors", ns=(1, 1))  # trained again
+    assert job.fingerprint(command) != first
+    assert job.fingerprint(["report.py"]) == ""
+
+
 def test_a_step_waits_while_a_killed_studys_step_still_writes_its_folder(place, tmp_path):
     script = tmp_path / "busy.sh"
     script.write_text(
