@@ -70,7 +70,8 @@ def with_noise_that_applies(command, output):
 
     def missing(word):
         name, _, folder = word.partition("=")
-        return name and not name.startswith("-") and folder.startswith(str(output)) and not Path(folder).exists()
+        ours = name and not name.startswith("-") and folder.startswith(str(output)) and Path(folder).parent.exists()
+        return ours and not Path(folder).exists()
 
     return [word for word in command if not missing(word)]
 
