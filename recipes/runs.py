@@ -183,6 +183,9 @@ def text_of(settings):
     tasks = {task for encoder in encoders(settings).values() for task in encoder.tasks}
     noised = [f"{settings.output}/noised"] if settings.ops else []
     files = data_files(settings.data_dir, settings.targets, settings.languages)
+    if settings.alignment:
+        noised += [f"{settings.output}/parallel"] if settings.ops else []
+        files += data_files(settings.parallel or f"{settings.data_dir}/tatoeba", [""], settings.languages)
     return [*files, *noised, *intermediate_files(settings, tasks)]
 
 

@@ -31,7 +31,7 @@ import study  # noqa: E402
 STUDIES = ("study1", "study2", "study3", "study4", "study5")
 STARTING = ("run_attack.py", "run_translation.py")
 OTHER_SCRIPTS = (*STARTING, "toy_data.py", "run_intermediate.py", "tools/trim_encoder.py", "tools/permute_targets.py")
-LEFT_BEHIND = ("__pycache__", "data", "outputs", "studies", "toy", "demo", "noised*", ".*")
+LEFT_BEHIND = shutil.ignore_patterns("__pycache__", "data", "outputs", "studies", "toy", "demo*", "noised*", ".*")
 MODELS = {"intfloat/multilingual-e5-small", "xlm-roberta-base", "xlm-roberta-large"}  # of the Hub
 
 
@@ -45,7 +45,7 @@ def executable(path, text):
 def checkout(tmp_path_factory):
     """A copy of the repository whose .venv is the Python of these tests."""
     folder = tmp_path_factory.mktemp("recipes") / "a checkout"
-    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*LEFT_BEHIND))
+    shutil.copytree(ROOT, folder, ignore=lambda path, names: LEFT_BEHIND(path, names) if path == str(ROOT) else ())
     executable(folder / ".venv/bin/python", f'exec {shlex.quote(sys.executable)} "$@"')
     executable(folder / ".venv/bin/torchrun", f'exec {shlex.quote(sys.executable)} -m torch.distributed.run "$@"')
     shutil.copy(folder / "requirements.txt", folder / ".venv/installed-requirements.txt")
