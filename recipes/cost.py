@@ -40,7 +40,15 @@ CPU_TOKENS = 500  # per second and core in training multilingual-e5-small with 5
 ASSUMED = """assumed: {speed:,} sub-tokens/s in training on one {place} (TOKENS_PER_SECOND=… for yours; {source}),
 three times that in prediction, {start} s for a run to start and save; mean lengths as in recipes/cost.py"""
 # Seconds of a command on the invented world, two at a time on two cores.
-TOY_SECONDS = {"pretrained": 55, "intermediate": 30, "target": 24, "retrieval": 18, "alignment": 15, "other": 5}
+TOY_SECONDS = {
+    "pretrained": 55,
+    "intermediate": 30,
+    "target": 24,
+    "retrieval": 18,
+    "alignment": 15,
+    "translation": 40,
+    "other": 5,
+}
 
 
 # --- Which GPUs does a run need?
@@ -160,7 +168,7 @@ def print_hours(steps, settings):
     share = settings.gpus_per_run or 1
     free, ready, total, hours = [0.0] * slots, {}, {}, 0.0
     for step, cost, flags in steps:
-        if step in ("perturb", "report", "score", "toy_data"):
+        if not step.startswith(("phase", "run_")):
             continue
         cost, begin = cost / share, max(heapq.heappop(free), ready.get(flags.get("model_name_or_path", [""])[0], 0))
         heapq.heappush(free, begin + cost)
@@ -184,8 +192,8 @@ def toy_minutes(commands, jobs):
 def toy_step(script, flags):
     if script == "run_intermediate.py":
         return "pretrained" if flags.get("tasks") == ["mlm"] else "intermediate"
-    if script == "run_alignment.py":
-        return "alignment"
+    if script in ("run_alignment.py", "run_translation.py"):
+        return script[4:-3]
     return "other" if script != "run_xtreme.py" else "target" if "do_train" in flags else "retrieval"
 
 

@@ -31,7 +31,9 @@ import study  # noqa: E402
 STUDIES = ("study1", "study2", "study3", "study4", "study5")
 STARTING = ("run_attack.py", "run_translation.py")
 OTHER_SCRIPTS = (*STARTING, "toy_data.py", "run_intermediate.py", "tools/trim_encoder.py", "tools/permute_targets.py")
-LEFT_BEHIND = shutil.ignore_patterns("__pycache__", "data", "outputs", "studies", "toy", "demo*", "noised*", ".*")
+LEFT_BEHIND = shutil.ignore_patterns(
+    "__pycache__", "data", "outputs", "studies", "toy", "demo", "demo-*", "noised*", ".*"
+)
 MODELS = {"intfloat/multilingual-e5-small", "xlm-roberta-base", "xlm-roberta-large"}  # of the Hub
 
 
