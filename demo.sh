@@ -2,8 +2,23 @@
 # All three phases on a small invented world: masked LM on text in nine languages, two intermediate tasks in English,
 # then fine-tune target tasks in English and predict every language, with and without the intermediate tasks.
 #   bash demo.sh [folder]      default folder: demo. A second run does only what is missing.
+#   bash demo.sh real          real text and a real encoder from the Hub, into demo-real: names tagged in six languages
+# `real` takes from the environment: MODEL (default intfloat/multilingual-e5-small), HUB_ROOT (a mirror,
+# or an excerpt of one), OUTPUT.
 . "$(dirname "$0")/setup.sh"
 set -e
+
+if [ "${1:-}" = real ]; then   # a small study: recipes/demo/real.yaml
+    folder=${OUTPUT:-demo-real}
+    "$python" download_data.py --tasks panx mnli --languages en de tr ru ar hi --output_dir "$folder/data" \
+        ${HUB_ROOT:+--hub_root "$HUB_ROOT" --allow_partial}
+    DATA_DIR=$folder/data OUTPUT=$folder bash recipes/run.sh recipes/demo/real.yaml small
+    echo
+    "$python" compare.py "$folder/outputs/direct-panx-seed1" "$folder/outputs/mnli-panx-seed1"
+    echo "with intervals: $folder/report/index.html      $SECONDS s"
+    exit
+fi
+
 export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false TQDM_MININTERVAL=1
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}   # the toy model is too small for threads
 folder=${1:-demo}

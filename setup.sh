@@ -2,7 +2,7 @@
 # Make .venv and install requirements.txt into it, once for each version of that file:
 #   bash setup.sh      then start scripts with .venv/bin/python, or activate it: source .venv/bin/activate
 # PYTHON names the interpreter to make it with (default: the first Python 3.11 or newer on the PATH).
-# demo.sh, recipes/common.sh and tests/run.sh source this file and find the interpreter in $python; with install=no any
+# demo.sh, recipes/run.sh and tests/run.sh source this file and find the interpreter in $python; with install=no any
 # Python will do, and nothing is installed.
 cd "$(dirname "${BASH_SOURCE[0]}")" || exit 1
 

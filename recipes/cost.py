@@ -1,21 +1,17 @@
-"""What a study asks before it begins: are its settings possible, and what would its commands cost?
+"""What a study's commands would cost: GPU hours and disk at full size, minutes on a CPU at the others.
 
-    TARGETS="xnli panx" … python recipes/cost.py check      exit code 2 and one line for the first bad setting
-    python recipes/cost.py estimate < commands              GPU hours and disk space of commands, one per line
-
-Called by common.sh. Standard library only, so that the costs can be printed where nothing is installed; operations of
-perturb.py are checked where `regex` is there. Sizes come from tasks.py and hub/tables.py; what is assumed beside them
-stands in ASSUMED and is printed.
+Called by study.py with the commands of the plan. Standard library only. Sizes come from tasks.py and hub/tables.py;
+what is assumed beside them stands in ASSUMED and is printed.
 """
 
+import heapq
+import json
 import os
 import shlex
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common.files import InputError  # noqa: E402
-from common.text import nearest  # noqa: E402
 from hub.tables import expected_rows  # noqa: E402
 from tasks import INTERMEDIATE, NINE, TARGETS  # noqa: E402
 
@@ -30,93 +26,66 @@ TOKENS = {
 TEST_EXAMPLES = {"udpos": 2_000, "mlqa": 6_000, "tydiqa": 560}
 CCG_EXAMPLES = 38_015
 MIXTURE_EPOCHS = 3  # mixture/plan.py's, which needs packages
-WEIGHTS = 559_890_432  # of XLM-R Large
-GPU_TOKENS = 20_000  # per second in training
-ASSUMED = """assumed: {speed:,} sub-tokens/s in training on one GPU (TOKENS_PER_SECOND=… for yours; nobody has measured
-it here), three times that in prediction, 2 minutes for a run to start and save; mean lengths as in recipes/cost.py;
-XLM-R Large in float32"""
+# name -> weights, those of them that a sub-token passes (all but the embeddings)
+MODELS = {
+    "xlm-roberta-base": (278_043_648, 85_054_464), "xlm-roberta-large": (559_890_432, 302_309_376),
+    "xlm-roberta-xl": (3_483_000_000, 2_840_000_000), "xlm-roberta-xxl": (10_700_000_000, 9_680_000_000),
+    "multilingual-e5-small": (117_653_760, 21_294_720),
+}  # fmt: skip
+LARGE = "xlm-roberta-large"
+LARGE_FITS = 38_000  # MiB of a GPU that trains XLM-R Large alone; ds_configs/README.md
+LARGE_SHARED = 15_000  # where several share its optimizer
+GPU_TOKENS = 20_000  # per second in training XLM-R Large
+CPU_TOKENS = 500  # per second and core in training multilingual-e5-small with 53,000 pieces: 507 measured
+ASSUMED = """assumed: {speed:,} sub-tokens/s in training on one {place} (TOKENS_PER_SECOND=… for yours; {source}),
+three times that in prediction, {start} s for a run to start and save; mean lengths as in recipes/cost.py"""
 # Seconds of a command on the invented world, two at a time on two cores.
-TOY_SECONDS = {"pretrained": 55, "intermediate": 30, "target": 24, "retrieval": 18, "alignment": 15, "other": 5}
-TOY_SECONDS |= {"decoder": 45, "both": 30}
-# Of run_translation.py at full size: updates of its two stages, pieces of an update, test lines, pieces of a line.
-UPDATES, UPDATE_TOKENS, TEST_LINES, LINE_TOKENS = {"encoder": 30_000, "embeddings": 5_000}, 2**18, 1_012, 40
-FORWARD = 1 / 3  # what a frozen encoder costs of its training
+TOY_SECONDS = {
+    "pretrained": 55,
+    "intermediate": 30,
+    "target": 24,
+    "retrieval": 18,
+    "alignment": 15,
+    "translation": 40,
+    "other": 5,
+}
 
 
-def main():
-    try:
-        if sys.argv[1:] == ["check"]:
-            check()
+# --- Which GPUs does a run need?
+
+
+def weights(model):
+    """(all, without embeddings) weights of a model: a folder's own, a known name's, else XLM-R Large's."""
+    files = list(Path(str(model)).glob("*.safetensors"))
+    if files:
+        config = json.loads((Path(model) / "config.json").read_text(encoding="utf-8"))
+        total = sum(file.stat().st_size for file in files) // 4
+        return total, total - config["vocab_size"] * config["hidden_size"]
+    return MODELS.get(Path(str(model)).name, MODELS[LARGE])
+
+
+def largest(settings):
+    models = [name for name in settings.models.values() if isinstance(name, str)] or [settings.model]
+    return max(models, key=lambda name: weights(name)[0])
+
+
+def placement(settings):
+    """(GPUs of a run, DeepSpeed's configuration or ""): one GPU a run where the largest model fits, else the node."""
+    if not settings.gpus:
+        return 0, ""
+    share = weights(largest(settings))[0] / weights(LARGE)[0]
+    fits, shared = LARGE_FITS * share, LARGE_SHARED * share
+    if settings.gpu_memory and settings.gpu_memory < fits:
+        several = settings.gpus > 1
+        if share > 3:
+            configuration = "zero3" if several else "zero3_offload"
         else:
-            estimate([parts(line) for line in sys.stdin if line.strip()])
-    except InputError as error:
-        print(f"recipe: error: {error}", file=sys.stderr)
-        sys.exit(2)
-
-
-# --- Are the settings possible? They come from the environment.
-
-
-def words(name):
-    return os.environ.get(name, "").split()
-
-
-def number(name, otherwise):
-    return int(os.environ.get(name) or otherwise)
-
-
-def check():
-    check_known("TARGETS", words("TARGETS"), list(TARGETS))
-    for setting in words("INTERMEDIATES"):
-        check_known(f"INTERMEDIATES, {setting}", setting.split("+"), [*INTERMEDIATE, "all"])
-    check_distinct("INTERMEDIATES", words("INTERMEDIATES"))
-    check_whole("SEEDS", 0, 2**32 - 1)
-    check_distinct("SEEDS", words("SEEDS"))
-    check_whole("PHASE2_SEEDS", 0, 2**32 - 1)
-    check_distinct("PHASE2_SEEDS", words("PHASE2_SEEDS"))
-    for name in ("REPLICATES", "JOBS", "GPUS", "GPU_MEMORY", "TOKENS_PER_SECOND"):
-        if os.environ.get(name):
-            check_whole(name, 1, 10**9, single=True)
-    if words("OPS"):
-        check_noise(words("OPS"), words("LEVELS"), os.environ.get("WORST_OF", ""))
-
-
-def check_known(name, values, choices):
-    for value in values:
-        if value not in choices:
-            hint = nearest(value, choices) or f"; choose from {' '.join(choices)}"
-            raise InputError(f"{name}: {value} is unknown{hint}")
-    check_distinct(name, values)
-
-
-def check_distinct(name, values):
-    for value in values:
-        if values.count(value) > 1:
-            raise InputError(f"{name}: {value} stands twice; name each once")
-
-
-def check_whole(name, least, most, single=False):
-    """The setting is whole numbers, or a single one, each from `least` to `most`."""
-    for value in words(name) or [""]:
-        if not value.isdecimal() or not least <= int(value) <= most or (single and len(words(name)) > 1):
-            wanted = "a whole number" if single else "whole numbers"
-            raise InputError(f"{name}={os.environ.get(name, '')}: give {wanted} from {least} to {most}")
-
-
-def check_noise(ops, levels, worst):
-    check_whole("LEVELS", 1, 5)
-    check_distinct("LEVELS", levels)
-    try:
-        from noise.operations import OPERATIONS
-    except ImportError:  # `regex` is not installed: perturb.py will say it
-        OPERATIONS = ops
-    check_known("OPS", ops, OPERATIONS)
-    conditions = [f"{op}-{level}" for op in ops for level in levels]
-    if worst and worst not in conditions:
-        raise InputError(
-            f"WORST_OF={worst}: none of the conditions that OPS and LEVELS make, which are {' '.join(conditions)}; "
-            "choose one, or leave it empty"
-        )
+            configuration = "zero2" if several and settings.gpu_memory >= shared else "zero2_offload"
+        number, configuration = settings.gpus, f"ds_configs/{configuration}.json"
+    else:
+        number, configuration = 1, ""
+    given = str(settings.gpus_per_run)
+    return (settings.gpus if given == "all" else int(given) if given.isdecimal() else number), configuration
 
 
 # --- What do the commands cost?
@@ -135,22 +104,83 @@ def parts(command):
     return tokens[start], flags
 
 
-def estimate(commands):
+def estimate(commands, settings):
     """Print what the commands, as `parts` returns them, would cost."""
-    ours = ("run_intermediate.py", "run_xtreme.py", "run_translation.py")
-    runs = [(script, flags) for script, flags in commands if script in ours]
-    trained = sum("do_train" in flags for _, flags in runs)
-    summary = f"{len(commands)} commands: {len(runs)} runs, {trained} of them train"
-    if os.environ.get("SCALE") == "toy":
-        jobs = max(1, number("JOBS", 1))
-        print(
-            f"{summary}; on the invented world about {toy_minutes(commands, jobs):.0f} minutes on {jobs} quiet core(s)"
-        )
+    commands = once_trained(commands)
+    trained = sum("do_train" in flags for _, flags in commands)
+    number = sum(script.startswith("run_") for script, _ in commands)
+    print(f"{len(commands)} commands: {number} runs, {trained} of them train")
+    if settings.own_data:
+        minutes = toy_minutes(commands, settings.jobs)
+        print(f"on the invented world about {minutes:.0f} minutes on {settings.jobs} quiet core(s)")
         return
-    print(summary)
-    print_gpu_hours(runs)
-    print_disk(runs, trained)
-    print(ASSUMED.format(speed=number("TOKENS_PER_SECOND", GPU_TOKENS)))
+    on_gpus = settings.gpus > 0
+    speed = int(os.environ.get("TOKENS_PER_SECOND") or (GPU_TOKENS if on_gpus else CPU_TOKENS))
+    start = 120 if on_gpus else 30
+    steps = [(step_of(script), seconds(script, flags, speed, on_gpus) + start, flags) for script, flags in commands]
+    print_hours(steps, settings)
+    print_disk(commands, trained, settings)
+    place, source = ("GPU", "nobody has measured it here") if on_gpus else ("core", "measured with e5-small, trimmed")
+    print(ASSUMED.format(speed=speed, place=place, source=source, start=start))
+
+
+def once_trained(commands):
+    """The commands, without the training of a folder that an earlier one has trained: a later one only predicts."""
+    seen, result = set(), []
+    for script, flags in commands:
+        folder = flags.get("output_dir", [""])[0]
+        result.append(
+            (script, {name: value for name, value in flags.items() if name != "do_train" or folder not in seen})
+        )
+        seen.add(folder)
+    return result
+
+
+def step_of(script):
+    return {"run_intermediate.py": "phase 2", "run_xtreme.py": "phase 3"}.get(script, script.removesuffix(".py"))
+
+
+def seconds(script, flags, speed, on_gpus):
+    """Of one GPU or core, without starting."""
+    if on_gpus:  # the speed is XLM-R Large's; another model's follows from the weights that a sub-token passes
+        speed = speed * MODELS[LARGE][1] / weights(flags.get("model_name_or_path", [LARGE])[0])[1]
+    if script in ("run_intermediate.py", "run_xtreme.py"):
+        total = training_tokens(script, flags) / speed
+        return total + (predicted(flags) * TOKENS[flags["task"][0]] / speed / 3 if script == "run_xtreme.py" else 0)
+    if script == "run_translation.py":
+        frozen = flags["freeze"] == ["encoder"]  # a forward pass of it, and a decoder of its width but fewer layers
+        steps = limited(flags, "max_steps", 30_000 if frozen else 5_000)
+        return steps * limited(flags, "max_tokens", 4096) * accumulated(flags) / speed / (4 if frozen else 1.5)
+    if script == "run_attack.py":
+        task, queries = TARGETS[flags["task"][0]], int(flags.get("queries", ["300"])[0])
+        languages = flags.get("languages") or all_languages(task)
+        return limited(flags, "max_predict_samples", 500) * len(languages) * queries * TOKENS[task.name] / speed / 3
+    return 0
+
+
+def accumulated(flags):
+    return int(flags.get("gradient_accumulation_steps", ["1"])[0])
+
+
+def print_hours(steps, settings):
+    """Hours of GPUs or cores by step, and of the clock: runs are packed in their order as they become possible."""
+    slots = settings.gpus // settings.gpus_per_run if settings.gpus else settings.jobs
+    share = settings.gpus_per_run or 1
+    free, ready, total, hours = [0.0] * slots, {}, {}, 0.0
+    for step, cost, flags in steps:
+        if not step.startswith(("phase", "run_")):
+            continue
+        cost, begin = cost / share, max(heapq.heappop(free), ready.get(flags.get("model_name_or_path", [""])[0], 0))
+        heapq.heappush(free, begin + cost)
+        ready[flags.get("output_dir", [""])[0]] = begin + cost
+        total[step], hours = total.get(step, 0) + cost * share, max(hours, begin + cost)
+    each = ", ".join(f"{name} {value / 3600:,.1f}" for name, value in total.items())
+    if settings.gpus:
+        place = f"{settings.gpus} GPU(s) of {settings.gpu_memory / 1000:.0f} GB, {share} a run"
+    else:
+        place = f"{settings.jobs} quiet core(s)"
+    unit = "GPU" if settings.gpus else "core"
+    print(f"about {sum(total.values()) / 3600:,.1f} {unit} hours ({each}): {hours / 3600:,.1f} hours on {place}")
 
 
 def toy_minutes(commands, jobs):
@@ -162,32 +192,15 @@ def toy_minutes(commands, jobs):
 def toy_step(script, flags):
     if script == "run_intermediate.py":
         return "pretrained" if flags.get("tasks") == ["mlm"] else "intermediate"
-    if script == "run_alignment.py":
-        return "alignment"
-    if script == "run_translation.py":
-        return "decoder" if flags["freeze"] == ["encoder"] else "both"
+    if script in ("run_alignment.py", "run_translation.py"):
+        return script[4:-3]
     return "other" if script != "run_xtreme.py" else "target" if "do_train" in flags else "retrieval"
 
 
-def print_gpu_hours(runs):
-    speed, gpus = number("TOKENS_PER_SECOND", GPU_TOKENS), number("GPUS", 1)
-    seconds = {"phase 2": 0, "phase 3": 0, "prediction": 0, "starting and saving": len(runs) * 120 * gpus}
-    for script, flags in runs:
-        seconds["phase 2" if script == "run_intermediate.py" else "phase 3"] += training_tokens(script, flags) / speed
-        if script == "run_translation.py":
-            seconds["prediction"] += translated(flags) * LINE_TOKENS / speed
-        if script == "run_xtreme.py":
-            seconds["prediction"] += predicted(flags) * TOKENS[flags["task"][0]] / speed / 3
-    total = sum(seconds.values()) / 3600
-    each = ", ".join(f"{name} {value / 3600:,.0f}" for name, value in seconds.items())
-    memory = number("GPU_MEMORY", 80_000) / 1000
-    print(f"about {total:,.0f} GPU hours ({each}): {total / gpus:,.0f} hours on {gpus} GPU(s) of {memory:.0f} GB")
-
-
-def print_disk(runs, trained):
-    models, while_training = trained * WEIGHTS * 4 / 1e9, 2 * WEIGHTS * 12 / 1e9
-    predictions = sum(predicted(flags) for script, flags in runs if script == "run_xtreme.py") * 250 / 1e9
-    predictions += sum(translated(flags) for script, flags in runs if script == "run_translation.py") * 800 / 1e9
+def print_disk(commands, trained, settings):
+    size = weights(largest(settings))[0]
+    models, while_training = trained * size * 4 / 1e9, 2 * size * 12 / 1e9
+    predictions = sum(predicted(flags) for script, flags in commands if script == "run_xtreme.py") * 250 / 1e9
     print(
         f"disk: about {models + predictions:,.0f} GB kept ({models:,.0f} models, {predictions:,.0f} predictions and "
         f"scores), {while_training:,.0f} GB more while a run trains"
@@ -198,32 +211,41 @@ def training_tokens(script, flags):
     """Sub-tokens that a run trains on."""
     if "do_train" not in flags:
         return 0
-    if script == "run_translation.py":
-        (freeze,) = flags["freeze"]
-        steps = int(flags["max_steps"][0]) if "max_steps" in flags else UPDATES[freeze]
-        return steps * UPDATE_TOKENS * (FORWARD if freeze == "encoder" else 1)
     if script == "run_xtreme.py":
         task = TARGETS[flags["task"][0]]
-        return examples(task, "train") * TOKENS[task.name] * task.defaults.num_train_epochs
+        return trained_examples(task, flags) * TOKENS[task.name]
     names = [name for token in flags["tasks"] for name in (NINE if token == "all" else [token])]
     total = 0
-    for task in map(INTERMEDIATE.get, names):
-        once = sum(examples(INTERMEDIATE[part], "train") * TOKENS[part] for part in task.parts or (task.name,))
-        total += once * (task.defaults.num_train_epochs if len(names) == 1 else MIXTURE_EPOCHS)
+    for task in filter(None, map(INTERMEDIATE.get, names)):
+        epochs = task.defaults.num_train_epochs if len(names) == 1 else MIXTURE_EPOCHS
+        for part in task.parts or (task.name,):
+            total += trained_examples(INTERMEDIATE[part], flags, epochs) * TOKENS.get(part, 30)
     return total
 
 
-def translated(flags):
-    """Test lines that a run translates, in all languages and conditions."""
-    return TEST_LINES * len(flags.get("languages", ["all"])) * len(flags["conditions"])
+def trained_examples(task, flags, epochs=None):
+    """Examples that pass in training, over all epochs."""
+    if "max_steps" in flags:
+        return int(flags["max_steps"][0]) * int(flags.get("per_device_train_batch_size", ["32"])[0])
+    epochs = float(flags.get("num_train_epochs", [epochs or task.defaults.num_train_epochs])[0])
+    return limited(flags, "max_train_samples", examples(task, "train")) * epochs
+
+
+def limited(flags, name, number):
+    return min(number, int(flags[name][0])) if name in flags else number
 
 
 def predicted(flags):
     """Test examples that a run predicts, in all languages and conditions; retrieval also as many English ones."""
     task = TARGETS[flags["task"][0]]
-    languages = {code for version in task.languages.values() for code in version}
+    languages = [code for code in flags.get("languages", all_languages(task)) if code in all_languages(task)]
     sides = 2 if task.kind == "retrieval" else 1
-    return examples(task, "test", languages) * sides * len(flags["conditions"])
+    each = [limited(flags, "max_predict_samples", examples(task, "test", [code])) for code in languages]
+    return sum(each) * sides * len(flags.get("conditions", [""]))
+
+
+def all_languages(task):
+    return list(dict.fromkeys(code for version in task.languages.values() for code in version))
 
 
 def examples(task, split, languages=("en",)):
@@ -235,7 +257,3 @@ def examples(task, split, languages=("en",)):
         for file in ((files,) if isinstance(files, str) else files)
         for language in languages
     )
-
-
-if __name__ == "__main__":
-    main()

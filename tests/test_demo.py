@@ -30,9 +30,11 @@ def demo(tmp_path):
     python.chmod(0o755)
     shutil.copy(tmp_path / "requirements.txt", tmp_path / ".venv/installed-requirements.txt")
 
-    def run(**environment):
+    def run(*words, **environment):
         environment = {"PATH": os.environ["PATH"], **environment}
-        done = subprocess.run(["bash", "demo.sh"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+        done = subprocess.run(
+            ["bash", "demo.sh", *words], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
         done.calls = (tmp_path / "calls").read_text(encoding="utf-8").splitlines()
         return done
 
@@ -65,3 +67,16 @@ def test_a_failed_step_shows_the_end_of_its_log(demo):
     assert done.returncode == 1 and "the last line" in done.stdout
     assert "pretrained-panx" in done.stderr and "logs/pretrained-panx.log" in done.stderr
     assert not any("compare.py" in call for call in done.calls)
+
+
+def test_real_text_is_downloaded_and_studied(demo, tmp_path):
+    study = tmp_path / "recipes/run.sh"
+    study.parent.mkdir()
+    study.write_text('echo "$DATA_DIR into $OUTPUT: $*" > study', encoding="utf-8")
+    done = demo("real", OUTPUT="here", HUB_ROOT="a mirror")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (_, download, *argv), (_, compare, *runs) = (shlex.split(call) for call in done.calls if call.startswith("begin"))
+    assert (download, compare) == ("download_data.py", "compare.py") and PARSED[download](argv)
+    assert argv[-3:] == ["--hub_root", "a mirror", "--allow_partial"] and output_of(argv) == "here/data"
+    assert (tmp_path / "study").read_text() == "here/data into here: recipes/demo/real.yaml small\n"
+    assert runs == ["here/outputs/direct-panx-seed1", "here/outputs/mnli-panx-seed1"]

@@ -42,9 +42,10 @@ COMMANDS = [
     if (words := shlex.split(line.partition(" | ")[0], comments=True))
 ]
 SHELL = (".sh", ".sbatch")
-OTHERS = {  # flags of torchrun, deepspeed, accelerate, sbatch and pytest
+OTHERS = {  # flags of torchrun, deepspeed, accelerate, sbatch, snakemake and pytest
     "--nproc_per_node", "--nnodes", "--rdzv_backend", "--rdzv_endpoint", "--num_gpus", "--num_processes",
     "--use_deepspeed", "--deepspeed_config_file", "--gpus", "--wrap", "--nodes", "--cov",
+    "--executor", "--retries", "--default",  # of snakemake; --default-resources
 }  # fmt: skip
 
 
@@ -127,8 +128,8 @@ def test_command_parses(document, words):
 def test_every_script_is_shown():
     shown = {word for _, words in COMMANDS for word in words}
     scripts = {path.name for path in ROOT.glob("*.py")} - {"tasks.py", "metrics.py"}
-    studies = {f"recipes/{path.name}" for path in (ROOT / "recipes").glob("study*.sh")}
-    assert scripts | studies | {"demo.sh", "setup.sh", "tests/run.sh"} <= shown
+    studies = {path.parent.name for path in (ROOT / "recipes").glob("*/toy.yaml")}
+    assert scripts | studies | {"recipes/run.sh", "demo.sh", "setup.sh", "tests/run.sh"} <= shown
 
 
 @pytest.mark.parametrize("document", TEXTS)

@@ -188,14 +188,14 @@ ANSWERS = ("xquad", "mlqa", "tydiqa")
 
 
 def test_the_recipe_lists_ten_tasks_and_what_they_start_from(checkout):  # noqa: F811
-    for scale, encoder in (("toy", "studies/xtreme-r-toy/outputs/pretrained"), ("full", "xlm-roberta-large")):
-        commands = listed(recipe(checkout, "xtreme_r", SCALE=scale, DRY_RUN="1", SEEDS="1 2"))
+    for scale, encoder in (("toy", "studies/xtreme_r-toy/outputs/pretrained"), ("full", "xlm-roberta-large")):
+        commands = listed(recipe(checkout, "xtreme_r", "-n", SCALE=scale, SEEDS="1 2"))
         runs = [argv for _, script, argv in commands if script == "run_xtreme.py"]
         of_task = {name: [argv for argv in runs if argv[1] == name] for name in TEN}
         assert {name: len(own) for name, own in of_task.items()} == {**dict.fromkeys(TEN, 2), "tatoeba": 1}
         for name, (first, *_) in of_task.items():
             source = first[first.index("--model_name_or_path") + 1]
-            assert source == (f"studies/xtreme-r-{scale}/outputs/siqa" if name == "xcopa" else encoder)
+            assert source == (f"studies/xtreme_r-{scale}/outputs/siqa" if name == "xcopa" else encoder)
             assert ("--keep_head" in first) == (name == "xcopa") and ("--do_train" in first) == (name != "tatoeba")
         scored = [argv for _, script, argv in commands if script == "score.py"]
         assert len(scored) == 2 and ("--languages" in scored[0]) == (scale == "toy")
@@ -210,7 +210,7 @@ def test_ten_tasks_trained_predicted_and_averaged_by_one_command(checkout, tmp_p
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     tasks = {}
     for name in TEN:
-        entries = Results(tmp_path / f"outputs/{name}-seed1").entries
+        entries = Results(tmp_path / f"outputs/xtreme-r-{name}-seed1").entries
         values = {}
         for entry in entries:
             values.setdefault(entry["metric"], []).append(entry["value"])
