@@ -104,12 +104,8 @@ def build_parser():
     add("--layer", help="retrieval: hidden_states index to pool, or 'all' for a sweep (default: the protocol's)")
     add_dual_encoder(parser)
     add_robust(parser)
-    add(
-        "--max_tokens_per_batch",
-        type=int,
-        help="predict so many sub-tokens with their padding at a time (default: on a GPU by its memory, on a CPU "
-        "--per_device_eval_batch_size examples)",
-    )
+    tokens = "sub-tokens, padding included, that are predicted at a time (default: by memory on a GPU, none on a CPU)"
+    add("--max_tokens_per_batch", type=int, help=tokens)
     add("--max_predict_samples", type=int, help="use the first N test examples of each file")
     return parser
 
