@@ -228,10 +228,11 @@ def find_files(task, args):
     files = {}
     for code in sorted(dict.fromkeys(args.languages or known), key=lambda code: (code != "en", code)):
         path = path_of(task, args.data_dir, "test", code)[0]
-        found = match(path.relative_to(args.data_dir).as_posix()) if path.exists() else None
-        if found:
+        known_file = match(path.relative_to(args.data_dir).as_posix()) if path.exists() else None
+        if known_file:
             file = TestFile(
-                str(path), found.path, found.task, found.side_language, found.side, found.context,
+                str(path), known_file.path, known_file.task, known_file.side_language, known_file.side,
+                known_file.context,
                 (*args.fields, "tokens"), args.qa,
             )  # fmt: skip
             files[code] = file

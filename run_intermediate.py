@@ -29,7 +29,7 @@ from common.run_record import checkpoint_hash
 from common.task_records import EXTRA_KINDS
 from common.text import nearest, plain_markdown, show
 from heads import Settings
-from heads.noising import check_robust
+from heads.robust_checks import check_robust
 from mixture.plan import check_files, check_metric, make_plan, source_files
 from tasks import INTERMEDIATE
 

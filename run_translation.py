@@ -250,9 +250,9 @@ def read_training(args, training_args):
     sets, files = {"train": {}, "dev": {}}, []
     limits = {"train": args.max_train_samples, "dev": args.max_eval_samples}
     for split, wanted in (("train", training_args.do_train), ("dev", training_args.do_eval)):
-        found = data.training_files(args.data_dir, split, args.train_languages) if wanted else {}
-        files += [path for own in found.values() for path in own[:2]]
-        for code, own in found.items():
+        of_split = data.training_files(args.data_dir, split, args.train_languages) if wanted else {}
+        files += [path for own in of_split.values() for path in own[:2]]
+        for code, own in of_split.items():
             sets[split][code] = tuple(lines[: limits[split]] for lines in data.read_pairs(own))
     return sets["train"], sets["dev"], files
 

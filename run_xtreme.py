@@ -40,7 +40,7 @@ from common.stream import stream
 from common.task_records import PAIRS, find_task
 from common.text import nearest, show
 from heads import head_of, limit, path_of
-from heads.noising import check_robust, noised_features
+from heads.robust_checks import check_robust
 from heads.training_rows import checked_languages, read_training, training_files
 from tasks import LANGUAGES, TARGETS
 
@@ -63,12 +63,13 @@ percent, and that of a constant guess). Test files without gold labels are predi
 def load_libraries():
     """torch and transformers take seconds to import: only now that flags and files are known to be right."""
     global Collapse, EncoderTrainer, rehearse, checkpoints, kept_heads, launching, prediction, session
-    global training_arguments, head_settings, GatheringTrainer, Robustness, robust_record
+    global training_arguments, head_settings, GatheringTrainer, Robustness, noised_features, robust_record
     from common import checkpoints, kept_heads, launching, prediction, session, training_arguments
     from common.grad_cache import GatheringTrainer
     from common.robust import Robustness, robust_record
     from common.trainer import Collapse, EncoderTrainer, rehearse
     from heads import settings as head_settings
+    from heads.noising import noised_features
 
 
 def build_parser():

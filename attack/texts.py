@@ -128,15 +128,15 @@ class Editor:
 
     def candidates(self, texts, key):
         """All distinct Candidates of an example's texts, by place, start, end and new."""
-        found = []
+        result = []
         for place, one in enumerate(texts):
             edits = set()
             for op in self.ops:
                 noiser = self.noiser(op, one.language, one.text)
                 own = noiser.candidates(one.text, f"{key}|{one.field}", one.spans, one.protect)
                 edits |= {(start, start + len(old), new) for start, old, new in own}
-            found += [Candidate(place, *edit, cost(one.text, *edit)) for edit in distinct(one.text, edits)]
-        return found
+            result += [Candidate(place, *edit, cost(one.text, *edit)) for edit in distinct(one.text, edits)]
+        return result
 
 
 def cost(text, start, end, new):

@@ -6,7 +6,7 @@ from test_download_data import download, lines, records
 
 import download_data
 import perturb
-from alignment import lines as alignment_lines
+from heads import parallel
 from heads.training_pairs import find_pairs
 from hub.parallel import SETS, column_of, pair_of
 from hub.tables import LICENSES, expected_rows
@@ -99,9 +99,9 @@ def test_names_of_languages():
 
 def test_alignment_reads_every_set(data):
     for name, codes in {"flores200": "de ko sw", "ntrex": "de sw tl", "opus100": "de"}.items():
-        files = alignment_lines.find_files(data / "parallel" / name, "en")
+        files = parallel.find_files(data / "parallel" / name, "en")
         assert sorted(files) == codes.split()
-        own, english = alignment_lines.read(files["de"])
+        own, english = parallel.read(files["de"])
         assert len(own) == len(english) > 0
 
 

@@ -14,6 +14,7 @@ import run_xtreme
 import score
 from common import arguments
 from common.files import InputError, write_json
+from common.robust_flags import read_robust
 from common.run_record import check_folder
 from heads import path_of
 from mixture import plan
@@ -115,7 +116,8 @@ def test_the_lowest_perplexity_is_the_best(toy, tmp_path):
     parser = run_intermediate.build_parser()
     args, rest, given = arguments.parse(parser, argv)
     run_intermediate.load_libraries()
-    training_args = run_intermediate.resolve_arguments(parser, plan.make_plan(args), args, rest, given)[0]
+    robust = read_robust(args, [], given)
+    training_args = run_intermediate.resolve_arguments(parser, plan.make_plan(args), args, rest, given, robust)[0]
     assert training_args.greater_is_better is False and training_args.load_best_model_at_end
 
 

@@ -769,7 +769,7 @@ def table_of(first):
 
 def test_readme_names_every_flag_and_its_commands_parse():
     flags = set(re.findall(r"--\w+", perturb.build_parser().format_usage()))
-    others = ("benchmarks/noise.py", "run_xtreme.py", "pip ")
+    others = ("benchmarks/noise.py", "run_xtreme.py", "The run scripts", "pip ")
     text = "\n".join(line for line in README.splitlines() if not any(other in line for other in others))
     assert set(re.findall(r"(?<![\w-])--[a-z_]+", text)) == flags
     commands = [line for line in re.findall(r"^ *(?:\S*time .*)?python perturb.py (.*)$", README, re.M)]

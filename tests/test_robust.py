@@ -28,7 +28,8 @@ from common.batching import Collator
 from common.robust_flags import METHODS, Robust, coarse, robust_origins
 from common.run_record import robust_training
 from heads import Settings, head_of, limit
-from heads.noising import TrainNoise, check_robust, noiser_of
+from heads.noising import TrainNoise, noiser_of
+from heads.robust_checks import check_robust
 from reporting import runs
 from tasks import TARGETS
 

@@ -151,8 +151,8 @@ def test_the_report_tells_white_box_from_transfer(toy, runs, tmp_path):
     assert f"from1, transfer from {models[0]}" in text.replace("\\", "") and "### Robustness" not in text
     matrix = [line for line in text.split("### Transfer of attacks")[1].splitlines() if line.startswith("| greedy-2")]
     cells = [[float(cell.split()[0]) for cell in line.strip("|").split("|")[2:]] for line in matrix]
-    # an attack works best on the model that it was searched against
-    assert len(cells) == 2 and cells[0][0] < cells[0][1] and cells[1][1] < cells[1][0]
+    # of two attacks on a model, the one that was searched against it works best
+    assert len(cells) == 2 and cells[0][0] < cells[1][0] and cells[1][1] < cells[0][1]
     numbers = json.loads((models[0] / "run.json").read_text())["conditions"]["from1"]["attack"]["languages"]["de"]
     lines = [line for line in text.splitlines() if "from1, white-box | de" in line]
     fields = [field.strip() for field in lines[0].strip("|").split("|")]
@@ -288,7 +288,7 @@ def test_wrong_folders(toy, runs, tmp_path, capsys):
     assert "has no run.json" in refused(on_toy(toy, "xnli", tmp_path / "out", toy / "model"), capsys)
     cut = shutil.copytree(model, tmp_path / "cut")
     record = json.loads((cut / "run.json").read_text())
-    record.pop("finished_at")
+    record["training"].pop("finished")
     (cut / "run.json").write_text(json.dumps(record))
     assert "the run is not finished; go on with it" in refused(on_toy(toy, "xnli", tmp_path / "out", cut), capsys)
     data = tmp_path / "data"

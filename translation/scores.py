@@ -47,14 +47,14 @@ def faults(source, output, reference):
     copied = own & set(letters_of(output))
     letters = [character for character in output if character.isalpha()]
     latin = sum(unicodedata.name(character, "").startswith("LATIN") for character in letters)
-    found = {
+    faults = {
         "empty": not words,
         "repeated": repeats(words) and not repeats(expected),
         "copied": len(own) > 0 and 2 * len(copied) >= len(own),
         "wrong_length": bool(words) and not 0.5 <= (len(words) + 1) / (len(expected) + 1) <= 2,
         "wrong_script": bool(letters) and 2 * latin < len(letters),
     }
-    return {name: int(found[name]) for name in FAULTS}
+    return {name: int(faults[name]) for name in FAULTS}
 
 
 def letters_of(text):
