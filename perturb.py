@@ -25,7 +25,7 @@ from pathlib import Path
 try:
     from noise import progress
     from noise.files import NoiseError, check_output_dir, files_below, lock, nearest, replacing, sha256, show
-    from noise.layouts import DEFAULT_ROLES, LAYOUTS, QA_MODES, ROLES, add_own, match, one_tag_per_token
+    from noise.layouts import DEFAULT_ROLES, LAYOUTS, QA_MODES, ROLES, add_own, match, refusal
     from noise.manifest import earlier_manifest, unreached, write_manifest
     from noise.noised_file import NoisedFile, finished, noise_file, survival
     from noise.operations import OPERATIONS, not_applicable
@@ -110,18 +110,6 @@ def conditions(args):
                 yield f"{name}-r{replicate}" if replicate else name, op, level, replicate
 
 
-def refusal(op, file, script, table):
-    """Why a file is left out of a condition, or ""."""
-    operation = OPERATIONS[op]
-    if file.task == "pawsx" and operation.flips:
-        return "may flip the labels of PAWS-X, which turn on word order and lost words"
-    if operation.splits and one_tag_per_token(file.task):
-        return "changes the number of tokens, which carry one tag each"
-    if file.language == "mul":  # a file of several languages: only a missing table concerns it whole
-        return not_applicable(op, "ja", "Jpan", table) if operation.table else ""
-    return not_applicable(op, file.language, script, table)
-
-
 def table_path(args, op, language):
     """The file of the user's table of an operation in a language, or None where there is none."""
     flag = OPERATIONS[op].table or ("ime" if op == "mixed" else "")
@@ -156,7 +144,7 @@ def assign(args, chosen, kept):
         for file in chosen:
             path = table_path(args, op, file.language)
             table = read(path, OPERATIONS[op].table or "ime") if path else None
-            reason = refusal(op, file, scripts[file.language], table)
+            reason = refusal(op, file.task, file.language, scripts[file.language], table)
             if reason:
                 entry = {"condition": condition, "op": op, "task": file.task, "split": file.split}
                 entry |= {"language": file.language, "reason": reason}

@@ -22,7 +22,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from attack.texts import OWN, Editor, TestFile, check_fields, refusal, script_of_file
+from attack.texts import OWN, Editor, TestFile, check_fields, script_of_file
 from common.arguments import check_codes, check_least, encoder_parser, parse, truthy
 from common.files import InputError, replacing, sha256
 from common.recipes import follow
@@ -32,7 +32,7 @@ from common.task_records import PAIRS, find_task
 from common.text import nearest, show
 from heads import limit, path_of
 from noise.files import NoiseError, check_output_dir
-from noise.layouts import QA_MODES, add_own, match
+from noise.layouts import QA_MODES, add_own, match, refusal
 from noise.operations import OPERATIONS
 from tasks import LANGUAGES
 

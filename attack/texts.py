@@ -14,7 +14,6 @@ from noise import Edit, Noiser, Offsets
 from noise.candidates import distinct, shortest
 from noise.formats import FORMATS, chunks_of
 from noise.layouts import LAYOUTS, one_tag_per_token
-from noise.operations import OPERATIONS, not_applicable
 from noise.scripts import script_of, segment
 from noise.tables import SCRIPT_OF
 
@@ -143,15 +142,6 @@ def cost(text, start, end, new):
     """Graphemes that an edit changes: the longer side, without what both have."""
     start, end, new = shortest(text, start, end, new)
     return max(segment(text[start:end])[2], segment(new)[2])
-
-
-def refusal(op, task, language, script):
-    """Why an operation cannot attack a language of a task, or ""; as perturb.py refuses it."""
-    if task == "pawsx" and OPERATIONS[op].flips:
-        return "may flip the labels of PAWS-X, which turn on word order and lost words"
-    if OPERATIONS[op].splits and one_tag_per_token(task):
-        return "changes the number of tokens, which carry one tag each"
-    return not_applicable(op, language, script)
 
 
 def script_of_file(language, path):

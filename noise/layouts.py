@@ -8,6 +8,7 @@ import re
 from typing import NamedTuple
 
 from noise.files import NoiseError, nearest
+from noise.operations import OPERATIONS, not_applicable
 
 CODE = r"[a-z]{2,3}(?:-[A-Za-z]+)?"
 SPLIT = r"(?P<split>train|dev|val|validation|test)"
@@ -157,3 +158,15 @@ def side_of(side_language, language, target):
 def one_tag_per_token(task):
     """Whether tokens of the task carry one tag each, so that their number must hold."""
     return LAYOUTS[task].format == "tagging" or task == "ccg"
+
+
+def refusal(op, task, language, script, table=None):
+    """Why a file of a task is left out of an operation's conditions, or ""."""
+    operation = OPERATIONS[op]
+    if task == "pawsx" and operation.flips:
+        return "may flip the labels of PAWS-X, which turn on word order and lost words"
+    if operation.splits and one_tag_per_token(task):
+        return "changes the number of tokens, which carry one tag each"
+    if language == "mul":  # a file of several languages: only a missing table concerns it whole
+        return not_applicable(op, "ja", "Jpan", table) if operation.table else ""
+    return not_applicable(op, language, script, table)
