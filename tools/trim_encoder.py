@@ -17,6 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from common.arguments import Parser  # noqa: E402
 from common.files import InputError  # noqa: E402
+from common.pieces import keep_pieces  # noqa: E402
 
 
 def main(argv=None):
@@ -57,13 +58,7 @@ def trim_vocabulary(model, tokenizer, texts):
     single = {index for index, (piece, _) in enumerate(vocabulary) if len(piece) == 1}
     special = {token["id"] for token in pieces["added_tokens"]}
     kept = sorted(single | special | {pieces["model"]["unk_id"]} | {index for ids in before for index in ids})
-    place = {old: new for new, old in enumerate(kept)}
-    names = [tokenizer.convert_ids_to_tokens(index) for index in kept]
-    scores = [vocabulary[index][1] if index < len(vocabulary) else 0.0 for index in kept]
-    pieces["model"].update(vocab=[list(pair) for pair in zip(names, scores)], unk_id=place[pieces["model"]["unk_id"]])
-    for token in pieces["added_tokens"]:
-        token["id"] = place[token["id"]]
-    renumber(pieces.get("post_processor"), place)
+    place = keep_pieces(pieces, kept)
     tokenizer._tokenizer = type(tokenizer.backend_tokenizer).from_str(json.dumps(pieces, ensure_ascii=False))
     if [[place[index] for index in ids] for ids in before] != encode(tokenizer, texts):
         raise InputError("--text: the trimmed tokenizer cuts these texts differently; name --layers alone")
@@ -75,15 +70,6 @@ def trim_vocabulary(model, tokenizer, texts):
         if old is not None:
             setattr(model.config, f"{name}_token_id", place[old])
     rows.padding_idx = model.config.pad_token_id
-
-
-def renumber(post_processor, place):
-    """The ids of special tokens in a template; one of RoBERTa's kind names them as pairs (token, id)."""
-    for token in (post_processor or {}).get("special_tokens", {}).values():
-        token["ids"] = [place[index] for index in token["ids"]]
-    for side in ("sep", "cls"):
-        if isinstance((post_processor or {}).get(side), list):
-            post_processor[side][1] = place[post_processor[side][1]]
 
 
 def trim_layers(model, number):

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from common.files import InputError
+from common.pieces import keep_pieces
 
 SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
@@ -42,16 +43,7 @@ def trimmed(tokenizer, lines):
 
 def _of_pieces(tokenizer, model, kept):
     """The tokenizer that has only the pieces of these numbers."""
-    places = {old: new for new, old in enumerate(kept)}
-    pieces = model["model"]["vocab"]
-    if isinstance(pieces, dict):
-        model["model"]["vocab"] = {name: places[old] for name, old in pieces.items() if old in places}
-    else:
-        model["model"]["vocab"] = [pieces[old] for old in kept]
-        model["model"]["unk_id"] = places[model["model"]["unk_id"]]
-    model["added_tokens"] = [{**one, "id": places[one["id"]]} for one in model["added_tokens"] if one["id"] in places]
-    for token in (model.get("post_processor") or {}).get("special_tokens", {}).values():
-        token["ids"] = [places[old] for old in token["ids"]]
+    keep_pieces(model, kept)
     special = {name: getattr(tokenizer, name) for name in SPECIAL if getattr(tokenizer, name, None)}
     return PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer.from_str(json.dumps(model)),
