@@ -79,8 +79,8 @@ class Victim:
         if not rows:
             return []
         features = self.encode(rows)
-        of_row = list(features["example"] if "example" in features.column_names else range(len(rows)))
-        tokens = fingerprints(features["input_ids"], [owner[row] for row in of_row], len(asked))
+        of_row = list(features["example"][:] if "example" in features.column_names else range(len(rows)))
+        tokens = fingerprints(features["input_ids"][:], [owner[row] for row in of_row], len(asked))
         dropped = [known is not None and own in known[number] for number, own in enumerate(tokens)]
         if any(dropped):
             kept = [feature for feature, row in enumerate(of_row) if not dropped[owner[row]]]
@@ -188,7 +188,7 @@ class Retriever(Victim):
     def __init__(self, task, model, predictor, rows, owners, language, layer):
         super().__init__(task, model, predictor, rows["source"], owners, language)
         self.tolerance = tuple(one / COSINES for one in self.tolerance)
-        self.layer, place = layer, {name: index for index, name in enumerate(rows["english"]["id"])}
+        self.layer, place = layer, {name: index for index, name in enumerate(rows["english"]["id"][:])}
         self.gold = {source: place[english] for source, english in rows["gold"]}
         self.pool = self.vectors(self.encode(list(rows["english"])), **ALONE)
 
@@ -222,7 +222,7 @@ def victim_of(task, model, predictor, rows, file, texts, language, layer):
     else:
         rows_under_attack, kinds = rows, ()
     paragraphs = file.qa != "question"
-    owners = list(rows_under_attack["paragraph"]) if paragraphs else list(range(len(rows_under_attack)))
+    owners = rows_under_attack["paragraph"][:] if paragraphs else list(range(len(rows_under_attack)))
     if max(owners) >= len(texts) or not all(texts[number] for number in owners):
         raise InputError(f"{file.source}: {len(texts)} examples to edit, but {max(owners) + 1} to predict; correct it")
     kind = {"retrieval": Retriever, "question_answering": Answerer, "tagging": Tagger}.get(task.kind, Victim)

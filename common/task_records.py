@@ -33,6 +33,7 @@ PAIRS, PAIR_FILES = "mlqa_pairs", "mlqa/MLQA_V1/test/test-context-{context}-ques
 # Into English, of run_translation.py. Steps and rates are those of SixT+'s scripts, first stage.
 SIXT = Defaults(5e-4, 1, 1, 256, warmup_steps=4000, weight_decay=0.0, source="ghchen18/acl22-sixtp", recipe="SixT+")
 TRANSLATION = Task("translation", "translation", {}, (), {"own": ()}, "chrf++", defaults=SIXT)
+RATIO_FLOOR = 20  # chrF++ of clean text up to which a ratio says nothing: outputs there are hardly translations
 CODE = r"[a-z]{2,3}(-[A-Za-z]+)?"  # of a language, in a file's name
 
 

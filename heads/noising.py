@@ -11,6 +11,7 @@ from functools import cache
 import numpy as np
 from datasets import Dataset
 
+from common.trainer import data_seed
 from noise import Noiser
 
 
@@ -30,7 +31,7 @@ class TrainNoise:
         self.robust, self.predictor, self.rows = robust, predictor, rows
         self.seed, self.language = seed, language
         self.windowed, number = "example" in features.column_names, np.arange(len(features))
-        self.row = np.array(features["example"]) if self.windowed else number  # of each feature
+        self.row = np.array(features["example"][:]) if self.windowed else number  # of each feature
         self.windows = np.bincount(self.row)  # of each row
         self.window = number - (self.windows.cumsum() - self.windows)[self.row]  # of its row, of each feature
         self.view = noised_view(rows.column_names, consistency=robust.consistency is not None)
@@ -97,8 +98,8 @@ def noised_features(robust, predictor, rows, features, language):
     """Phase 3's training data: the features of `rows`, behind --train_noise where it is given."""
     if not robust.train_noise:
         return features
-    seed = predictor.args.seed if predictor.args.data_seed is None else predictor.args.data_seed
-    return NoisedFeatures(features, TrainNoise(robust, predictor, rows, features, seed, language))
+    noise = TrainNoise(robust, predictor, rows, features, data_seed(predictor.args), language)
+    return NoisedFeatures(features, noise)
 
 
 class NoisedFeatures:

@@ -198,7 +198,7 @@ def reduce(logits, batch, settings):
 def decode(rows, features, reduced, labels, settings):
     """One tag per word: the label at each word's labeled sub-token, windows joined in order."""
     predictions = [[] for _ in range(len(rows))]
-    for example, first, window in zip(features["example"], features["first"], reduced["label"]):
+    for example, first, window in zip(features["example"][:], features["first"][:], reduced["label"]):
         predictions[example] += names_of(window[first], labels)
     return predictions
 

@@ -9,8 +9,8 @@ from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
+from scipy import stats
 
-from common.proportions import wilson
 from reporting.parts import Field, Interval, Table
 from reporting.runs import read_counts
 from reporting.statistics import statistic
@@ -120,7 +120,9 @@ def share(pairs, source, args):
     if not pairs:
         return Field("n/a"), "n/a"
     hits, sizes = np.array(pairs).T
-    low, high = wilson(int(hits[0]), int(sizes[0]))
+    low, high = 0.0, 100.0  # of nothing, everything is possible
+    if sizes[0]:
+        low, high = (100 * end for end in stats.binomtest(int(hits[0]), int(sizes[0])).proportion_ci(method="wilson"))
     if len(pairs) > 1:  # resampling examples that are right or wrong is a binomial draw
         draws = np.random.default_rng(args.seed).binomial(sizes, hits / sizes, (args.resamples, len(pairs))) / sizes
         low, high = np.percentile(100 * draws.mean(1), [2.5, 97.5])

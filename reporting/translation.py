@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure as Canvas
 
 from common.files import InputError
-from common.task_records import TRANSLATION
+from common.task_records import RATIO_FLOOR, TRANSLATION
 from reporting.drawing import INK, STYLE, WIDTH, brief, finish, place
 from reporting.figures import COLORS
 from reporting.measure import compare
@@ -22,7 +22,6 @@ from reporting.statistics import holm, intervals, noisy_weights
 from reporting.tables import SINGLE, count, difference_fields, given, seeds_text, spread
 from tasks import LANGUAGES
 
-RATIO_FLOOR = 20  # chrF++ of clean text up to which a ratio says nothing: outputs there are hardly translations
 HIGH = 20  # GiB of XLM-R's pretraining text from which a language is a high-resource one
 GROUPS = ("seen, low-resource", "unseen", "high-resource")
 NOT_COMPARED = [Field("-"), Interval("-", None, None), Field("-"), Field("-")]

@@ -11,8 +11,8 @@ import numpy as np
 
 import metrics
 from common.files import InputError, write_text
+from common.task_records import RATIO_FLOOR
 
-FLOOR = 20  # chrF++ of clean text below which a ratio says nothing: outputs there are hardly translations
 FAULTS = ("empty", "repeated", "copied", "wrong_length", "wrong_script")
 
 
@@ -47,14 +47,14 @@ def faults(source, output, reference):
     copied = own & set(letters_of(output))
     letters = [character for character in output if character.isalpha()]
     latin = sum(unicodedata.name(character, "").startswith("LATIN") for character in letters)
-    faults = {
+    told = {
         "empty": not words,
         "repeated": repeats(words) and not repeats(expected),
         "copied": len(own) > 0 and 2 * len(copied) >= len(own),
         "wrong_length": bool(words) and not 0.5 <= (len(words) + 1) / (len(expected) + 1) <= 2,
         "wrong_script": bool(letters) and 2 * latin < len(letters),
     }
-    return {name: int(faults[name]) for name in FAULTS}
+    return {name: int(told[name]) for name in FAULTS}
 
 
 def letters_of(text):
@@ -101,7 +101,7 @@ def robustness(outputs, scores, conditions):
                 "clean": clean,
                 "value": value,
                 "gap": clean - value,
-                "robust": value / clean if clean > FLOOR else None,
+                "robust": value / clean if clean > RATIO_FLOOR else None,
                 "consis": consistency(outputs["clean", code], outputs[condition, code]),
             }
         )
