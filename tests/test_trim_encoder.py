@@ -47,6 +47,9 @@ def test_texts_of_json_and_of_folders_are_read(tmp_path):
     (tmp_path / "deep/a.json").write_text(json.dumps({"data": [{"q": "Ünder"}, "b"]}), encoding="utf-8")
     (tmp_path / "c.jsonl").write_text('{"premise": "c\\u00e9"}\n\n', encoding="utf-8")
     (tmp_path / "d.tsv").write_text("word\tTAG\n", encoding="utf-8")
+    (tmp_path / ".perturb").mkdir()
+    (tmp_path / ".perturb/files.json").write_text('["no text"]', encoding="utf-8")
+    (tmp_path / "edits.jsonl.gz").write_bytes(b"\x1f\x8b\x08\x00 a log of perturb.py's")
     assert set(trim_encoder.read_texts([tmp_path])) == {"Ünder", "b", "cé", "word", "TAG", ""}
 
 

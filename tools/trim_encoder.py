@@ -81,19 +81,26 @@ def trim_layers(model, number):
 
 
 def read_texts(names):
-    """The different texts of files and folders: strings of JSON, lines cut at tabs of everything else."""
+    """The different texts of files and folders: strings of JSON, lines cut at tabs of everything else.
+
+    In folders hidden and compressed files are left out: they are logs of perturb.py, not text of a data set.
+    """
     texts = {}
     for name in map(Path, names):
         if not name.exists():
             raise InputError(f"--text {name}: no such file or folder")
         for path in sorted(name.rglob("*")) if name.is_dir() else [name]:
-            if path.is_file():
+            hidden = any(part.startswith(".") for part in path.relative_to(name).parts)
+            if path.is_file() and not hidden and (path == name or path.suffix != ".gz"):
                 texts.update(dict.fromkeys(texts_of(path)))
     return list(texts)
 
 
 def texts_of(path):
-    content = path.read_text(encoding="utf-8")
+    try:
+        content = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise InputError(f"--text {path}: not UTF-8 text; name the files that are") from None
     if path.suffix == ".json":
         yield from strings(json.loads(content))
     elif path.suffix == ".jsonl":
