@@ -164,7 +164,7 @@ def accumulated(flags):
 
 def print_hours(steps, settings):
     """Hours of GPUs or cores by step, and of the clock: runs are packed in their order as they become possible."""
-    slots = settings.gpus // settings.gpus_per_run if settings.gpus else settings.jobs
+    slots = len(settings.gpu_names) // settings.gpus_per_run if settings.gpus else settings.jobs
     share = settings.gpus_per_run or 1
     free, ready, total, hours = [0.0] * slots, {}, {}, 0.0
     for step, cost, flags in steps:

@@ -49,7 +49,8 @@ def carry_out(args, command):
     command = with_noise_that_applies(command, args.output)
     print(f"{args.name}: {shlex.join(command)}", flush=True)
     with taken(args.gpus, args.take) as gpus:
-        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ",".join(gpus)} if args.gpus else os.environ
+        devices = ",".join(gpu.split(".")[0] for gpu in gpus)  # without the number of a share of one
+        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": devices} if args.gpus else os.environ
         code = attempt(command, log, environment)
         while code and BUSY in log.read_text(encoding="utf-8", errors="replace"):
             time.sleep(WAIT)

@@ -51,7 +51,7 @@ DEFAULTS = {
     "benchmark": "", "languages_scored": [],
     # where: folders, machine
     "output": "", "data_dir": "", "intermediate_dir": "", "parallel_dir": "",
-    "jobs": 0, "gpus": 0, "gpu_memory": 0, "gpus_per_run": "", "deepspeed": None,
+    "jobs": 0, "gpus": 0, "gpu_memory": 0, "gpus_per_run": "", "runs_per_gpu": 1, "deepspeed": None,
 }  # fmt: skip
 PLACES = ("output", "data_dir", "intermediate_dir", "parallel_dir", "parallel", "pairs", "model")
 # Where an empty variable of the environment means "none"; elsewhere it means the study's own setting.
@@ -86,7 +86,8 @@ def run(argv):
     lock(output)
     os.environ.update(quiet_environment(settings))
     os.chdir(ROOT)
-    machine = ["--cores", settings.jobs, "--resources", f"gpu={settings.gpus}", "--quiet", "all"]  # the steps speak
+    shares = len(settings.gpu_names)
+    machine = ["--cores", settings.jobs, "--resources", f"gpu={shares}", "--quiet", "all"]  # the steps speak
     where = f"{settings.gpus} GPU(s), {settings.gpus_per_run} a run" if settings.gpus else "the CPU"
     if remote:  # the cluster hands out GPUs
         machine, where = ["--jobs", settings.jobs], "a cluster"
@@ -300,9 +301,12 @@ def place(settings, planned):
         settings.gpu_memory = settings.gpu_memory or min(memories, default=80_000)
     settings.gpu_names = visible[: settings.gpus] if len(visible) >= settings.gpus else list(range(settings.gpus))
     settings.gpus_per_run, configuration = cost.placement(settings)
+    if settings.gpus_per_run == 1 < settings.runs_per_gpu:  # shares of a GPU: 0.0 0.1 0.2 1.0 ...
+        shares = range(settings.runs_per_gpu)
+        settings.gpu_names = [f"{name}.{share}" for name in settings.gpu_names for share in shares]
     if settings.deepspeed is None:
         settings.deepspeed = configuration
-    settings.jobs = settings.jobs or settings.gpus or min(os.cpu_count() or 1, 8)
+    settings.jobs = settings.jobs or len(settings.gpu_names) or min(os.cpu_count() or 1, 8)
     return settings
 
 
@@ -330,7 +334,7 @@ def check(settings):
     for name in ("seeds", "phase2_seeds", "decoder_seeds"):
         check_whole(name, getattr(settings, name), 0, 2**32 - 1)
         check_distinct(name.upper(), getattr(settings, name))
-    for name in ("replicates", "jobs", "gpus", "gpu_memory"):
+    for name in ("replicates", "jobs", "gpus", "gpu_memory", "runs_per_gpu"):
         if name in settings.outside:
             check_whole(name, [getattr(settings, name)], 1, 10**9)
     if settings.ops:

@@ -1,5 +1,6 @@
 """The engine behind the studies, with scripts that only say that they ran: GPUs, kills, locks, Slurm; its parts."""
 
+import itertools
 import json
 import os
 import shlex
@@ -83,6 +84,15 @@ def test_one_run_per_gpu_each_alone_on_its_own_and_a_finished_study_does_nothing
     began = time.time()
     again = go(stubs, GPUS="2")
     assert again.returncode == 0 and len(recorded(stubs)) == len(steps) and time.time() - began < 30
+
+
+def test_runs_of_a_small_model_share_a_gpu(stubs):
+    done = go(stubs, GPUS="1", RUNS_PER_GPU="2", STUB_SECONDS="1.5")
+    assert done.returncode == 0, done.stdout + done.stderr
+    steps = {name: (gpu, began, ended) for name, gpu, began, ended in recorded(stubs) if name not in ("toy", "report")}
+    assert {gpu for gpu, *_ in steps.values()} == {"0"}
+    pairs = itertools.combinations(steps.values(), 2)
+    assert any(first < end and begin < last for (_, begin, end), (_, first, last) in pairs)
 
 
 def test_killed_engine_and_killed_step_go_on(stubs):
