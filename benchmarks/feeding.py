@@ -9,7 +9,9 @@ GPU would wait for is what is measured; with it, its share in the whole says how
 are the given ones, repeated up to --rows rows (question answering and retrieval as they are). A stage runs alone, in
 one thread. `predict` is what a run of all languages takes longer than one of a single language, `train` what a run of
 many steps takes longer than one of a few; `start` is what is left of the run of a single language.
-CPU seconds count, of all threads: on a machine with other work they are what stays the same.
+CPU seconds count, of all threads: on a machine with other work they are what stays the same. Where there is a GPU,
+seconds of the clock do, of runs and of the stage `model`, which is then all that happens between features and what
+decoding needs: collating, copies and bfloat16 passes, in batches of as many tokens as a run takes.
 """
 
 import argparse
@@ -44,6 +46,7 @@ REPEATED = ("classification", "tagging")  # kinds whose files are lines and can 
 STAGES = ("read", "encode", "collate", "model", "decode", "write", "predict", "train")
 STEPS = 10, 210  # of the two runs that training is measured by
 BATCH = 64
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def main():
@@ -64,11 +67,16 @@ def main():
     torch.set_num_threads(1)
     transformers.utils.logging.disable_progress_bar()
     disable_progress_bars()
-    report = {"hardware": f"{os.cpu_count()} cores", "rows": args.rows, "model": args.model or "stub", "tasks": {}}
+    device = torch.cuda.get_device_name() if DEVICE == "cuda" else f"{os.cpu_count()} cores"
+    report = {"hardware": device, "rows": args.rows, "model": args.model or "stub", "tasks": {}}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         model = args.model or stub(args.tokenizer, folder / "stub")
-        print(f"{'rows per CPU second':20}" + "".join(f"{stage:>10}" for stage in STAGES) + f"{'start s':>10}")
+        print(
+            f"{'rows per second' if DEVICE == 'cuda' else 'rows per CPU second':20}"
+            + "".join(f"{stage:>10}" for stage in STAGES)
+            + f"{'start s':>10}"
+        )
         for name in args.tasks:
             figures = measure(TARGETS[name], args, model, folder / name)
             report["tasks"][name] = figures
@@ -102,13 +110,13 @@ def measure(task, args, model, folder):
     if task.kind != "retrieval":
         fresh(task, head, model, trained)
     predict = ["--task", task.name, "--data_dir", str(folder / "data"), "--model_name_or_path", source, "--do_predict"]
-    one = cpu_seconds(predict, folder / "one", ["--languages", languages[0]])
-    several = cpu_seconds(predict, folder / "all", ["--languages", *languages])
+    one = run_seconds(predict, folder / "one", ["--languages", languages[0]])
+    several = run_seconds(predict, folder / "all", ["--languages", *languages])
     figures["predict"] = rows * (len(languages) - 1) / (several - one)
     figures["start_seconds"] = one - rows / figures["predict"]
     if task.kind != "retrieval" and not args.no_train:
         train = [*run, "--do_train", "--save_strategy", "no", "--max_train_samples", "4000"]
-        few, many = (cpu_seconds(train, folder / f"train-{n}", ["--max_steps", str(n)]) for n in STEPS)
+        few, many = (run_seconds(train, folder / f"train-{n}", ["--max_steps", str(n)]) for n in STEPS)
         figures["train"] = (STEPS[1] - STEPS[0]) * 32 / (many - few)
     return figures
 
@@ -150,14 +158,16 @@ def fresh(task, head, model, folder):
     tokenizer.save_pretrained(folder)
 
 
-def cpu_seconds(command, output_dir, more):
-    """CPU seconds, user and system, of a run of run_xtreme.py and all its children."""
+def run_seconds(command, output_dir, more):
+    """CPU seconds, user and system, of a run of run_xtreme.py and all its children; with a GPU, of the clock."""
     command = [sys.executable, str(ROOT / "run_xtreme.py"), *command, *more, "--output_dir", str(output_dir)]
     before = os.times()
     done = subprocess.run([*command, "--disable_tqdm", "true", "--report_to", "none"], capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)}\n{done.stderr[-2000:]}")
     after = os.times()
+    if DEVICE == "cuda":
+        return after.elapsed - before.elapsed
     return after.children_user + after.children_system - before.children_user - before.children_system
 
 
@@ -165,15 +175,16 @@ def cpu_seconds(command, output_dir, more):
 
 
 class Clock:
-    """CPU seconds of named stages of this process."""
+    """Seconds of named stages of this process: of its CPU, of the clock with a GPU."""
 
     def __init__(self):
         self.seconds = {}
 
     def time(self, stage, function, *args):
-        start = time.process_time()
+        now = time.perf_counter if DEVICE == "cuda" else time.process_time
+        start = now()
         result = function(*args)
-        self.seconds[stage] = self.seconds.get(stage, 0) + time.process_time() - start
+        self.seconds[stage] = self.seconds.get(stage, 0) + now() - start
         return result
 
 
@@ -189,7 +200,12 @@ def stages(task, head, path, data_dir, languages):
     if "labels" in features.column_names:
         features = features.remove_columns("labels")
     batches = list(clock.time("collate", collated, features, collator))
-    reduced = clock.time("model", outputs, model, head, batches, settings)
+    if DEVICE == "cuda":
+        model.to(DEVICE)
+        on_gpu(model, head, features, collator, settings)  # the first time loads kernels
+        reduced = clock.time("model", on_gpu, model, head, features, collator, settings)
+    else:
+        reduced = clock.time("model", outputs, model, head, batches, settings)
     predictions = clock.time("decode", decoded, task, head, rows, features, reduced, labels, settings, language)
     clock.time("write", head.write_predictions, data_dir.parent / "predictions", rows, predictions)
     return {stage: len(features) / seconds for stage, seconds in clock.seconds.items()}, len(features)
@@ -210,6 +226,17 @@ def outputs(model, head, batches, settings):
             for name, values in head.reduce(head.forward(model, dict(batch)), batch, settings).items():
                 result.setdefault(name, {}).update(zip(indices, values.numpy()))
     return {name: [values[index] for index in range(len(values))] for name, values in result.items()}
+
+
+def on_gpu(model, head, features, collator, settings):
+    """The same as `outputs`, as a run does it."""
+    model.eval()
+    budget = prediction.token_budget(None, (), DEVICE, model)
+
+    def reduced(batch):
+        return head.reduce(head.forward(model, dict(batch)), batch, settings)
+
+    return prediction.run_batches(reduced, features, collator, BATCH, DEVICE, True, budget, disable_tqdm=True)
 
 
 def decoded(task, head, rows, features, reduced, labels, settings, language):

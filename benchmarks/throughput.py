@@ -2,7 +2,7 @@
 
   python benchmarks/throughput.py --sizes toy                      a few minutes on 2 CPU cores
   python benchmarks/throughput.py --sizes base large --steps 60    on a GPU
-  python benchmarks/throughput.py --sizes toy --only "ours, grouped" "HF"
+  python benchmarks/throughput.py --sizes toy --only "ours, grouped*" "HF*"
 
 Random weights of XLM-R's geometry, sentence pairs of XNLI's lengths (log-normal, mean 35 sub-tokens, 6 to 128), AdamW.
 Every variant is a process of its own; its first steps (loading kernels, compiling) are not timed. Useful tokens are
@@ -12,6 +12,7 @@ Not part of the tests.
 """
 
 import argparse
+import fnmatch
 import json
 import resource
 import subprocess
@@ -50,6 +51,7 @@ VARIANTS = {  # peers first: ratios are to the first line
     "HF: pad to max, float32": {"peer": True, "length": 128},
     "HF: dynamic padding, float32": {"peer": True},
     "HF: dynamic padding, bf16": {"peer": True, "bf16": "true"},
+    "HF: pad to max, bf16": {"peer": True, "bf16": "true", "length": 128},
     "ours, pad to max, float32": {"length": 128, "order": "random"},
     "ours, dynamic, float32": {"order": "random"},
     "ours, grouped, float32": {},
@@ -60,7 +62,7 @@ VARIANTS = {  # peers first: ratios are to the first line
     "ours, grouped, bf16, ZeRO-2": {"zero": "zero2"},
     "ours, grouped, bf16, ZeRO-3": {"zero": "zero3"},
 }
-LONGEST, WARM_UP = 128, 5
+LONGEST = 128
 INPUTS = ("input_ids", "attention_mask", "labels")  # what HF's Trainer gives to the model
 
 
@@ -69,18 +71,20 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=["toy"])
-    parser.add_argument("--only", nargs="+", help="variants whose names begin so")
+    parser.add_argument("--only", nargs="+", help="variants of these names; * stands for anything")
     parser.add_argument("--batch_size", type=int, default=32)
-    parser.add_argument("--steps", type=int, default=40, help=f"{WARM_UP} of them are not timed")
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument(
+        "--warm_up", type=int, default=5, help="steps that are not timed, of --steps; compiling takes 20"
+    )
     parser.add_argument("--output_file", type=Path)
     # A process of the benchmark itself: [size, variant, folder].
     parser.add_argument("--one", type=json.loads, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.steps <= WARM_UP:
-        parser.error(f"--steps {args.steps}: must be above {WARM_UP}, which are not timed")
+    if args.steps <= args.warm_up:
+        parser.error(f"--steps {args.steps}: must be above --warm_up {args.warm_up}, which are not timed")
     if args.one:
-        size, variant, folder = args.one
-        return measure(size, variant, args.batch_size, args.steps, folder)
+        return measure(args, *args.one)
 
     report = {"hardware": hardware(), "batch_size": args.batch_size, "rows": []}
     print(f"{report['hardware']}; batch {args.batch_size}")
@@ -88,7 +92,7 @@ def main():
     for size in args.sizes:
         base = None
         for name in VARIANTS:
-            if args.only and not name.startswith(tuple(args.only)):
+            if args.only and not any(fnmatch.fnmatch(name, pattern) for pattern in args.only):
                 continue
             figures, problem = in_a_process(size, name, args)
             if problem:
@@ -103,7 +107,9 @@ def main():
 
 def in_a_process(size, name, args):
     """(figures of a variant, None), or (None, the last line of its error)."""
-    command = [sys.executable, __file__, "--batch_size", str(args.batch_size), "--steps", str(args.steps)]
+    command = [sys.executable, __file__]
+    for flag in ("batch_size", "steps", "warm_up"):
+        command += [f"--{flag}", str(getattr(args, flag))]
     with tempfile.TemporaryDirectory() as folder:
         command += ["--one", json.dumps([size, VARIANTS[name], folder])]
         done = subprocess.run(command, capture_output=True, text=True)
@@ -121,10 +127,11 @@ def line(title, figures, ratio):
 # --- One variant, in a process of its own
 
 
-def measure(size, variant, batch, steps, folder):
-    """Train one variant for `steps` steps and print its figures as JSON."""
+def measure(asked, size, variant, folder):
+    """Train one variant for --steps steps and print its figures as JSON."""
+    batch, steps, warm_up = asked.batch_size, asked.steps, asked.warm_up
     args, (model, inside) = arguments(variant, batch, steps, folder), build(size, variant.get("attention", "sdpa"))
-    clock, peer = Clock(), variant.get("peer", False)
+    clock, peer = Clock(warm_up, steps), variant.get("peer", False)
     collator = CountingCollator(Collator(model.config.pad_token_id, variant.get("length")), peer)
     options = {
         "model": model,
@@ -135,14 +142,14 @@ def measure(size, variant, batch, steps, folder):
     }
     trainer = Trainer(**options) if peer else EncoderTrainer(**options, head=classification)
     trainer.train()
-    seconds = clock.times[-1] - clock.times[WARM_UP - 1]
-    tokens, squares = (sum(column) for column in zip(*collator.counts[WARM_UP:steps]))
+    seconds = clock.times[1] - clock.times[0]
+    tokens, squares = (sum(column) for column in zip(*collator.counts[warm_up:steps]))
     cuda = torch.cuda.is_available()
     memory = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     peak = next((peak for name, peak in PEAKS.items() if cuda and name in torch.cuda.get_device_name()), None)
     flops = (6 * inside * tokens + 12 * model.config.num_hidden_layers * model.config.hidden_size * squares) / seconds
     figures = {
-        "samples_per_s": batch * (steps - WARM_UP) / seconds,
+        "samples_per_s": batch * (steps - warm_up) / seconds,
         "tokens_per_s": tokens / seconds,
         "memory_gb": memory / 2**30,
         "tflops": flops / 1e12,
@@ -172,7 +179,8 @@ def build(size, attention):
         attn_implementation=attention,
     )  # fmt: skip
     torch.manual_seed(0)
-    model = XLMRobertaForSequenceClassification(config)
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        model = XLMRobertaForSequenceClassification(config)
     return model, sum(weight.numel() for weight in model.roberta.encoder.parameters())
 
 
@@ -208,15 +216,16 @@ class CountingCollator:
 
 
 class Clock(TrainerCallback):
-    """The time of every step's end."""
+    """The time when the warm-up and the last step have ended: a GPU is not waited for in between."""
 
-    def __init__(self):
-        self.times = []
+    def __init__(self, *steps):
+        self.steps, self.times = steps, []
 
-    def on_step_end(self, *args, **kwargs):
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        self.times.append(time.perf_counter())
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step in self.steps:
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            self.times.append(time.perf_counter())
 
 
 def hardware():
