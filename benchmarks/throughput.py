@@ -58,6 +58,7 @@ VARIANTS = {  # peers first: ratios are to the first line
     "ours, grouped, bf16": {"bf16": "true"},
     "ours, grouped, bf16, eager attention": {"bf16": "true", "attention": "eager"},
     "ours, grouped, bf16, torch.compile": {"bf16": "true", "compile": True},
+    "ours, grouped, bf16, cuDNN's attention": {"bf16": "true", "cudnn": True},
     "ours, grouped, bf16, ZeRO-1": {"zero": "zero1"},
     "ours, grouped, bf16, ZeRO-2": {"zero": "zero2"},
     "ours, grouped, bf16, ZeRO-3": {"zero": "zero3"},
@@ -132,6 +133,7 @@ def measure(asked, size, variant, folder):
     batch, steps, warm_up = asked.batch_size, asked.steps, asked.warm_up
     args, (model, inside) = arguments(variant, batch, steps, folder), build(size, variant.get("attention", "sdpa"))
     clock, peer = Clock(warm_up, steps), variant.get("peer", False)
+    torch.backends.cuda.enable_cudnn_sdp(peer or variant.get("cudnn", False))  # PyTorch's default, and ours
     collator = CountingCollator(Collator(model.config.pad_token_id, variant.get("length")), peer)
     options = {
         "model": model,

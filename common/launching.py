@@ -171,6 +171,8 @@ def join_processes(args):
     ZeRO-3 would have transformers shard weights as they are read: fresh heads would be drawn otherwise than without
     it, and every look at a weight be a gathering. DeepSpeed shards the finished model as well, when training starts.
     """
+    # cuDNN plans its attention anew for every length, in hundreds of milliseconds, and our batches have all lengths.
+    torch.backends.cuda.enable_cudnn_sdp(False)
     # Of barrier(), and of the groups that DeepSpeed makes; on CPUs transformers makes its group without it.
     groups = torch.distributed.distributed_c10d
     groups.default_pg_timeout = groups.default_pg_nccl_timeout = args.ddp_timeout_delta
