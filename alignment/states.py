@@ -7,7 +7,7 @@ from datasets import Dataset
 
 from common.batching import Collator
 from common.launching import autocasts
-from common.prediction import prepare_to_predict, run_batches
+from common.prediction import length_step, prepare_to_predict, run_batches
 from heads.retrieval import pooled
 
 
@@ -17,7 +17,7 @@ class Encoder:
     def __init__(self, model, tokenizer, max_seq_length, layers, pooling, args):
         self.model = prepare_to_predict(model, args).eval()
         self.tokenizer, self.length, self.layers = tokenizer, max_seq_length, layers
-        self.collator = Collator(tokenizer.pad_token_id)
+        self.collator = Collator(tokenizer.pad_token_id, step=length_step(args, max_seq_length))
         self.special = torch.tensor(tokenizer.all_special_ids, device=args.device) if pooling == "inner" else None
         self.options = {"batch_size": args.per_device_eval_batch_size, "device": args.device, "bf16": autocasts(args)}
         self.options["disable_tqdm"] = args.disable_tqdm

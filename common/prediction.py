@@ -55,6 +55,16 @@ def token_budget(asked, given, device, model):
     return max(512, min(GPU_TOKENS, free // (2 * 4 * config.hidden_size * (config.num_hidden_layers + 16))))
 
 
+def length_step(args, max_seq_length):
+    """What lengths of batches are multiples of: 1, but for the few shapes of --torch_compile, and on GPUs 8.
+
+    A GPU's libraries choose, load and plan kernels, and memory is allocated, anew for every length.
+    """
+    if getattr(args, "torch_compile", False):
+        return -(-max_seq_length // SHAPES)
+    return 8 if torch.device(args.device).type == "cuda" else 1
+
+
 def run_batches(*args, **options):
     """The result of `start_batches`."""
     return start_batches(*args, **options)()
@@ -173,8 +183,7 @@ class Predictor:
     def __init__(self, head, labels, settings, args, tokenizer, pad_to_max_length=False, max_tokens=None):
         self.head, self.labels, self.settings, self.args, self.tokenizer = head, labels, settings, args, tokenizer
         length = settings.max_seq_length if pad_to_max_length else None
-        step = -(-settings.max_seq_length // SHAPES) if getattr(args, "torch_compile", False) else 1
-        self.collator = Collator(tokenizer.pad_token_id, length, step)
+        self.collator = Collator(tokenizer.pad_token_id, length, length_step(args, settings.max_seq_length))
         self.options = {"batch_size": args.per_device_eval_batch_size, "device": args.device, "bf16": autocasts(args)}
         self.options |= {"disable_tqdm": args.disable_tqdm, "max_tokens": max_tokens}
 

@@ -9,7 +9,7 @@ import torch
 from datasets import Dataset
 
 from common.batching import Collator, LengthGroupedSampler
-from common.prediction import length_batches
+from common.prediction import length_batches, length_step
 from common.ragged import Columns
 from common.stream import AHEAD, BEHIND, stream
 from heads import Settings, retrieval
@@ -111,6 +111,12 @@ def test_a_batch_holds_as_many_tokens_as_are_allowed():
     sizes = [len(batch) * lengths[batch].max() for batch in batches]
     assert max(sizes) <= 2048 and max(map(len, batches)) > 64
     assert [len(batch) for batch in length_batches(np.array([500, 500, 3]), 64, max_tokens=100)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("device, compiled, step", [("cpu", False, 1), ("cuda:1", False, 8), ("cuda", True, 16)])
+def test_batches_have_few_lengths_where_every_new_one_costs(device, compiled, step):
+    args = SimpleNamespace(device=torch.device(device), torch_compile=compiled)
+    assert length_step(args, 128) == step
 
 
 def like(mean, least, most, number=50000):
