@@ -170,6 +170,17 @@ def test_finished_cells_are_skipped(toy, lines, trained, tmp_path, caplog):
     )
 
 
+def test_the_best_of_several_translations_is_the_translation(toy, lines, trained, tmp_path):
+    argv = ["--model_name_or_path", trained, "--output_dir", tmp_path / "run", *predicting(toy, lines)]
+    argv += ["--max_seq_length", 48, "--disable_tqdm", "true", "--n_best", 3]
+    run_translation.main(list(map(str, argv)))
+    for path in (tmp_path / "run/predictions").rglob("*.txt"):
+        best = rows(path.parent, path.with_suffix(".nbest.jsonl").name)
+        assert [own[0] for own in best] == path.read_text(encoding="utf-8").split("\n")[:-1]
+        assert len(best) == 6 and {len(own) for own in best} == {3}
+        assert path.read_bytes() == (trained / path.relative_to(tmp_path / "run")).read_bytes()
+
+
 def test_the_second_stage_starts_from_the_first(toy, lines, trained, tmp_path):
     argv = command(toy, lines, tmp_path / "run", "--freeze", "embeddings", model=trained)
     at = argv.index("--decoder_layers")
@@ -225,6 +236,7 @@ REFUSED = {
     "the model has 512 positions": ["--max_seq_length", "600"],
     "--pair_temperature 0.5": ["--pair_temperature", "0.5"],
     "--decoder_layers 0": ["--decoder_layers", "0"],
+    "--n_best 6: must be from 1 to --num_beams 5": ["--n_best", "6"],
     "no parallel text with en": ["--do_predict", "--conditions", "clean={lines}/noised"],
     "--metric_for_best_model f1: the metrics are bleu, chrf++": ["--do_eval", "--metric_for_best_model", "f1"],
 }
