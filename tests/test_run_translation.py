@@ -19,6 +19,7 @@ from transformers import AutoTokenizer, EncoderDecoderModel
 
 import metrics
 import run_translation
+from noise import Noiser
 from toyworld.world import GRAMMARS, Speaker, distinct, lexicon
 
 ROOT = Path(run_translation.__file__).parent
@@ -293,21 +294,15 @@ def world(folder, numbers, codes):
 def test_the_toy_world_is_translated_and_noise_lowers_it(toy, tmp_path):
     (tmp_path / "data").mkdir()
     world(tmp_path / "data", {"train": 2400, "test": 60}, ("de", "hi"))
-    draw, conditions = random.Random(0), [f"clean={tmp_path}/data"]
-    for share in (0.1, 0.3, 0.6):
-        folder = tmp_path / f"swap-{share}"
-        folder.mkdir()
-        conditions.append(f"swap-{share}={folder}")
+    conditions = [f"clean={tmp_path}/data"]
+    for level in (1, 3, 5):
+        (tmp_path / f"swap-{level}").mkdir()
+        conditions.append(f"swap-{level}={tmp_path}/swap-{level}")
         for code in ("de", "hi"):
-            text = (tmp_path / f"data/test.{code}-en.{code}").read_text(encoding="utf-8").splitlines()
-            noised = []
-            for line in text:
-                own = list(line)
-                for place in range(len(own) - 1):
-                    if draw.random() < share / 2 and own[place].isalpha() and own[place + 1].isalpha():
-                        own[place : place + 2] = own[place + 1], own[place]
-                noised.append("".join(own))
-            (folder / f"test.{code}-en.{code}").write_text("".join(f"{line}\n" for line in noised), encoding="utf-8")
+            noiser, name = Noiser("swap", level, code), f"test.{code}-en.{code}"
+            text = (tmp_path / "data" / name).read_text(encoding="utf-8").splitlines()
+            noised = (noiser(line, f"{name} {number}")[0] for number, line in enumerate(text))
+            (tmp_path / f"swap-{level}" / name).write_text("".join(f"{line}\n" for line in noised), encoding="utf-8")
     argv = command(toy, tmp_path / "data", tmp_path / "run", "--max_tokens", 1200, "--do_predict", "--num_beams", 1)
     argv[argv.index("--max_steps") + 1] = "700"
     run_translation.main([*argv, "--warmup_steps", "100", "--logging_steps", "100", "--conditions", *conditions])
