@@ -80,14 +80,12 @@ def run(args, command):
 
 def write(args, command, runs, studies, members, alignment):
     """Tables, figures, pages of the measured studies; members {task: its runs}, alignment None without such runs."""
-    from reporting.alignment import alignment_tables
-    from reporting.alignment_answer import ONE_ENCODER, answer_table
-    from reporting.alignment_figures import alignment_figures
+    from reporting.alignment_answer import ONE_ENCODER
     from reporting.answers import answer, primary_table
     from reporting.averages import average_tables
     from reporting.forest import forest
     from reporting.parts import Report
-    from reporting.sections import SECTIONS, section_answers
+    from reporting.sections import SECTIONS, alignment_section, section_answers
     from reporting.tables import GLOSSARY, gaps_tables, scores_table, sources
     from reporting.write import comma_separated, write_report
 
@@ -107,10 +105,8 @@ def write(args, command, runs, studies, members, alignment):
     if alignment:
         made_by["alignment"] = own = sources(alignment, [one.run for one in alignment.runs.values()])
         own_keys = {name: source.key for name, source in own.items()}
-        tables["alignment"] = [answer_table(alignment, own_keys)] * (len(own) > 1)
-        tables["alignment"] += alignment_tables(alignment, own_keys, studies)
-        cannot.append(f"alignment: {ONE_ENCODER[0].lower()}{ONE_ENCODER[1:]}")
-        drawn["alignment"] = alignment_figures(alignment)
+        tables["alignment"], drawn["alignment"] = alignment_section(alignment, own_keys, studies)
+        cannot.append(f"alignment: {ONE_ENCODER}")
 
     # The files: page, markdown, tables, figures, and every score of every run for other tools.
     every_source = [one for own in made_by.values() for one in own.values()]

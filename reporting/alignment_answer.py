@@ -91,13 +91,13 @@ def answer_table(study, keys):
     caption = (
         "Points by which more sentences have their translation as nearest neighbor (top-1 by CSLS) than with the "
         "encoder under `against`, at the protocol's layer, declared before; paired over sentences. * found: p below "
-        f"0.05 after Holm's correction over the {len(lines)} comparisons of this table. {ONE_ENCODER}"
+        f"0.05 after Holm's correction over the {len(lines)} comparisons of this table; {ONE_ENCODER}"
     ).replace("`", '"')
     header = ("setting", "text", "against", "difference", "95 % interval", "p", "p (Holm)", "number")
     return Table(f"{TASK}-answer", "Does training line languages up?", caption, header, lines, labels=2)
 
 
-ONE_ENCODER = "One encoder stands for a setting: another one, trained with another seed, may differ by more."
+ONE_ENCODER = "one encoder stands for a setting: another one, trained with another seed, may differ by more."
 
 
 # --- In words

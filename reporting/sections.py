@@ -4,7 +4,9 @@
 """
 
 from common.task_records import TRANSLATION
-from reporting.alignment_answer import alignment_answer
+from reporting.alignment import alignment_tables
+from reporting.alignment_answer import alignment_answer, answer_table
+from reporting.alignment_figures import alignment_figures
 from reporting.attacks import attacks
 from reporting.figures import figures
 from reporting.groups import headline_groups
@@ -62,6 +64,12 @@ def low_resource(study, keys, args):
 
 
 SECTIONS = (low_resource, translation, scores, robustness, details, attacks, scale, differences)
+
+
+def alignment_section(study, keys, studies):
+    """(tables, figures) of the Alignment of a report, whose other `studies` are tasks."""
+    first = [answer_table(study, keys)] * (len(study.runs) > 1)
+    return [*first, *alignment_tables(study, keys, studies)], alignment_figures(study)
 
 
 def section_answers(studies, alignment=None, by_size=False):
