@@ -107,6 +107,7 @@ def build_parser():
     add("--max_tokens", type=int, default=4096, help="pieces in a micro-batch with padding, both sides")
     add("--pair_temperature", type=float, default=5.0, help="pairs are drawn by size ** (1 / temperature)")
     add("--num_beams", type=int, default=5, help="of the search on test sets; 1 is greedy, as on dev sets always")
+    add("--n_best", type=int, default=1, help="also write so many translations of every test line, best first")
     add("--random_encoder", action="store_true", help="baseline: draw the encoder's weights from --seed")
     add("--max_train_samples", type=int, help="use the first N training pairs of a language")
     add("--max_eval_samples", type=int, default=500, help="use the first N dev pairs of a language")
@@ -191,6 +192,8 @@ def check_arguments(args, given):
     stages = check_stages(args, given, ("do_train", "do_eval", "do_predict"), "nmt")
     check_least(args, decoder_layers=1, max_tokens=64, num_beams=1, max_predict_samples=1, decoder_seed=0)
     check_codes(args.languages)
+    if not 1 <= args.n_best <= args.num_beams:
+        raise InputError(f"--n_best {args.n_best}: must be from 1 to --num_beams {args.num_beams}")
     if not 1 <= args.pair_temperature <= 1e6:
         raise InputError(f"--pair_temperature {args.pair_temperature}: 1 is in proportion to size, large ones alike")
     for name, why in (
@@ -332,7 +335,7 @@ def dev_evaluator(translator, dev):
 
     def evaluate_dev():
         lines = [line for sources, _ in dev.values() for line in sources]
-        outputs, begin, values = translator.translate(lines, 1, "dev"), 0, []
+        outputs, begin, values = first(translator.translate(lines, 1, "dev")), 0, []
         for sources, english in dev.values():
             own = outputs[begin : begin + len(sources)]
             values.append(scores.metrics.score(TRANSLATION.name, english, own))
@@ -354,9 +357,14 @@ def trained_on(record):
 # --- Translation ----------------------------------------------------------------------------------------------------
 
 
+def first(lists):
+    return [own[0] for own in lists]
+
+
 def translate_cells(translator, tests, args, checkpoint, this):
     """{(condition, language): outputs}: every cell; one that was finished from the same inputs is read back."""
-    settings = args.num_beams, args.max_seq_length, launching.precision(translator.args), args.max_predict_samples
+    settings = [args.num_beams, args.max_seq_length, launching.precision(translator.args), args.max_predict_samples]
+    settings += [args.n_best] * (args.n_best > 1)
     outputs = {}
     for (condition, code), (sources, english, paths) in tests.items():
         inputs = sha256(checkpoint, *settings, *paths)
@@ -367,11 +375,13 @@ def translate_cells(translator, tests, args, checkpoint, this):
             continue
         if launching.any_process(stop_requested()):
             raise stopped("finished cells are kept")
-        own = translator.translate(sources, args.num_beams, f"{code} {condition}")
-        outputs[condition, code] = own
+        lists = translator.translate(sources, args.num_beams, f"{code} {condition}", args.n_best)
+        outputs[condition, code] = own = first(lists)
         if this.is_main:
             values, counts = scores.score(sources, own, english)
             scores.write_text(path, "".join(f"{line}\n" for line in own))
+            if args.n_best > 1:
+                scores.write_json_lines(path.with_suffix(".nbest.jsonl"), lists)
             about = {**this.provenance, "data": sha256(*paths)}
             this.results.add(TRANSLATION, code, condition, values, counts, len(own), inputs, **about)
     return outputs
@@ -383,7 +393,7 @@ def compare(outputs, tests, conditions, args, this):
     for condition, code in outputs:
         cell = this.results.cell(TRANSLATION, code, condition)
         values[condition, code] = {entry["metric"]: entry["value"] for entry in cell}
-    scores.write_robustness(this.folder / "robustness.jsonl", scores.robustness(outputs, values, conditions))
+    scores.write_json_lines(this.folder / "robustness.jsonl", scores.robustness(outputs, values, conditions))
     texts = {key: (tests["clean", key[1]][0], own, tests[key][1]) for key, own in outputs.items()}
     if args.comet_inputs:
         scores.write_comet_inputs(this.folder / "comet_inputs.jsonl", texts)

@@ -39,6 +39,12 @@ def launch_flags(given, exact=""):
             f"{gpus} GPUs but one process: start it with torchrun --nproc_per_node {gpus} {script} …, or show it one "
             "GPU with CUDA_VISIBLE_DEVICES=0"
         )
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    if 0 < gpus < processes:
+        raise InputError(
+            f"{processes} processes but {gpus} GPU(s) that they see: start {gpus} (torchrun --nproc_per_node {gpus}), "
+            "or add --use_cpu"
+        )
     deepspeed = deepspeed_flags(given, not gpus, cpu_has_bf16())
     if not gpus and not deepspeed:
         meet(given)

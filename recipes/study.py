@@ -101,7 +101,7 @@ def run(argv):
 
 def arguments(argv):
     """(file of the study, its size, what goes to Snakemake)."""
-    names = sorted(path.name for path in (ROOT / "recipes").glob("*/") if (path / "toy.yaml").exists())
+    names = sorted(path.name for path in (ROOT / "recipes").glob("*/") if (path / "full.yaml").exists())
     usage = f"bash recipes/run.sh STUDY [{'|'.join(SIZES)}] [-n]: STUDY is {' '.join(names)}, or a YAML file of yours"
     if not argv or argv[0] in ("-h", "--help"):
         raise InputError(usage)
@@ -111,6 +111,9 @@ def arguments(argv):
         raise InputError(f"size {size}: choose {', '.join(SIZES)}")
     own = Path(os.environ.get("HERE", "."), study)
     file = own.resolve() if own.suffix in (".yaml", ".yml") else ROOT / f"recipes/{study}/{size}.yaml"
+    if not file.exists() and study in names:
+        sizes = " or ".join(size for size in SIZES if file.with_stem(size).exists())
+        raise InputError(f"{study} has no size {size}; name {sizes}: bash recipes/run.sh {study} full")
     if not file.exists():
         raise InputError(f"{study}: no such study{nearest(study, names)}; {usage}")
     return file, size, rest

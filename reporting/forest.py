@@ -32,12 +32,25 @@ def forest(found):
         return [finish(draw(rows), "primary", "The primary comparisons, drawn", caption, alternative)]
 
 
+def labels_of(rows):
+    """What stands before each row: its setting, and the task, where they are not the row above's."""
+    labels, seen = [], (None, None)
+    for one in rows:
+        label = ""
+        if one and seen != (one.task, one.setting):
+            label = brief(one.setting, 22) if seen[0] == one.task else f"{one.task}:  {brief(one.setting, 22)}"
+            seen = one.task, one.setting
+        labels.append(label)
+    return labels
+
+
 def draw(rows):
     height = LINE * len(rows) + 0.75
     canvas = Canvas(figsize=(WIDTH, height))
-    axes = place(canvas, 2.4, 0.42, WIDTH - 2.4 - 1.5, LINE * len(rows))
+    labels = labels_of(rows)
+    left = 0.3 + 0.075 * max(map(len, labels))
+    axes = place(canvas, left, 0.42, WIDTH - left - 1.8, LINE * len(rows))
     axes.axvline(0, color=INK, linewidth=0.8)
-    seen = None
     for index, one in enumerate(rows):
         if one is None:
             continue
@@ -48,16 +61,9 @@ def draw(rows):
         axes.plot([one.value], [y], marker, markersize=4.5, markerfacecolor=fill, markeredgecolor=color)
         weight = "bold" if one.found else "normal"
         text = f"{one.value:+.1f}  ({one.low:+.1f} to {one.high:+.1f})"
-        right, left = axes.get_yaxis_transform(), {"ha": "right", "va": "center_baseline"}
-        axes.text(1.02, y, text, transform=right, va="center_baseline", fontweight=weight)
-        if seen != (one.task, one.setting):
-            label = (
-                f"{brief(one.setting, 22)}"
-                if seen and seen[0] == one.task
-                else f"{one.task}:  {brief(one.setting, 22)}"
-            )
-            axes.text(-0.02, y, label, transform=right, **left)
-            seen = one.task, one.setting
+        beside = {"transform": axes.get_yaxis_transform(), "va": "center_baseline"}
+        axes.text(1.02, y, text, fontweight=weight, **beside)
+        axes.text(-0.02, y, labels[index], ha="right", **beside)
     axes.set_ylim(-len(rows) + 0.4, 0.6)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)

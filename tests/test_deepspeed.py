@@ -253,6 +253,14 @@ def test_several_gpus_without_a_launcher(launch, monkeypatch):
         launch()
 
 
+def test_more_processes_than_gpus(launch, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    with pytest.raises(InputError, match=r"2 processes but 1 GPU\(s\) that they see: start 1 \(torchrun --nproc_per"):
+        launch()
+
+
 FIRST_COLLAPSES = """
 import sys
 import run_intermediate

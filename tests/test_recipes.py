@@ -233,6 +233,7 @@ def test_paths_with_spaces_and_other_folders(checkout, tmp_path):
         (["study1", "small"], {}, "DATA_DIR=data/xtreme: no such folder; download it with"),
         (["study1", "full"], {}, "nvidia-smi finds no GPU"),
         (["mine.yaml"], {}, "no such study"),
+        (["paper", "toy"], {}, "paper has no size toy; name small or full: bash recipes/run.sh paper full"),
         (["own.yaml"], {}, "tragets is no setting; did you mean 'targets'?"),
     ],
     ids=str,

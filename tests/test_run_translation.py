@@ -19,6 +19,7 @@ from transformers import AutoTokenizer, EncoderDecoderModel
 
 import metrics
 import run_translation
+from noise import Noiser
 from toyworld.world import GRAMMARS, Speaker, distinct, lexicon
 
 ROOT = Path(run_translation.__file__).parent
@@ -170,6 +171,17 @@ def test_finished_cells_are_skipped(toy, lines, trained, tmp_path, caplog):
     )
 
 
+def test_the_best_of_several_translations_is_the_translation(toy, lines, trained, tmp_path):
+    argv = ["--model_name_or_path", trained, "--output_dir", tmp_path / "run", *predicting(toy, lines)]
+    argv += ["--max_seq_length", 48, "--disable_tqdm", "true", "--n_best", 3]
+    run_translation.main(list(map(str, argv)))
+    for path in (tmp_path / "run/predictions").rglob("*.txt"):
+        best = rows(path.parent, path.with_suffix(".nbest.jsonl").name)
+        assert [own[0] for own in best] == path.read_text(encoding="utf-8").split("\n")[:-1]
+        assert len(best) == 6 and {len(own) for own in best} == {3}
+        assert path.read_bytes() == (trained / path.relative_to(tmp_path / "run")).read_bytes()
+
+
 def test_the_second_stage_starts_from_the_first(toy, lines, trained, tmp_path):
     argv = command(toy, lines, tmp_path / "run", "--freeze", "embeddings", model=trained)
     at = argv.index("--decoder_layers")
@@ -225,6 +237,7 @@ REFUSED = {
     "the model has 512 positions": ["--max_seq_length", "600"],
     "--pair_temperature 0.5": ["--pair_temperature", "0.5"],
     "--decoder_layers 0": ["--decoder_layers", "0"],
+    "--n_best 6: must be from 1 to --num_beams 5": ["--n_best", "6"],
     "no parallel text with en": ["--do_predict", "--conditions", "clean={lines}/noised"],
     "--metric_for_best_model f1: the metrics are bleu, chrf++": ["--do_eval", "--metric_for_best_model", "f1"],
 }
@@ -281,21 +294,15 @@ def world(folder, numbers, codes):
 def test_the_toy_world_is_translated_and_noise_lowers_it(toy, tmp_path):
     (tmp_path / "data").mkdir()
     world(tmp_path / "data", {"train": 2400, "test": 60}, ("de", "hi"))
-    draw, conditions = random.Random(0), [f"clean={tmp_path}/data"]
-    for share in (0.1, 0.3, 0.6):
-        folder = tmp_path / f"swap-{share}"
-        folder.mkdir()
-        conditions.append(f"swap-{share}={folder}")
+    conditions = [f"clean={tmp_path}/data"]
+    for level in (1, 3, 5):
+        (tmp_path / f"swap-{level}").mkdir()
+        conditions.append(f"swap-{level}={tmp_path}/swap-{level}")
         for code in ("de", "hi"):
-            text = (tmp_path / f"data/test.{code}-en.{code}").read_text(encoding="utf-8").splitlines()
-            noised = []
-            for line in text:
-                own = list(line)
-                for place in range(len(own) - 1):
-                    if draw.random() < share / 2 and own[place].isalpha() and own[place + 1].isalpha():
-                        own[place : place + 2] = own[place + 1], own[place]
-                noised.append("".join(own))
-            (folder / f"test.{code}-en.{code}").write_text("".join(f"{line}\n" for line in noised), encoding="utf-8")
+            noiser, name = Noiser("swap", level, code), f"test.{code}-en.{code}"
+            text = (tmp_path / "data" / name).read_text(encoding="utf-8").splitlines()
+            noised = (noiser(line, f"{name} {number}")[0] for number, line in enumerate(text))
+            (tmp_path / f"swap-{level}" / name).write_text("".join(f"{line}\n" for line in noised), encoding="utf-8")
     argv = command(toy, tmp_path / "data", tmp_path / "run", "--max_tokens", 1200, "--do_predict", "--num_beams", 1)
     argv[argv.index("--max_steps") + 1] = "700"
     run_translation.main([*argv, "--warmup_steps", "100", "--logging_steps", "100", "--conditions", *conditions])

@@ -355,9 +355,12 @@ def test_translations_do_not_depend_on_batches_or_the_cache(toy, beams):
                 weight *= 8
     lines = [line[: 4 + 7 * number] for number, line in enumerate(parts[3][:12])]
     alone = translator(parts, 1).translate(lines, beams)
-    assert len(set(alone)) > 6
+    assert len({text for (text,) in alone}) > 6
     assert translator(parts, 5).translate(lines, beams) == alone
     assert translator(parts, 5).translate(lines[::-1], beams)[::-1] == alone
+    best = translator(parts, 5).translate(lines, beams, n_best=beams)
+    assert [own[:1] for own in best] == alone and {len(own) for own in best} == {beams}
+    assert translator(parts, 2).translate(lines, beams, n_best=beams) == best
     parts[0].generation_config.use_cache = parts[0].config.decoder.use_cache = False
     assert translator(parts, 5).translate(lines, beams) == alone
     assert translator(parts, 5).translate([], beams) == []

@@ -41,8 +41,8 @@ class Translator:
         """(padding of the source, of the target, what a translation starts with)."""
         return self.tokenizer.pad_token_id, self.target.pad_token_id, self.target.sep_token_id
 
-    def translate(self, lines, beams, desc=None):
-        """[text] of all lines on every process."""
+    def translate(self, lines, beams, desc=None, n_best=1):
+        """The `n_best` translations of every line, best first, on every process."""
         self.model.eval()
         if not lines:
             return []
@@ -54,14 +54,15 @@ class Translator:
                 batch["input_ids"],
                 attention_mask=batch["attention_mask"],
                 num_beams=beams,
+                num_return_sequences=n_best,
                 max_new_tokens=int(own.max()),
                 logits_processor=[OwnLimits(own, self.target.sep_token_id, beams)],
                 synced_gpus=zero_stage(self.args) == 3,
             )
-            return {"ids": ids}
+            return {"ids": ids.view(len(own), n_best, -1)}
 
         options = {"batch_size": self.args.per_device_eval_batch_size, "device": self.args.device}
         options |= {"bf16": autocasts(self.args), "disable_tqdm": self.args.disable_tqdm}
         outputs = run_batches(step, features, self.collator, desc=desc, **options)
-        texts = self.target.batch_decode(outputs["ids"], skip_special_tokens=True)
-        return [" ".join(text.split()) for text in texts]  # one line each
+        texts = (self.target.batch_decode(ids, skip_special_tokens=True) for ids in outputs["ids"])
+        return [[" ".join(text.split()) for text in own] for own in texts]  # one line each

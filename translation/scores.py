@@ -114,7 +114,7 @@ def robustness(outputs, scores, conditions):
     return rows
 
 
-def write_robustness(path, rows):
+def write_json_lines(path, rows):
     write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
@@ -126,12 +126,12 @@ def write_comet_inputs(path, cells):
 
     `cells` {(condition, language): (clean sources, outputs, references)}.
     """
-    lines = []
-    for (condition, code), texts in cells.items():
-        for source, output, reference in zip(*texts, strict=True):
-            row = {"src": source, "mt": output, "ref": reference, "condition": condition, "language": code}
-            lines.append(json.dumps(row, ensure_ascii=False) + "\n")
-    write_text(path, "".join(lines))
+    rows = [
+        {"src": source, "mt": output, "ref": reference, "condition": condition, "language": code}
+        for (condition, code), texts in cells.items()
+        for source, output, reference in zip(*texts, strict=True)
+    ]
+    write_json_lines(path, rows)
 
 
 def read_comet_scores(path, cells):
