@@ -146,7 +146,8 @@ def sentence(study, comparisons):
     if differing:
         rest = len(study.settings) - len(study.floors) - 1 - len({one.setting for one in differing})
         said = "; ".join(effect(study, one, where * (index == 0)) for index, one in enumerate(differing))
-        other = ["", "; the other setting is not found to differ"][rest] if rest < 2 else "; no other setting differs"
+        others = "", "; the other setting is not found to differ", "; no other setting is found to differ"
+        other = others[min(rest, 2)]
         for score in {one.score for one in comparisons} - {one.score for one in differing}:
             other += f"; {WORDS[score]}, no difference is found"
         return f"{said[:1].upper()}{said[1:]}{other}."
