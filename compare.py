@@ -68,23 +68,26 @@ def side_by_side(folders, condition="clean"):
 
 def primary_comparisons(folders, baseline, resamples, color, width):
     """report.py's answer and primary table as text; lines of two where the table is wider than `width`."""
+    from reporting.alignment import open_alignment
     from reporting.answers import answer, primary_table
     from reporting.measure import measure_all, open_study
     from reporting.parts import text
     from reporting.runs import by_task, load_runs
+    from reporting.sections import section_answers
 
-    runs, _, _, baselines, _ = load_runs(folders, baseline)
+    runs, encoders, base, baselines, _ = load_runs(folders, baseline)
+    alignment = open_alignment(encoders, base) if any(run.folder.resolve() in base for run in encoders) else None
     studies = [open_study(task, baselines[task], own) for task, own in by_task(runs).items()]
     measure_all(studies, resamples, seed=0)
     answers, cannot, every = answer(studies, {study.task: dict.fromkeys(study.settings, "") for study in studies})
-    said = [f"{task}: {words}" for task, words in answers]
+    said = [f"{what}: {words}" for what, words in section_answers(studies, alignment) + answers]
     table = primary_table(every, studies)
     lines = [[" ".join(map(text, line[:3])), *map(text, line[3:])] for line in table.lines]
     header = [" ".join(table.header[:3]), *table.header[3:]]
     rows = aligned([header, *lines])
     if max(map(len, rows)) > width:
         rows = ["", *(narrow(header, line, width) for line in lines)]
-    rows = [rows[0], *(painted(row, one, color) for row, one in zip(rows[1:], every))]
+    rows = [rows[0], *(painted(row, one, color) for row, one in zip(rows[1:], every))] if every else []
     said, cannot = ([textwrap.fill(words, width) for words in side] for side in (said, cannot))
     return "\n".join([*said, "", *rows, "", *cannot]).rstrip()
 

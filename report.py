@@ -80,20 +80,20 @@ def run(args, command):
 
 def write(args, command, runs, studies, members, alignment):
     """Tables, figures, pages of the measured studies; members {task: its runs}, alignment None without such runs."""
-    from reporting.alignment import alignment_tables
-    from reporting.alignment_figures import alignment_figures
+    from reporting.alignment_answer import ONE_ENCODER
     from reporting.answers import answer, primary_table
     from reporting.averages import average_tables
     from reporting.forest import forest
     from reporting.parts import Report
-    from reporting.sections import SECTIONS
+    from reporting.sections import SECTIONS, alignment_section, section_answers
     from reporting.tables import GLOSSARY, gaps_tables, scores_table, sources
     from reporting.write import comma_separated, write_report
 
-    # The answer: a sentence per task, one table and one figure of the primary comparisons, what they cannot say.
+    # The answer: sentences, one table and one figure of the primary comparisons, what they cannot say.
     made_by = {study.task: sources(study, members[study.task]) for study in studies}
     keys = {task: {setting: source.key for setting, source in own.items()} for task, own in made_by.items()}
     answers, cannot, every = answer(studies, keys)
+    answers = section_answers(studies, alignment, args.scale) + answers
     first = [primary_table(every, studies), *forest(every)] if every else []
 
     # Tables and figures of each task by sections, tables of the whole report under "".
@@ -104,21 +104,24 @@ def write(args, command, runs, studies, members, alignment):
     tables[""] = [*average_tables(studies, args.resamples, args.seed), *gaps_tables(studies)]
     if alignment:
         made_by["alignment"] = own = sources(alignment, [one.run for one in alignment.runs.values()])
-        tables["alignment"] = alignment_tables(alignment, {name: source.key for name, source in own.items()}, studies)
-        drawn["alignment"] = alignment_figures(alignment)
+        own_keys = {name: source.key for name, source in own.items()}
+        tables["alignment"], drawn["alignment"] = alignment_section(alignment, own_keys, studies)
+        cannot.append(f"alignment: {ONE_ENCODER}")
 
     # The files: page, markdown, tables, figures, and every score of every run for other tools.
     every_source = [one for own in made_by.values() for one in own.values()]
     parts = summary(args, runs, studies, alignment), tables, drawn, every_source
-    asked = args.question or question(studies), answers, cannot, first
+    asked = args.question or question(studies, alignment), answers, cannot, first
     folder = Path(args.output_dir)
     write_report(Report(args.title, command, *parts, GLOSSARY, *asked), folder)
     lines = scores_table([(study, members[study.task]) for study in studies])
     write_text(folder / "scores.csv", comma_separated(lines, "\n"))
 
 
-def question(studies):
+def question(studies, alignment):
     """What is asked where nobody said: does any setting help?"""
+    if alignment and not studies:
+        return "Does training line languages up better, and does that survive noise and fine-tuning?"
     settings = [name for study in studies for name in study.settings[1:] if name not in study.floors]
     settings = list(dict.fromkeys(settings))
     if not settings:

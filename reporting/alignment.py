@@ -218,10 +218,12 @@ def groups_table(study, keys):
     return Table(f"{TASK}-groups", "Alignment by script group", caption, header, lines, folded=len(lines) > 40)
 
 
-def difference(study, setting, quantity, depth, codes):
-    """(mean difference from the baseline, its standard error, languages) over languages; None where there are none."""
+def difference(study, setting, quantity, depth, codes, against=None):
+    """(mean difference from the setting `against`, the baseline where none is given, its standard error, languages)
+    over languages; None where there are none.
+    """
     name, noisy, factor = TESTED[quantity]
-    own, base = runs = study.runs[setting], study.runs[study.baseline]
+    own, base = runs = study.runs[setting], study.runs[against or study.baseline]
     shared = [one[0] for one in own.conditions if one[0] in {other[0] for other in base.conditions}]
     each = []
     for code in codes:

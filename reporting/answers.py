@@ -98,48 +98,77 @@ def given(study):
 NAMES = {
     "anli": "ANLI", "anli_plus": "ANLI+", "ccg": "CCG", "commonsense_qa": "CommonsenseQA", "cosmos_qa": "Cosmos QA",
     "hellaswag": "HellaSwag", "mnli": "MNLI", "qqp": "QQP", "snli": "SNLI", "squad": "SQuAD", "squad_v2": "SQuAD 2.0",
-    "chrf++": "chrF++", "f1": "F1", "map@20": "mAP@20",
+    "chrf++": "chrF++", "f1": "F1", "map@20": "mAP@20", "none": "no intermediate training", "panx": "PAN-X",
+    "udpos": "UD-POS", "xnli": "XNLI",
 }  # fmt: skip
 
 
 def called(setting):
     """A setting, or a metric, as it is usually written."""
-    return NAMES.get(setting) or "+".join(NAMES.get(part, part) for part in setting.split("+"))
+    stages = [NAMES.get(stage) or "+".join(map(spelled, stage.split("+"))) for stage in setting.split(" > ")]
+    return ", then ".join(stages)
+
+
+def spelled(task):
+    return NAMES.get(task, task)
+
+
+def how(study, setting):
+    """ "after MNLI", or "with train-noise": of a name that the user gave nobody knows whether it is a training."""
+    runs = [study.runs[index] for index in study.members(setting)]
+    return f"{'after' if all(run.phase2 and not run.named for run in runs) else 'with'} {called(setting)}"
+
+
+def amount(value, low, high, words=("higher", "lower")):
+    """("2.1 points higher", "95 %: 0.4 to 3.8") of a difference, both in its direction."""
+    ends = (low, high) if value >= 0 else (-high, -low)
+    return f"{abs(value):.1f} points {words[value < 0]}", f"95 %: {span(*ends, 1)}"
+
+
+def span(low, high, digits):
+    """ "0.4 to 3.8", with a digit more where an interval without 0 would else seem to reach it."""
+    digits += low * high > 0 and min(abs(low), abs(high)) < 0.5 * 10**-digits
+    low, high = (round(end, digits) + 0.0 for end in (low, high))  # no "-0.0"
+    return f"{low:.{digits}f} to {high:.{digits}f}"
+
+
+def series(words, last="and"):
+    """ "a, b and c"."""
+    return f" {last} ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def sentence(study, comparisons):
     """One plain sentence that answers for a task, made from its Primary comparisons."""
-    metric, base = called(study.metric), study.baseline
     where = "in English" if foreign(study) == ["en"] else "outside English"
     if not comparisons:
-        return f"There is only {base}, so nothing is compared."
+        return f"There is only {study.baseline}, so nothing is compared."
     differing, widest = [one for one in comparisons if one.found], max(comparisons, key=lambda one: abs(one.value))
     if differing:
-        rest = len(study.settings) - 1 - len({one.setting for one in differing})
-        said = "; ".join(effect(metric, one, where * (index == 0)) for index, one in enumerate(differing))
-        other = ["", "; the other setting is not found to differ"][rest] if rest < 2 else "; no other setting differs"
+        rest = len(study.settings) - len(study.floors) - 1 - len({one.setting for one in differing})
+        said = "; ".join(effect(study, one, where * (index == 0)) for index, one in enumerate(differing))
+        others = "", "; the other setting is not found to differ", "; no other setting is found to differ"
+        other = others[min(rest, 2)]
         for score in {one.score for one in comparisons} - {one.score for one in differing}:
             other += f"; {WORDS[score]}, no difference is found"
         return f"{said[:1].upper()}{said[1:]}{other}."
-    said = f"the largest difference: {effect(metric, widest, where)}."
+    said = f"the largest difference: {effect(study, widest, where)}."
     if all(one.single for one in comparisons):
         return f"One run on a side, so other runs may differ by more. In these, {said}"
     scores = " or ".join(WORDS[score] for score in dict.fromkeys(one.score for one in comparisons))
     return (
-        f"No setting is found to differ from {base} in {metric} {scores} {where}, after correction for "
-        f"{sum(not one.single for one in comparisons)} comparisons; {said}"
+        f"No setting is found to differ from {study.baseline} in {called(study.metric)} {scores} {where}, after "
+        f"correction for {sum(not one.single for one in comparisons)} comparisons; {said}"
     )
 
 
-def effect(metric, one, where):
+def effect(study, one, where):
     """ "after MNLI, accuracy under noise is 2.1 points higher outside English (95 %: 0.4 to 3.8; 3 seeds)"."""
-    low, high = (one.low, one.high) if one.value >= 0 else (-one.high, -one.low)
-    direction = "higher" if one.value >= 0 else "lower"
+    points, interval = amount(one.value, one.low, one.high)
     seeds = " against ".join(dict.fromkeys(one.units))
     encoders = ", one encoder" if one.encoders == 1 else ""
-    about = f"95 %: {low:.1f} to {high:.1f}; {seeds}{encoders}{', these runs only' if one.single else ''}"
-    points = f"{abs(one.value):.1f} points {direction}{where and ' '}{where}"
-    return f"after {called(one.setting)}, {metric} {WORDS[one.score]} is {points} ({about})"
+    about = f"{interval}; {seeds}{encoders}{', these runs only' if one.single else ''}"
+    metric = f"{called(study.metric)} {WORDS[one.score]}"
+    return f"{how(study, one.setting)}, {metric} is {points}{where and ' '}{where} ({about})"
 
 
 def limits(study, comparisons):

@@ -10,10 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from common.files import InputError
-from common.task_records import TRANSLATION
 from metrics import METRICS
 from reporting.parts import natural
-from reporting.runs import FLOORS, condition_of, read_counts
+from reporting.runs import condition_of, read_counts
 from reporting.statistics import (
     by_unit,
     difference,
@@ -87,10 +86,10 @@ class Study:
         """Names of the columns of `points`: scores under an operation are means over its levels."""
         return ["clean", "noisy", "gap", *self.operations]
 
-    @property
+    @cached_property
     def floors(self):
         """Settings of translation that show what a decoder scores which learns nothing of the source."""
-        return [name for name in self.settings if self.task == TRANSLATION.name and name in FLOORS]
+        return [name for name in self.settings if self.runs[self.members(name)[0]].floor]
 
     def guess(self, language):
         """Percent that a constant guess scores: what results.jsonl says, else one of the task's labels at random. Of

@@ -24,7 +24,9 @@ from reporting.statistics import statistic
 
 # Flags in which runs of one setting differ.
 OWN = ("--seed", "--output_dir", "--model_name_or_path", "--data_seed", "--decoder_seed", "--disable_tqdm")
-FLOORS = ("random encoder", "permuted targets")  # settings of translation whose decoders learn nothing of the source
+RANDOM = "random encoder"  # what a run with --random_encoder is called where it is not named
+# Settings of translation whose decoders learn nothing of the source, as is any run with --random_encoder.
+FLOORS = (RANDOM, "permuted targets", "permuted")
 OTHER_LINES = "chrf++_other_lines"  # translations against the next line's references: a floor of translation, too
 REMEDY = "remove the file and run the command of run.json again"
 PREDICT = "run its command with --do_predict, or leave the folder out"
@@ -45,6 +47,7 @@ class Run:
     folder: Path
     record: dict  # run.json
     setting: str = ""
+    named: bool = False  # whether the user named the setting
     phase2: bool = False  # whether its encoder was trained on more than what all runs share
     collapsed: str = ""  # why it is left out, "" where it is not
     scores: dict = field(default_factory=dict)  # (language, condition) -> {metric: percent}; {} without labels
@@ -68,6 +71,13 @@ class Run:
     def identity(self):
         """What tells runs of a setting apart: the seeds and the encoder they started from."""
         return self.seed, decoder_of(self).get("decoder_seed"), self.encoder
+
+    @property
+    def floor(self):
+        """Whether it shows what a decoder of translations scores that learns nothing of the source."""
+        return self.task == TRANSLATION.name and (
+            self.setting in FLOORS or bool(decoder_of(self).get("random_encoder"))
+        )
 
     @property
     def root(self):
@@ -112,6 +122,7 @@ def load_runs(patterns, baseline, scale=False):
             if kept is not None:
                 run = kept.setdefault(path, Run(folder, record, name))
                 run.setting = run.setting or name
+                run.named = bool(run.setting)
                 base |= {path} if flag == "--baseline" else set()
             else:
                 reason = "a run of phase 2, without target task" if record else "it has no run.json"
@@ -243,7 +254,7 @@ def name_settings(runs, scale=False):
         run.phase2 = bool(own)
         encoder = " > ".join([*first, *own]) or "direct"
         if decoder_of(run).get("random_encoder"):
-            encoder, run.phase2 = FLOORS[0], False
+            encoder, run.phase2 = RANDOM, False
         examples = (run.record.get("training") or {}).get("max_train_samples") if scale else None
         more = [
             *training_languages(run),
@@ -368,7 +379,7 @@ def different_data(one, other, cell):
 def collapse(run):
     """Why a trained run counts as collapsed, or "": in English, or its first language, its predictions are all one."""
     languages = [language for language, condition in run.scores if condition == "clean"]
-    if not run.record.get("training") or not languages or run.setting in FLOORS:
+    if not run.record.get("training") or not languages or run.floor:
         return ""
     language = "en" if "en" in languages else languages[0]
     paths = sorted((run.folder / "predictions" / "clean" / run.task).glob(f"test-{language}.*"))

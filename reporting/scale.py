@@ -20,7 +20,7 @@ import numpy as np
 from matplotlib.figure import Figure as Canvas
 from scipy.special import expit, logit
 
-from reporting.answers import SINGLE, foreign, given, guess_text, p_field
+from reporting.answers import SINGLE, called, foreign, given, guess_text, p_field, span
 from reporting.drawing import INK, STYLE, WIDTH, brief, finish, place
 from reporting.parts import Field, Interval, Table, natural
 from reporting.statistics import by_unit, difference, intervals
@@ -169,13 +169,12 @@ def cells_of(study, quantity):
 
 def scale_section(study, keys, every):
     """(tables, figures) of a task: effective robustness where there is a fit; all, refusals too, for `every`."""
-    reference = [index for index, run in enumerate(study.runs) if not run.phase2]
+    reference = references(study)
     if not every:
         table = effective_table(study, keys, reference)
         return [table] * bool(table.lines), []
-    sizes = sorted({size_of(run) for run in study.runs}, key=lambda one: (one.parameters, natural(one.name)))
-    tables = [effective_table(study, keys, reference), gamma_table(study, reference, sizes)]
-    curves = {size.name: curve(study, reference, size.name) for size in sizes}
+    tables = [effective_table(study, keys, reference), gamma_table(study)]
+    curves = {size.name: curve(study, reference, size.name) for size in sizes_of(study)}
     curves = {name: points for name, points in curves.items() if points is not None}
     tables.append(matched_table(study, curves))
     return tables, [matched_figure(study, curves)] if curves else []
@@ -216,32 +215,56 @@ def effective_table(study, keys, reference):
     return Table(f"{study.task}-effective", "Effective robustness", caption.rstrip(), header, lines, labels=2)
 
 
-def gamma_table(study, reference, sizes):
-    """gamma of each size against the smallest, by kind of noise."""
-    lines, fits, compared = [], [], []
-    for size in sizes[1:] if all(size.parameters for size in sizes) else []:
+def references(study):
+    """The runs without phase 2, to which everything is fitted."""
+    return [index for index, run in enumerate(study.runs) if not run.phase2]
+
+
+def sizes_of(study):
+    """Every Size of a task's runs, the smallest first."""
+    return sorted({size_of(run) for run in study.runs}, key=lambda one: (one.parameters, natural(one.name)))
+
+
+def unknown(sizes):
+    """Why no two sizes are compared, or ""."""
+    if not all(size.parameters for size in sizes):
+        return "A run has no config.json with its size."
+    return "" if len(sizes) > 1 else "One size only."
+
+
+def gammas(study, quantities):
+    """[(quantity, Size, number of runs, (Difference, low, high, p) of gamma or why it is refused)]: each larger size
+    against the smallest.
+    """
+    reference, sizes, fits = references(study), sizes_of(study), []
+    for size in [] if unknown(sizes) else sizes[1:]:
         big = [index for index in reference if study.runs[index].root == size.name]
         small = [index for index in reference if study.runs[index].root == sizes[0].name]
-        for quantity in ("noisy", *study.operations) if big and small else ():
+        for quantity in quantities if big and small else ():
             cells = cells_of(study, quantity)
             large = [index in big for index in range(len(study.runs))]
             reason = "no language has it above the floor" if cells is None else refusal(cells[0], small + big)
             reason = reason or no_overlap(cells[0].clean, large, small + big)
-            if reason:
-                fits.append(f"{quantity}: {reason}")
-                continue
-            compared.append(gamma_difference(cells[0], cells[1], small, big, cells[2]))
-            names = f"{size.name} ({millions(size)}) against {sizes[0].name} ({millions(sizes[0])})"
-            lines.append([quantity, names, len(small) + len(big)])
-    for line, one, low, high, p in zip(lines, compared, *intervals(compared)):
-        runs = line.pop()
-        text = f"{float(low):.2f} to {float(high):.2f}{' †' if one.single else ''}"
-        interval = Interval(text, float(low), float(high))
-        line += [Field(f"{one.value:+.2f}", one.value), interval, p_field(p), Field(str(runs), runs)]
-    known = all(size.parameters for size in sizes)
-    why = (
-        "" if known and len(sizes) > 1 else " One size only." if known else " A run has no config.json with its size."
-    )
+            one = reason or gamma_difference(cells[0], cells[1], small, big, cells[2])
+            fits.append((quantity, size, len(small) + len(big), one))
+    told = iter(zip(*intervals([one for *_, one in fits if not isinstance(one, str)])))
+    return [(*head, one if isinstance(one, str) else (one, *map(float, next(told)))) for *head, one in fits]
+
+
+def gamma_table(study):
+    """gamma of each size against the smallest, by kind of noise."""
+    lines, fits, sizes = [], [], sizes_of(study)
+    for quantity, size, runs, fitted in gammas(study, ("noisy", *study.operations)):
+        if isinstance(fitted, str):
+            fits.append(f"{quantity}: {fitted}")
+            continue
+        one, low, high, p = fitted
+        names = f"{size.name} ({millions(size)}) against {sizes[0].name} ({millions(sizes[0])})"
+        interval = Interval(f"{low:.2f} to {high:.2f}{' †' if one.single else ''}", low, high)
+        lines.append(
+            [quantity, names, Field(f"{one.value:+.2f}", one.value), interval, p_field(p), Field(str(runs), runs)]
+        )
+    why = f" {unknown(sizes)}".rstrip()
     caption = (
         "γ: how much higher the logit of noisy accuracy is with the larger model at equal clean accuracy; only an "
         f"interval without 0 says more or less robust. Parameters are without embeddings.{why} "
@@ -250,6 +273,28 @@ def gamma_table(study, reference, sizes):
     )
     header = ("noise", "sizes", "γ", "95 % interval", "p", "runs")
     return Table(f"{study.task}-gamma", "Size at equal clean accuracy", caption.strip(), header, lines, labels=2)
+
+
+def scale_answer(study):
+    """Whether the larger encoders are more robust than the smallest one at equal clean accuracy: a sentence."""
+    sizes, said = sizes_of(study), []
+    if unknown(sizes):
+        return f"Whether a larger encoder is more robust cannot be told: {unknown(sizes)}"
+    metric = called(study.metric)
+    for _, size, runs, fitted in gammas(study, ("noisy",)):
+        against = f"{size.name} is {{}} robust to noise than {sizes[0].name}"
+        if isinstance(fitted, str):
+            said.append(f"Whether {against.format('more')} at equal clean {metric} cannot be told: {fitted}.")
+            continue
+        one, low, high, p = fitted
+        about = f"γ {one.value:+.2f}, 95 %: {span(low, high, 2)}; {runs} runs"
+        told = "more" if low > 0 else "less" if high < 0 else "not found to be more or less"
+        only = " with one run on a side and so in these runs only," * one.single
+        said.append(f"At equal clean {metric},{only} {against.format(told)} ({about}).")
+    return " ".join(said) or f"Whether a larger encoder than {sizes[0].name} is more robust cannot be told: {NO_RUNS}"
+
+
+NO_RUNS = "it takes runs without intermediate training of two sizes."
 
 
 def millions(size):

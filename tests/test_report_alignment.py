@@ -5,11 +5,13 @@ import json
 import numpy as np
 import pytest
 
+import compare
 import report
-from reporting import alignment
+from reporting import alignment, alignment_answer
 from reporting.alignment import difference, open_alignment, rank_correlation
 from reporting.alignment_figures import alignment_figures
 from reporting.runs import Run
+from reporting.statistics import holm
 
 LANGUAGES, LINES = ("de", "hi", "sw"), 40
 NAMES = ("top1_csls", "cka", "self_similarity")
@@ -122,3 +124,96 @@ def test_what_cannot_be_compared_is_refused(tmp_path, capsys, flags, words):
         report.main([*flags.format(tmp_path).split(), "--output_dir", str(tmp_path / "report")])
     said = capsys.readouterr().err.strip()
     assert left.value.code == 2 and words in said and "\n" not in said
+
+
+# --- The answer
+
+
+def trained(folder, *tasks, **other):
+    """An alignment run of an encoder that was trained on `tasks`, the first one first."""
+    parent = {"path": "x", "checkpoint": "x", "parent": None}
+    for task in tasks:
+        parent = {"path": task, "checkpoint": f"{folder} {task}", "task": task, "command": "c", "parent": parent}
+    run = write_run(folder, **other)
+    record = {**run.record, "parent": parent}
+    (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    return Run(folder, record, " > ".join(tasks) or "direct")
+
+
+def answered(tmp_path, *runs):
+    return alignment_answer.alignment_answer(open_alignment(list(runs), {(tmp_path / "direct").resolve()}))
+
+
+def test_the_answer_is_what_training_and_fine_tuning_do(tmp_path):
+    runs = [
+        trained(tmp_path / "direct"),
+        trained(tmp_path / "mnli", "mnli", gain=20.0, seed=1),
+        trained(tmp_path / "ccg", "ccg", gain=2.5, seed=2),  # one sentence of 40: within the interval
+        trained(tmp_path / "tuned", "udpos", gain=-20.0, seed=3),
+        trained(tmp_path / "mnli-tuned", "mnli", "udpos", gain=-10.0, seed=4),
+    ]
+    study = open_alignment(runs, {(tmp_path / "direct").resolve()})
+    moved = {(one.setting, one.score): one for one in alignment_answer.compared(study)}
+    assert moved["mnli > udpos", "clean"].against == "udpos" and moved["udpos", "clean"].against == "direct"
+    values = {name: moved[name, "clean"].value for name in ("mnli", "ccg", "udpos", "mnli > udpos")}
+    assert values == {name: pytest.approx(value) for name, value in
+                      {"mnli": 20, "ccg": 2.5, "udpos": -20, "mnli > udpos": 10}.items()}  # fmt: skip
+    hits = np.zeros(LINES)
+    hits[:8] = 100  # 8 of 40 sentences are moved, in every language the same ones
+    half = 1.959964 * hits.std(ddof=1) / np.sqrt(LINES)
+    one = moved["mnli", "clean"]
+    assert (one.low, one.high) == (pytest.approx(20 - half), pytest.approx(20 + half)) and one.languages == 3
+    p = [row.p for row in moved.values()]
+    assert [row.adjusted for row in moved.values()] == pytest.approx(list(holm(p))) and len(p) == 8
+    said = alignment_answer.alignment_answer(study)
+    assert said == (
+        "After MNLI, 20.0 points more sentences have their translation as nearest neighbor than before intermediate "
+        f"training (95 %: {20 - half:.1f} to {20 + half:.1f}; under noise 20.0); after CCG, no difference is found. "
+        f"After fine-tuning on UD-POS, 20.0 points fewer do than before it (95 %: {20 - half:.1f} to "
+        f"{20 + half:.1f}; under noise 20.0). Of encoders fine-tuned on UD-POS, after MNLI, no difference is found in "
+        "how many do."
+    )  # fmt: skip
+    table = alignment_answer.answer_table(study, dict.fromkeys(study.runs, "key"))
+    (line,) = [dict(zip(table.header, row)) for row in table.lines if row[:3] == ["mnli", "clean text", "direct"]]
+    assert line["difference"].text == "+20.0 *" and line["95 % interval"].low == one.low
+
+
+def test_what_only_noise_shows_is_said_of_noise(tmp_path):
+    clean, noisy = (
+        alignment_answer.Moved("a", "direct", score, value, low, high, p, p, 3)
+        for score, value, low, high, p in (("clean", 0.5, -0.5, 1.5, 0.3), ("noisy", 2.0, 0.01, 3.99, 0.04))
+    )
+    assert alignment_answer.listed({"after A": {"clean": clean, "noisy": noisy}}, "do", "before") == (
+        "after A, under noise, 2.0 points more do than before (95 %: 0.01 to 3.99; "
+        "on clean text no difference is found)"
+    )
+    back = clean._replace(value=-4, low=-5, high=-3, adjusted=0.01)
+    assert "more do than before (95 %: 0.01 to 3.99; on clean text 4.0 fewer)" in alignment_answer.moved(
+        {"noisy": noisy, "clean": back}, "do than before"
+    )
+    many = {f"after {name}": {"noisy": noisy._replace(value=value)} for value, name in enumerate("ABCDE", start=1)}
+    said = alignment_answer.listed(many, "do", "before")
+    assert said.startswith("after E, under noise, 5.0") and said.endswith("in 2 more settings the number differs, too")
+
+
+def test_without_any_finding_none_is_claimed(tmp_path):
+    said = answered(tmp_path, trained(tmp_path / "direct"), trained(tmp_path / "mnli", "mnli", seed=1))
+    assert said == (
+        "After MNLI, no difference is found in how many sentences have their translation as nearest neighbor."
+    )
+    assert answered(tmp_path, trained(tmp_path / "direct")) == ""
+
+
+def test_the_page_and_the_terminal_begin_with_the_answer(tmp_path, capsys, monkeypatch):
+    trained(tmp_path / "runs/direct"), trained(tmp_path / "runs/mnli", "mnli", gain=20.0)
+    sides = ["--baseline", f"{tmp_path}/runs/direct"]
+    report.main(["--runs", f"{tmp_path}/runs/*", *sides, "--output_dir", str(tmp_path / "report")])
+    words = "After MNLI, 20.0 points more sentences have their translation as nearest neighbor"
+    page, text = ((tmp_path / "report" / name).read_text(encoding="utf-8") for name in ("index.html", "report.md"))
+    assert page.index("Does training line languages up better") < page.index(words) < page.index('id="task-alignment"')
+    assert f"- **alignment**: {words}" in text and "alignment: one encoder stands for a setting" in text
+    assert (tmp_path / "report/tables/alignment-answer.csv").exists()
+    monkeypatch.setenv("COLUMNS", "400")
+    capsys.readouterr()
+    compare.main([f"{tmp_path}/runs/direct", f"{tmp_path}/runs/mnli", *sides])
+    assert capsys.readouterr().out.startswith(f"alignment: {words}")

@@ -86,11 +86,17 @@ def test_matched_accuracy_is_interpolated_within_the_overlap():
 @pytest.fixture
 def outputs(tmp_path):
     """Base and large models, three fractions, two seeds; large is better on clean text and no more robust."""
+    return write_sizes(tmp_path)
+
+
+def write_sizes(tmp_path, drop=0.1):
+    """`drop` is what the large ones lose to noise where the base ones lose 0.1."""
     for name, layers, better in (("base", 12, 0.0), ("large", 24, 0.05)):
         for fraction, clean in ((500, 0.45), (2000, 0.6), (None, 0.75)):
             for seed in (1, 2):
                 folder = tmp_path / "outputs" / f"{name}-{fraction}-{seed}"
-                write_run(folder, "direct", seed, ["en", "de", "hi"], conditions(3), 1000, clean=clean + better)
+                write_run(folder, "direct", seed, ["en", "de", "hi"], conditions(3), 1000,
+                          clean=clean + better, drop=drop if name == "large" else 0.1)  # fmt: skip
                 record = json.loads((folder / "run.json").read_text())
                 record["parent"] |= {"path": f"models/xlm-roberta-{name}", "checkpoint": name}
                 record["training"] |= {"max_train_samples": fraction}
@@ -98,6 +104,11 @@ def outputs(tmp_path):
                 config = {"num_hidden_layers": layers, "hidden_size": 8, "intermediate_size": 32, "vocab_size": 100}
                 (folder / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 10}))
     return tmp_path / "outputs"
+
+
+def answer(folder):
+    """The first answer of report.md."""
+    return next(line for line in (folder / "report/report.md").read_text().splitlines() if line.startswith("- **"))
 
 
 def lines(folder, name):
@@ -122,6 +133,11 @@ def test_study_3_compares_sizes_at_equal_clean_accuracy(outputs):
     assert f"xlm-roberta-large ({24 * layer / 1e6:.1f} M" in gamma[0]["sizes"] and gamma[0]["runs"] == "12"
     for line in gamma:
         assert float(line["95 % interval, low"]) < float(line["γ"]) < float(line["95 % interval, high"])
+    value, low, high = (float(gamma[0][name]) for name in ("γ", "95 % interval, low", "95 % interval, high"))
+    assert low < 0 < high and answer(folder) == (
+        "- **xnli, by size**: At equal clean accuracy, xlm-roberta-large is not found to be more or less robust to "
+        f"noise than xlm-roberta-base (γ {value:+.2f}, 95 %: {low:.2f} to {high:.2f}; 12 runs)."
+    )
     matched = lines(folder, "xnli-matched")
     assert len(matched) == 5 and all(abs(float(line["difference"])) < 3 for line in matched)
     text = (folder / "report/report.md").read_text()
@@ -144,6 +160,29 @@ def test_sizes_that_do_not_overlap_are_refused(outputs):
     write(outputs, "--scale")
     text = (outputs.parent / "report/report.md").read_text()
     assert "does not overlap" in text and not lines(outputs.parent, "xnli-gamma")
+    assert answer(outputs.parent).startswith(
+        "- **xnli, by size**: Whether xlm-roberta-large is more robust to noise than xlm-roberta-base at equal clean "
+        "accuracy cannot be told: clean accuracy of the two sizes does not overlap ("
+    )
+
+
+@pytest.mark.parametrize("drop, told", [(0.0, "more"), (0.3, "less")])
+def test_an_interval_without_0_is_said_to_be_more_or_less_robust(tmp_path, drop, told):
+    write(write_sizes(tmp_path, drop), "--scale")
+    gamma = lines(tmp_path, "xnli-gamma")[0]
+    value, low, high = (float(gamma[name]) for name in ("γ", "95 % interval, low", "95 % interval, high"))
+    assert low * high > 0 and (value > 0) == (told == "more")
+    assert answer(tmp_path) == (
+        f"- **xnli, by size**: At equal clean accuracy, xlm-roberta-large is {told} robust to noise than "
+        f"xlm-roberta-base (γ {value:+.2f}, 95 %: {low:.2f} to {high:.2f}; 12 runs)."
+    )
+
+
+def test_one_size_answers_nothing(outputs):
+    for path in outputs.glob("large-*/config.json"):
+        path.unlink()
+    write(outputs, "--scale")
+    assert "cannot be told: A run has no config.json with its size." in answer(outputs.parent)
 
 
 def test_without_scale_fractions_have_to_be_named(outputs, capsys):

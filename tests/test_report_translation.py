@@ -227,3 +227,99 @@ def test_without_noise_clean_scores_are_compared(tmp_path, monkeypatch):
     line = dict(zip(tables[0].header, tables[0].lines[-1]))
     assert drawn == [] and line["noisy chrF++"].text == line["ROBUST"].text == line["CONSIS"].text == "n/a"
     assert line["difference"].value > 0 and line["empty"].value == 0 and "clean chrF++ minus" in tables[0].caption
+
+
+# --- The answer
+
+
+def means_of(study, setting, codes, column):
+    return np.mean([study.measured[code].points[study.members(setting), column].mean() for code in codes])
+
+
+def test_the_answer_is_about_low_resource_languages_and_floors_are_named_as_such(study):
+    low = ["sw", "te", "wo"]
+    assert sorted(translation.low_resource(study)) == low
+    rows = {(one.encoder, one.quantity): one for one in translation.answering(study)}
+    assert set(rows) == {(name, part) for name in ("many", "many, unfrozen") for part in ("noisy", "gap")}
+    one = rows["many", "noisy"]
+    value = means_of(study, "many", low, 1) - means_of(study, "mnli", low, 1)
+    assert one.difference.value == pytest.approx(value) and one.languages == 3 and 0 < one.low < value < one.high
+    above = [code for code in low if code not in study.floor]
+    assert rows["many", "gap"].languages == len(above) == 2  # little of wo is translated, so noise takes little
+    assert rows["many", "gap"].difference.value == pytest.approx(
+        means_of(study, "many", above, 2) - means_of(study, "mnli", above, 2)
+    )
+    said = translation.translation_answer(study)
+    words = f"{value:.1f} points higher with many (95 %: {one.low:.1f} to {one.high:.1f})"
+    assert said.startswith(
+        f"From 3 low-resource languages, against MNLI (3 seeds each): chrF++ under noise is {words}"
+    )
+    assert "noise takes" in said and "cannot be told" not in said
+    floor = means_of(study, "mnli", low, 1) - means_of(study, "random encoder", low, 1)
+    assert f"random encoder, a floor, is {floor:.1f} points lower (95 %: " in said
+    table = translation.low_resource_table(study, {name: name for name in study.settings})
+    line = dict(zip(table.header, table.lines[0]))
+    assert line["difference"].value == pytest.approx(value) and "over the 4 comparisons" in table.caption
+
+
+def test_no_difference_is_claimed_whose_interval_holds_0(study):
+    one = translation.answering(study)[0]
+    rows = [
+        one._replace(encoder="many", low=-0.44, high=2.0, adjusted=0.2, difference=one.difference._replace(value=0.8)),
+        one._replace(encoder="mine", low=0.02, high=2.0, adjusted=0.04, difference=one.difference._replace(value=1.0)),
+        one._replace(encoder="robust", low=-9, high=-1.0, adjusted=np.nan),
+    ]
+    said = translation.verdict(rows, "chrF++", "chrF++ is", ("higher", "lower"))
+    assert said.startswith("chrF++ is 1.0 points higher with mine (95 %: 0.02 to 2.00); no difference in it is found ")
+    assert "with many (+0.8, 95 %: -0.4 to 2.0) and robust (" in said
+    assert translation.verdict(rows[:1], "chrF++", "chrF++ is", ("higher", "lower")) == (
+        "no difference in chrF++ is found with many (+0.8, 95 %: -0.4 to 2.0)"
+    )
+
+
+def test_where_hardly_anything_is_translated_the_data_cannot_answer(tmp_path):
+    """A user's names: floors are still told by what they are, and a setting is no training that comes before."""
+    names = {
+        "english": ("mnli", 0.2),
+        "multilingual": ("tlm", 0.2),
+        "random": ("direct", 0.0),
+        "permuted": ("direct", 0.03),
+    }
+    for name, (setting, kept) in names.items():
+        for seed in (0, 1, 2):
+            write_run(tmp_path / f"{name}-{seed}", setting, seed, kept, random_encoder=name == "random")
+    sides = [f"{name}={tmp_path}/{name}-*" for name in names]
+    report.main(
+        ["--runs", *sides, "--baseline", sides[0], "--output_dir", str(tmp_path / "report"), "--resamples", "100"]
+    )
+    text = (tmp_path / "report/report.md").read_text()
+    answers = [line for line in text.splitlines() if line.startswith("- **")][:2]
+    assert answers[0].startswith(
+        "- **low-resource**: Whether multilingual makes translation from low-resource languages more robust than "
+        "english cannot be told: on clean text encoders have "
+    )
+    loaded, *_ = load_runs(sides, [sides[0]])
+    own = open_study("translation", "english", loaded)
+    measure_all([own], 100, 0)
+    assert own.floors == ["permuted", "random"]
+    clean = {name: means_of(own, name, ["sw", "te", "wo"], 0) for name in names}
+    low, high = sorted((clean["english"], clean["multilingual"]))
+    has = f"have {low:.1f} to {high:.1f} chrF\\+\\+ and floors {clean['permuted']:.1f} (permuted) and "
+    assert has.replace("\\+", "+") + f"{clean['random']:.1f} (random)" in answers[0].replace("\\+", "+")
+    assert (
+        "noise takes" not in answers[0]
+        and "permuted, a floor, is " in answers[0]
+        and "random, a floor, is" in answers[0]
+    )
+    assert (
+        "random" not in answers[1] and "permuted" not in answers[1] and "after multilingual" not in answers[1].lower()
+    )
+    assert "after correction for 2 comparisons" in answers[1] and "with multilingual, chrF++" in answers[1]
+
+
+def test_one_encoder_alone_answers_nothing(tmp_path):
+    write_run(tmp_path / "mnli-0", "mnli", 0, 0.7)
+    loaded, *_ = load_runs([str(tmp_path / "mnli-0")], [str(tmp_path / "mnli-0")])
+    own = open_study("translation", "mnli", loaded)
+    measure_all([own], 100, 0)
+    assert translation.translation_answer(own) == "" and translation.low_resource_table(own, {}) is None
