@@ -348,7 +348,7 @@ def attack_examples(plan, victim, editor, texts, numbers):
         name = texts[number][0].name
         examples.append(search.Example(number, name, texts[number], editor.candidates(texts[number], name)))
     search.search(examples, plan, victim)
-    return dict(sorted(gather_object([(one.number, folder.outcome(one)) for one in examples])))
+    return dict(sorted(gather_object([(one.number, folder.outcome(one, victim.words)) for one in examples])))
 
 
 def copy(task, args, output, conditions, files):
