@@ -20,6 +20,7 @@ from noise.draws import stream
 
 # (how far apart a margin's ends from batches are, the steps that single edits are ranked by), in float32 or 16 bits
 TOLERANCE = {False: (1e-4, 0.02), True: (0.1, 1.0)}
+VERSION = 2  # of what is searched: files of another one are attacked anew
 TRIES = 4  # draws per wanted text of random edits, some of which touch each other or repeat
 
 

@@ -59,7 +59,7 @@ def attacks(study, keys, args):
         "edits to choose from) per right example. Means are over the languages with the same operations. Right is a "
         "label, an exact match, or a sentence without a wrong tag."
     )
-    words = any("words" in cell.numbers for cell in cells)
+    words = study.target.kind == "tagging"
     if words:
         caption += (
             " Words broken: of the words that the attacked model tags right at first, in all sentences, the share "
@@ -89,15 +89,16 @@ def attack_lines(study, keys, cells, args):
     record, source = run.attacks[condition], keys[run.setting]
     white = record["checkpoint"] == run.checkpoint
     attack = f"{condition}, white-box" if white else f"{condition}, transfer from {record['source']}"
+    about, more = (run.setting, str(run.seed), attack), (source, args, white, study.target.kind)
     for cell in cells:
-        yield [run.setting, str(run.seed), attack, cell.language, *numbers_of([cell], source, args, white)]
+        yield [*about, cell.language, *numbers_of([cell], *more)]
     common = Counter(tuple(cell.numbers["ops"]) for cell in cells).most_common(1)[0][0]
     alike = [cell for cell in cells if tuple(cell.numbers["ops"]) == common]
     if len(alike) > 1:
-        yield [run.setting, str(run.seed), attack, f"mean of {len(alike)}", *numbers_of(alike, source, args, white)]
+        yield [*about, f"mean of {len(alike)}", *numbers_of(alike, *more)]
 
 
-def numbers_of(cells, source, args, white):
+def numbers_of(cells, source, args, white, kind):
     """The fields of a line: one language's numbers, or means of several."""
     size, right = sum(len(cell.clean) for cell in cells), sum(cell.right for cell in cells)
     left = [(int((cell.clean & cell.noisy).sum()), len(cell.clean)) for cell in cells]
@@ -116,7 +117,7 @@ def numbers_of(cells, source, args, white):
         *share(broken, source, args),
         field(random if len(random) == len(cells) else [], source),
         *(field(values, source) for values in means),
-        *(words_of(numbers, source, white) if "words" in numbers[0] else ()),
+        *(words_of(numbers, source, white) if kind == "tagging" else ()),
         " ".join(numbers[0]["ops"]),
     ]
 
@@ -125,7 +126,8 @@ def words_of(numbers, source, white):
     """The fields WORDS of one language's numbers, or means of several; which words break is known of the attacked
     model only.
     """
-    words = [one["words"] for one in numbers if one["words"]["right"]]
+    numbers = [one for one in numbers if one.get("words", {}).get("right")]
+    words = [one["words"] for one in numbers]
     if not white or not words:
         return [Field("n/a")] * len(WORDS)
     right = sum(one["right"] for one in words)
@@ -135,7 +137,7 @@ def words_of(numbers, source, white):
         away = 1.96 * np.sqrt(sum(one["error"] ** 2 for one in words)) / len(words)
         low, high = max(0.0, np.mean(shares) - away), min(100.0, np.mean(shares) + away)
         interval = Interval(f"{low:.1f} to {high:.1f}", float(low), float(high))
-    controls = [one["control"]["words"] for one in numbers if one["words"]["right"] and one.get("control")]
+    controls = [one["control"]["words"] for one in numbers if "words" in (one.get("control") or {})]
     if len(controls) == len(words):
         random = [100 * one["broken"][-1] / one["right"] for one in controls]
     return [Field(str(right), right), field(shares, source), interval, field(random, source)]
