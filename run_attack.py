@@ -119,7 +119,7 @@ def run(parser, task, args, trainer_argv, given, record, files, ops, refused, ar
         search.Plan(attack, args.edits, args.queries, args.beam if attack == "beam" else 1, training_args.seed)
         for attack in dict.fromkeys((args.attack, "random"))
     ]
-    kept = [args.fields, args.qa, args.max_predict_samples, layer, predictor.settings.as_inputs()]
+    kept = [search.VERSION, args.fields, args.qa, args.max_predict_samples, layer, predictor.settings.as_inputs()]
     kept += launching.precision(training_args)
     source = {"path": args.model_name_or_path, "checkpoint": checkpoint}
     output = Path(training_args.output_dir)
@@ -348,7 +348,7 @@ def attack_examples(plan, victim, editor, texts, numbers):
         name = texts[number][0].name
         examples.append(search.Example(number, name, texts[number], editor.candidates(texts[number], name)))
     search.search(examples, plan, victim)
-    return dict(sorted(gather_object([(one.number, folder.outcome(one)) for one in examples])))
+    return dict(sorted(gather_object([(one.number, folder.outcome(one, victim.words)) for one in examples])))
 
 
 def copy(task, args, output, conditions, files):

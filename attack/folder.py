@@ -13,6 +13,7 @@ import logging
 import platform
 import re
 from collections import Counter
+from math import sqrt
 from pathlib import Path
 
 from attack.texts import OWN, applied, edits_of
@@ -98,17 +99,21 @@ class Attacked:
         write_json(self.record_path, record)
 
 
-def outcome(example):
-    """What came of an Example, in plain values: processes send it to the first one."""
-    last = example.path[-1]
+def outcome(example, words):
+    """What came of an Example, in plain values: processes send it to the first one. With `words` also how many are
+    right at first, and how many of them the text with at most 0, 1, ... edits breaks.
+    """
+    last, parts = example.path[-1], [len(state.broken) for state in example.path]
     return {
-        "right": example.right,
+        "attacked": example.right,
+        "right": example.right and example.whole,
         "chosen": last.chosen,
         "graphemes": sum(candidate.cost for candidate in last.chosen),
         "trace": [round(state.margin, 4) for state in example.path],
         "queries": example.queries,
         "candidates": len(example.candidates),
         "broken_at": example.broken_at,
+        **({"words": {"right": example.parts, "broken": parts}} if words else {}),
     }
 
 
@@ -121,14 +126,17 @@ def line_of(texts, edits, outcome):
         "edits": {field: [list(edit) for edit in own] for field, own in edits.items()},
         **{name: outcome[name] for name in ("right", "trace", "graphemes", "queries", "candidates", "broken_at")},
         "verified": outcome["broken_at"] is not None,  # alone and in float32, or it would not count as broken
+        **({"words": outcome["words"]} if "words" in outcome else {}),
     }
 
 
 def summary(outcomes, edits):
-    """The numbers of one language; means of edits (graphemes) over broken examples, of the others over right ones."""
+    """The numbers of one language; means of edits (graphemes) over texts with something broken, of the others over
+    those with something right.
+    """
     right = [one for one in outcomes if one["right"]]
-    broken = [one for one in right if one["broken_at"]]
-    within = [sum(one["broken_at"] <= most for one in broken) for most in range(edits + 1)]
+    within = [sum(bool(one["broken_at"]) and one["broken_at"] <= most for one in right) for most in range(edits + 1)]
+    attacked = [one for one in outcomes if one["attacked"]]
 
     def mean(values):
         values = list(values)
@@ -139,10 +147,24 @@ def summary(outcomes, edits):
         "right": len(right),
         "broken": within,
         "accuracy": [round(100 * (len(right) - lost) / max(1, len(outcomes)), 4) for lost in within],
-        "mean_edits": mean(one["graphemes"] for one in broken),
-        "mean_queries": mean(one["queries"] for one in right),
-        "candidates": mean(one["candidates"] for one in right),
+        "mean_edits": mean(one["graphemes"] for one in attacked if one["broken_at"]),
+        "mean_queries": mean(one["queries"] for one in attacked),
+        "candidates": mean(one["candidates"] for one in attacked),
+        **({"words": words_of(outcomes, edits)} if outcomes and "words" in outcomes[0] else {}),
     }
+
+
+def words_of(outcomes, edits):
+    """How many words are right at first, how many of these are broken within 0, 1, ... edits, and the standard error
+    of the last share in percent. Words of a sentence break together, so the sentences are the sample: of the ratio of
+    two sums, by linearization (Cochran 1977, 6.4).
+    """
+    words = [one["words"] for one in outcomes if one["words"]["right"]]
+    right = sum(one["right"] for one in words)
+    within = [sum(one["broken"][min(most, len(one["broken"]) - 1)] for one in words) for most in range(edits + 1)]
+    residuals = [one["broken"][-1] - within[-1] / right * one["right"] for one in words]
+    error = 100 * sqrt(sum(own**2 for own in residuals) * len(words) / (len(words) - 1)) / right if words[1:] else None
+    return {"right": right, "broken": within, "error": error and round(error, 4)}
 
 
 # --- The whole folder
@@ -222,9 +244,10 @@ def tables(records):
 
 
 def table(records):
-    """Lines of a table of records of one condition and task."""
+    """Lines of a table of records of one condition and task. W_e: percent of right words broken with e edits."""
     depth = min(5, records[0]["level"])
-    header = ["language", "n", "right", *(f"A_{e}" for e in range(depth + 1)), "broken", "edits", "queries"]
+    words = ["words", *(f"W_{e}" for e in range(1, depth + 1))] if "words" in records[0]["attack"] else []
+    header = ["language", "n", "right", *(f"A_{e}" for e in range(depth + 1)), "broken", *words, "edits", "queries"]
     lines = [[*header, "candidates", "operations"]]
     for record in records:
         one = record["attack"]
@@ -232,7 +255,14 @@ def table(records):
         lines.append(
             [record["language"], str(one["examples"]), str(one["right"])]
             + [f"{value:.1f}" for value in one["accuracy"][: depth + 1]]
-            + [f"{one['broken'][-1]} of {one['right']}", *("-" if mean is None else f"{mean:.1f}" for mean in means)]
+            + [f"{one['broken'][-1]} of {one['right']}", *(shares(one["words"], depth) if words else ())]
+            + ["-" if mean is None else f"{mean:.1f}" for mean in means]
             + [" ".join(record["ops"])]
         )
     return aligned(lines)
+
+
+def shares(words, depth):
+    """Fields of a table: how many words are right, percent of them that 1, 2, ... edits break."""
+    right = words["right"]
+    return [str(right), *(f"{100 * lost / right:.1f}" if right else "-" for lost in words["broken"][1 : depth + 1])]

@@ -16,12 +16,14 @@ import metrics
 from attack.search import TOLERANCE
 from attack.texts import applied, edits_of
 from common.files import InputError
+from common.loss import margins
 from common.prediction import scorer
 from common.search import normalize
 
 ALONE = {"batch_size": 1, "bf16": False, "disable_tqdm": True}
 COSINES = 20  # times as close together as logits are
 FAR = 1e4  # margins beyond are cut: JSON has no infinity
+SPANS = -1  # stands for a broken word where all types are right, and only a span begins elsewhere
 SLAB = 20_000  # queries that are held as features at a time; batches of like lengths are made within them
 
 
@@ -30,47 +32,63 @@ class Victim:
     they belong to (a paragraph whose context is edited has several).
     """
 
+    words = False  # whether the parts of an example that break one by one are words
+
     def __init__(self, task, model, predictor, rows, owners, language):
         self.task, self.model, self.predictor, self.head = task, model, predictor, predictor.head
         self.rows, self.language, self.measured = list(rows), language, {}
-        self.tolerance, self.own = TOLERANCE[predictor.options["bf16"]], {}
+        self.tolerance, self.step = TOLERANCE[predictor.options["bf16"]]
+        self.own = {}
         for row, example in enumerate(owners):
             self.own.setdefault(example, []).append(row)
         model.eval()
 
     def clean(self, examples):
-        """`alone` of clean texts, before all else. Of an example's rows those that are right are attacked."""
+        """`alone` of clean texts, before all else."""
         wanted = [example for example in examples if (example.number, ()) not in self.measured]
-        for example, (margins, tokens) in zip(wanted, self._measure([(example, ()) for example in wanted], **ALONE)):
-            rows = self.own[example.number]
-            right = [row for row, margin in zip(rows, margins) if margin > 0 and self.known(self.rows[row])]
-            lowest = min((margin for row, margin in zip(rows, margins) if row in right), default=min(*margins, 0.0))
-            self.own[example.number] = right or rows
-            self.measured[example.number, ()] = lowest, tokens if len(right) == len(rows) else b""
+        for example, (values, tokens) in zip(wanted, self._measure([(example, ()) for example in wanted], **ALONE)):
+            self.measured[example.number, ()] = self.begin(example.number, values, tokens)
         return [self.measured[example.number, ()] for example in examples]
 
-    def known(self, row):
-        """Whether a class stands for every gold tag; for others a token has no label, and so no margin."""
-        return not set(row.get("tags") or ()) - set(self.predictor.labels)
+    def begin(self, number, margins, tokens):
+        """What `clean` gives; of an example's rows those that are right are attacked."""
+        rows = self.own[number]
+        right = [row for row, margin in zip(rows, margins) if margin > 0]
+        lowest = float(min((margin for margin in margins if margin > 0), default=min(*margins, 0.0)))
+        self.own[number] = right or rows
+        return lowest, frozenset(), tokens if len(right) == len(rows) else b""
+
+    def parts(self, example):
+        """See attack/search.py."""
+        return 1, True
+
+    def reading(self, number, margins, shift=0.0):
+        """(margin, broken) of an example's rows whose margins are all off by `shift`."""
+        lowest = float(np.clip(min(margins) + shift, -FAR, FAR))
+        return lowest, frozenset({0} if lowest < 0 else ())
 
     def alone(self, asked):
         """See attack/search.py."""
         new = [one for one in asked if (one[0].number, one[1]) not in self.measured]
-        for (example, chosen), (margins, tokens) in zip(new, self._measure(new, **ALONE)):
-            self.measured[example.number, chosen] = min(margins), tokens
+        for (example, chosen), (values, tokens) in zip(new, self._measure(new, **ALONE)):
+            self.measured[example.number, chosen] = *self.reading(example.number, values), tokens
         return [self.measured[example.number, chosen] for example, chosen in asked]
 
     def flat(self, asked):
         """See attack/search.py."""
-        answers = []
+        answers, off = [], self.tolerance / 2
         for begin in range(0, len(asked), SLAB):
             part = asked[begin : begin + SLAB]
             known = [{state.tokens for state in example.beam} for example, _ in part]
-            answers += [one and (min(one[0]), one[1]) for one in self._measure(part, known)]
+            for (example, _), one in zip(part, self._measure(part, known)):
+                ends = one and [(*self.reading(example.number, one[0], shift), one[1]) for shift in (-off, off)]
+                answers.append(ends)
         return answers
 
     def _measure(self, asked, known=None, **options):
-        """[([margin of each row], tokens)] of texts; None for those whose tokens are among their `known` ones."""
+        """[([what `margins` says of each row], tokens)] of texts; None for those whose tokens are among their `known`
+        ones.
+        """
         rows, owner = [], []
         for number, (example, chosen) in enumerate(asked):
             own = self.rows_of(example, chosen)
@@ -88,7 +106,7 @@ class Victim:
         margins = [[] for _ in asked]
         if of_row:
             for number, margin in zip(owner, self.margins(rows, features, of_row, **options)):
-                margins[number].append(float(np.clip(margin, -FAR, FAR)))
+                margins[number].append(margin)
         return [None if out else (own, name) for out, own, name in zip(dropped, margins, tokens)]
 
     def rows_of(self, example, chosen):
@@ -122,11 +140,42 @@ class Victim:
 
 
 class Tagger(Victim):
-    """Tagging: right is what the metric says of the sentence. Of B-PER and I-PER either may be right, as spans go:
-    then the margin is that of the types alone.
+    """Tagging: the parts of a sentence are its words that are right at first. All of it is right when the metric says
+    so: of B-PER and I-PER either may be right, as spans go, so a word is right when its type is.
     """
 
+    words = True
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.right = {}  # number -> (whether the sentence is wholly right at first, which of its words are)
+
+    def begin(self, number, values, tokens):
+        (row,), ((sentence, *words),) = self.own[number], values
+        whole = sentence > 0 and not set(self.rows[row]["tags"]) - set(self.predictor.labels)
+        self.right[number] = whole, [word for word, margin in enumerate(words) if margin > 0]
+        return self.reading(number, values)[0] if self.right[number][1] else -1.0, frozenset(), tokens
+
+    def parts(self, example):
+        whole, right = self.right[example.number]
+        return len(right), whole
+
+    def reading(self, number, values, shift=0.0):
+        """The margin is that of the sentence if it is wholly right at first, else the lowest of the right words. Once
+        words are broken it is how many, below 0, and how far the others are from it: a mean from 0 to 1.
+        """
+        whole, right = self.right[number]
+        sentence, *words = np.clip(np.add(values[0], shift), -FAR, FAR).tolist()
+        broken = {word for word in right if words[word] < 0}
+        if whole and sentence < 0 and not broken:
+            broken = {SPANS}
+        if not broken:
+            return sentence if whole else min(words[word] for word in right), frozenset()
+        left = np.maximum(0, [words[word] for word in right])
+        return float((left / (1 + left)).mean()) - len(broken), frozenset(broken)
+
     def margins(self, rows, features, of_row, **options):
+        """[rows]: lists of the sentence's margin and that of the type of each of its words."""
         labels = self.predictor.labels
         names = [label.rpartition("-")[2] for label in labels]
         types = torch.tensor([names.index(name) for name in names], device=self.predictor.options["device"])
@@ -137,23 +186,22 @@ class Tagger(Victim):
             of_types = torch.full_like(logits, -torch.inf).scatter_reduce(
                 -1, types.expand_as(logits), logits, "amax"
             )  # [windows, tokens, tags]: the highest of the type, at its first tag
-            gold_types = torch.where(gold < 0, gold, types[gold.clamp(min=0)])
-            margins = {"margin": self.head.margin(logits, gold), "types": self.head.margin(of_types, gold_types)}
-            return {**margins, **self.head.reduce(logits, batch, self.predictor.settings)}
+            of_words = margins(of_types, types[gold.clamp(min=0)]).masked_fill(gold < 0, -FAR)
+            own = {"margin": self.head.margin(logits, gold), "words": of_words}
+            return {**own, **self.head.reduce(logits, batch, self.predictor.settings)}
 
         reduced = self.run(step, features, **options)
-        lowest, of_types, windows = np.full(len(rows), np.inf), np.full(len(rows), np.inf), {}
+        lowest, words, tags = np.full(len(rows), np.inf), [[] for _ in rows], [[] for _ in rows]
         np.minimum.at(lowest, of_row, np.array(reduced["margin"], float))
-        np.minimum.at(of_types, of_row, np.array(reduced["types"], float))
-        for feature, row in enumerate(of_row):
-            windows.setdefault(row, []).append(feature)
-        first = features["first"]
-        for row in np.flatnonzero((lowest < 0) & (of_types > 0)):
-            tags = [labels[tag] for feature in windows[row] for tag in reduced["label"][feature][first[feature]]]
-            (counts,) = metrics.count(scorer(self.task), [rows[row]["tags"]], [tags])
-            if counts["correct_chunks"] == counts["predicted_chunks"] == counts["gold_chunks"]:
-                lowest[row] = of_types[row]
-        return lowest
+        for row, first, own, label in zip(of_row, features["first"][:], reduced["words"], reduced["label"]):
+            words[row] += own[first].tolist()
+            tags[row] += [labels[tag] for tag in label[first]]
+        for row in set(of_row):
+            if lowest[row] < 0 < min(words[row]):
+                (counts,) = metrics.count(scorer(self.task), [rows[row]["tags"]], [tags[row]])
+                if counts["correct_chunks"] == counts["predicted_chunks"] == counts["gold_chunks"]:
+                    lowest[row] = min(words[row])
+        return [[margin, *own] for margin, own in zip(lowest.tolist(), words)]
 
 
 class Answerer(Victim):
@@ -187,7 +235,7 @@ class Retriever(Victim):
 
     def __init__(self, task, model, predictor, rows, owners, language, layer):
         super().__init__(task, model, predictor, rows["source"], owners, language)
-        self.tolerance = tuple(one / COSINES for one in self.tolerance)
+        self.tolerance, self.step = self.tolerance / COSINES, self.step / COSINES
         self.layer, place = layer, {name: index for index, name in enumerate(rows["english"]["id"][:])}
         self.gold = {source: place[english] for source, english in rows["gold"]}
         self.pool = self.vectors(self.encode(list(rows["english"])), **ALONE)

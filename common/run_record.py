@@ -322,6 +322,17 @@ def robust_training(record):
     return words + ([f"{'consistency under ' if both else ''}noise {noise}"] if noise else [])
 
 
+def train_noise(record):
+    """[(operation, task)] of --train_noise in the trainings of a run, of its record, and of its ancestors."""
+    used = []
+    while record:
+        own = (record.get("training") or {}).get("train_noise", {}).get("op")
+        given = next(iter(flags_of(record.get("command")).get("--train_noise", ())), "").partition(":")[0]
+        used += [(op, record.get("task")) for op in [own or given] if op]
+        record = record.get("parent")
+    return used
+
+
 def flags_of(command):
     """{"--seed": ["1"], "--do_train": []} of a command line; HF's parser takes --do-train, too."""
     flags = {}

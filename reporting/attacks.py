@@ -19,6 +19,7 @@ HEADER = (
     "setting", "seed", "attack", "language", "n", "right", "attacked", "95 %", "success", "95 % of success", "random",
     "edits", "queries", "candidates", "operations",
 )  # fmt: skip
+WORDS = ("right words", "words broken", "95 % of words", "random words")  # of tagging
 
 
 class Cell(NamedTuple):
@@ -58,7 +59,15 @@ def attacks(study, keys, args):
         "edits to choose from) per right example. Means are over the languages with the same operations. Right is a "
         "label, an exact match, or a sentence without a wrong tag."
     )
-    tables = [Table(f"{study.task}-attacks", "Attacks", caption, HEADER, lines, labels=3)]
+    words = study.target.kind == "tagging"
+    if words:
+        caption += (
+            " Words broken: of the words that the attacked model tags right at first, in all sentences, the share "
+            "that it tags wrong under the attack; the interval takes sentences as the sample. Edits, queries and "
+            "candidates are then per sentence with a right word."
+        )
+    header = (*HEADER[:-1], *WORDS, HEADER[-1]) if words else HEADER
+    tables = [Table(f"{study.task}-attacks", "Attacks", caption, header, lines, labels=3)]
     return [*tables, *transfer_tables(study, keys, cells)], []
 
 
@@ -80,15 +89,16 @@ def attack_lines(study, keys, cells, args):
     record, source = run.attacks[condition], keys[run.setting]
     white = record["checkpoint"] == run.checkpoint
     attack = f"{condition}, white-box" if white else f"{condition}, transfer from {record['source']}"
+    about, more = (run.setting, str(run.seed), attack), (source, args, white, study.target.kind)
     for cell in cells:
-        yield [run.setting, str(run.seed), attack, cell.language, *numbers_of([cell], source, args)]
+        yield [*about, cell.language, *numbers_of([cell], *more)]
     common = Counter(tuple(cell.numbers["ops"]) for cell in cells).most_common(1)[0][0]
     alike = [cell for cell in cells if tuple(cell.numbers["ops"]) == common]
     if len(alike) > 1:
-        yield [run.setting, str(run.seed), attack, f"mean of {len(alike)}", *numbers_of(alike, source, args)]
+        yield [*about, f"mean of {len(alike)}", *numbers_of(alike, *more)]
 
 
-def numbers_of(cells, source, args):
+def numbers_of(cells, source, args, white, kind):
     """The fields of a line: one language's numbers, or means of several."""
     size, right = sum(len(cell.clean) for cell in cells), sum(cell.right for cell in cells)
     left = [(int((cell.clean & cell.noisy).sum()), len(cell.clean)) for cell in cells]
@@ -107,8 +117,30 @@ def numbers_of(cells, source, args):
         *share(broken, source, args),
         field(random if len(random) == len(cells) else [], source),
         *(field(values, source) for values in means),
+        *(words_of(numbers, source, white) if kind == "tagging" else ()),
         " ".join(numbers[0]["ops"]),
     ]
+
+
+def words_of(numbers, source, white):
+    """The fields WORDS of one language's numbers, or means of several; which words break is known of the attacked
+    model only.
+    """
+    numbers = [one for one in numbers if one.get("words", {}).get("right")]
+    words = [one["words"] for one in numbers]
+    if not white or not words:
+        return [Field("n/a")] * len(WORDS)
+    right = sum(one["right"] for one in words)
+    shares = [100 * one["broken"][-1] / one["right"] for one in words]
+    interval, random = "n/a", []
+    if all(one["error"] is not None for one in words):
+        away = 1.96 * np.sqrt(sum(one["error"] ** 2 for one in words)) / len(words)
+        low, high = max(0.0, np.mean(shares) - away), min(100.0, np.mean(shares) + away)
+        interval = Interval(f"{low:.1f} to {high:.1f}", float(low), float(high))
+    controls = [one["control"]["words"] for one in numbers if "words" in (one.get("control") or {})]
+    if len(controls) == len(words):
+        random = [100 * one["broken"][-1] / one["right"] for one in controls]
+    return [Field(str(right), right), field(shares, source), interval, field(random, source)]
 
 
 def field(values, source):

@@ -389,7 +389,11 @@ def compare(study, codes, quantity):
     averages = over_languages(study, codes, quantity)
     if averages is None:
         return None
-    points, again, having = averages
+    return contrast(study, *averages)
+
+
+def contrast(study, points, again, having):
+    """`compare` of a quantity's averages: points [runs], again [resamples, runs] over [Measured]."""
     sides = {name: by_unit(points, again, study.units(name)) for name in study.settings}
     base, clusters = sides.pop(study.baseline), min(one.clusters for one in having)
     examples, spread = sum(one.clusters for one in having), variances(*base)

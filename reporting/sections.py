@@ -18,6 +18,7 @@ from reporting.tables import (
     groups_table,
     operations_table,
     robustness_table,
+    seen_table,
 )
 from reporting.translation import low_resource_table, translation_answer, translation_section
 
@@ -32,7 +33,7 @@ def robustness(study, keys, args):
     groups = headline_groups(study.languages)
     if len(groups) > 1:
         groups.pop("all but English", None)  # its scripts are drawn apart, where they are known
-    return [robustness_table(study, keys)], figures(figure_scores(study), groups)
+    return [robustness_table(study, keys), *seen_table(study, keys)], figures(figure_scores(study), groups)
 
 
 def details(study, keys, args):

@@ -9,6 +9,7 @@ from reporting.answers import SINGLE, given, guess_text, p_field, units_text
 from reporting.groups import broad_groups, headline_groups, language_groups
 from reporting.measure import compare, over_languages
 from reporting.parts import Field, Interval, Scores, Source, Table, natural
+from reporting.seen import IN_PART, SEEN, UNSEEN, compare_under, mark, seen_operations
 from reporting.statistics import benjamini_hochberg, corruption_error, intervals, noisy_weights
 from tasks import LANGUAGES
 
@@ -239,22 +240,25 @@ def operations_table(study, keys):
                 of_languages[code] = one.scores[:, 1:][:, draws].mean(1)
                 rates[pair].append(one.rates[draws].mean())
     common = [code for code in noisy if all(code in of_languages for of_languages in values.values())]
+    seen = seen_operations(study)
     for (op, level), of_languages in values.items():
         known = np.isfinite(rates[op, level]).all()
         rate = Field(f"{np.mean(rates[op, level]):.4f}", float(np.mean(rates[op, level]))) if known else "unknown"
         every = by_setting(study, keys, np.mean(list(of_languages.values()), axis=0))
         shared = [of_languages[code] for code in common] or [np.full(len(study.runs), np.nan)]
         for setting, own, same in zip(study.settings, every, by_setting(study, keys, np.mean(shared, axis=0))):
-            rest = [rate, guess(study, of_languages), " ".join(of_languages)]
+            rest = [mark(op, seen[setting]) if setting in seen else ""] * bool(seen)
+            rest += [rate, guess(study, of_languages), " ".join(of_languages)]
             lines.append([f"{op}-{level}", setting, own, same, *rest])
     caption = (
         f"{study.metric}, percent: means over the languages that an operation applies to, named at the right, and, to "
         f"compare operations, over the {len(common)} that all conditions have ({' '.join(common) or 'none'}). Error "
         f"rate: what perturb.py reached. {given(study)}"
     )
-    header = ("condition", "setting", "score", "common languages", "error rate", "guess", "languages")
+    header = ["condition", "setting", "score", "common languages", "error rate", "guess", "languages"]
+    header[4:4] = ["in training"] * bool(seen)
     name = f"{study.task}-operations"
-    return Table(name, "Scores by operation and level", caption, header, lines, folded=True, labels=2)
+    return Table(name, "Scores by operation and level", caption, tuple(header), lines, folded=True, labels=2)
 
 
 def groups_table(study, keys):
@@ -289,6 +293,35 @@ def groups_table(study, keys):
     )
     header = ("languages", *study.settings, "guess", "number")
     return Table(f"{study.task}-groups", "Groups of languages", caption, header, lines, folded=True)
+
+
+def seen_table(study, keys):
+    """[Table] of settings trained with noise: apart under the operations that this contained, and under others."""
+    seen, codes = seen_operations(study), list(above_floor(study))
+    compared, parts = [], set()
+    for setting in [name for name in study.settings[1:] if name in seen]:
+        marks = {op: mark(op, seen[setting]) for op in study.operations}
+        parts |= {op for op, own in marks.items() if own == IN_PART}
+        for which in (SEEN, UNSEEN):
+            ops = [op for op in study.operations if marks[op] == which]
+            if ops and (outcome := compare_under(study, codes, ops)):
+                compared.append((setting, which, ops, outcome[0][setting], outcome[1]))
+    if not compared:
+        return []
+    low, high, p = intervals([one for _, _, _, one, _ in compared])
+    lines = []
+    for (setting, which, ops, one, having), *interval in zip(compared, low, high, p, benjamini_hochberg(p)):
+        fields = difference_fields(one, *interval, keys[setting])
+        lines.append([setting, which, " ".join(ops), *fields, count(len(having))])
+    left = f" In neither: {', '.join(sorted(parts))}, of which training contained a part." if parts else ""
+    caption = (
+        f"Secondary: {study.metric} of settings trained with --train_noise minus that of {study.baseline}, in points, "
+        "under noise: mean over the operations that the training noise contained (of mixed those that it draws from), "
+        f"and over the others, each a mean over levels.{left} p (BH) is adjusted over this table. {given(study)}"
+        f"{SINGLE if any(one.single for _, _, _, one, _ in compared) else ''}"
+    )
+    header = ("setting", "in training", "operations", *DIFFERENCES[3:7], "languages")
+    return [Table(f"{study.task}-seen", "Noise seen in training", caption.rstrip(), header, lines, labels=2)]
 
 
 DIFFERENCES = (

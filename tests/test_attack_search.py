@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from noise_checks import kept, new_faults
 
-from attack.search import TOLERANCE, Example, Plan, contenders, drawn, search
+from attack.search import TOLERANCE, Example, Plan, contenders, drawn, proposals, search, size
 from attack.texts import Candidate, Editor, TestFile, Text, applied, edits_of
 from noise.files import NoiseError
 from noise.operations import OPERATIONS, not_applicable
@@ -46,7 +46,7 @@ class Letters:
     batches, as their shapes do.
     """
 
-    tolerance = TOLERANCE[False]
+    tolerance, step = TOLERANCE[False]
 
     def __init__(self, noise=0.0, seed=0):
         self.noise, self.random, self.asked = noise, random.Random(seed), 0
@@ -57,12 +57,22 @@ class Letters:
     def clean(self, examples):
         return self.alone([(example, ()) for example in examples])
 
+    def parts(self, example):
+        return 1, True
+
+    def reading(self, margin, tokens=b""):
+        return margin, frozenset({0} if margin < 0 else ()), tokens
+
     def alone(self, asked):
-        return [(self.margin(*one), repr(one[1]).encode()) for one in asked]
+        return [self.reading(self.margin(*one), repr(one[1]).encode()) for one in asked]
 
     def flat(self, asked):
         self.asked += len(asked)
-        return [(self.margin(*one) + self.random.uniform(-self.noise, self.noise), b"") for one in asked]
+        shifts = [self.random.uniform(-self.noise, self.noise) for _ in asked]
+        off = self.tolerance / 2
+        return [
+            [self.reading(self.margin(*one) + shift + end) for end in (-off, off)] for one, shift in zip(asked, shifts)
+        ]
 
 
 def examples(number=12):
@@ -129,6 +139,29 @@ def test_no_edits_ask_nothing():
     assert victim.asked == 0 and all(len(one.path) == 1 for one in made)
 
 
+@pytest.mark.parametrize("attack", ["greedy", "beam", "random"])
+def test_what_cannot_be_edited_stays(attack):
+    made = examples(2)
+    made[0].candidates, made[1].candidates = [], made[1].candidates[:1]
+    search(made, Plan(attack, 3, 60, 2, 0), Letters())
+    assert [(one.queries, one.broken_at, len(one.path)) for one in made] == [(0, None, 4), (1, None, 4)]
+
+
+def test_greedy_tries_what_its_control_tries_but_what_is_known_to_be_poor():
+    made = examples(1)[0]
+    search([made], Plan("greedy", 1, 20, 1, 0), Letters())  # ranks 20 single edits
+    made.queries = 0
+    plans = [Plan(attack, 2, 60, 1, 0) for attack in ("greedy", "random")]
+    ours, luck = (proposals(made, 2, plan) for plan in plans)
+    assert len(ours) == len(luck) == 60 and len(set(ours)) == 60
+    gains = {candidate: gain for candidate, (gain, _) in made.gains.items()}
+    usual = sum(gains.values()) / len(gains)
+    left_out = set(luck) - set(ours)
+    assert 0 < len(left_out) < 40
+    assert all(sum(gains.get(one, usual) for one in chosen) > 2 * usual for chosen in left_out)
+    assert any(made.path[1].chosen[0] in chosen for chosen in set(ours) - set(luck))
+
+
 def test_of_those_that_break_it_the_smallest_change_is_taken():
     made = examples(1)[0]
     small, large = ((Candidate(0, 0, 1, "x", cost),) for cost in (1, 2))
@@ -146,18 +179,46 @@ def test_of_those_that_break_it_the_smallest_change_is_taken():
 
 def test_what_a_batch_says_is_broken_is_verified():
     class Misled(Letters):
-        tolerance = (0.5, 1.0)
+        tolerance, step = 0.5, 1.0
 
         def margin(self, example, chosen):
             return 0.05
 
         def flat(self, asked):
-            return [(-0.05, b"") for _ in asked]
+            return [[self.reading(-0.05 + end) for end in (-0.25, 0.25)] for _ in asked]
 
     made = examples(3)
     search(made, Plan("greedy", 2, 20, 1, 0), Misled())
     assert all(one.broken_at is None and one.path[-1].margin == 0.05 for one in made)
-    assert contenders([], 1, 0.1) == []
+    assert contenders([], 1) == []
+
+
+def test_the_search_goes_on_while_words_are_right():
+    """Two words break by an edit within them, the others never: with two edits both, with more no more."""
+
+    class Sentence(Letters):
+        def parts(self, example):
+            return 4, True
+
+        def broken(self, example, chosen):
+            text = example.texts[0].text
+            return frozenset(word for one in chosen if (word := text[: one.start].count(" ")) % 2)
+
+        def alone(self, asked):
+            lost = [self.broken(*one) for one in asked]
+            return [(0.5 - len(own) if own else 1.0, own, repr(one).encode()) for own, one in zip(lost, asked)]
+
+        def flat(self, asked):
+            return [[(margin, own, b"")] * 2 for margin, own, _ in self.alone(asked)]
+
+    for attack in ("greedy", "random"):
+        made = examples(6)
+        search(made, Plan(attack, 3, 90, 1, 0), Sentence())
+        for one in made:
+            lost = [len(state.broken) for state in one.path]
+            assert lost[:2] == [0, 1] and one.broken_at == 1 and len(one.path) == 4
+            assert lost[2:] == [2, 2] or attack == "random"
+            assert size(one.path[1].chosen) == 1
 
 
 def many_edits(language, ops, text, number, edits):

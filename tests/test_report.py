@@ -21,6 +21,7 @@ import report
 import run_xtreme
 from reporting import measure, parts, statistics, tables, write
 from reporting.runs import load_runs
+from reporting.seen import mark, operations_in, seen_operations
 
 ROOT = Path(report.__file__).resolve().parent
 LANGUAGES = ["en", "de", "hi", "zh"]
@@ -160,6 +161,48 @@ def test_the_answer_is_a_sentence_with_the_numbers_of_the_table(outputs):
     assert "mnli had one phase-2 encoder" in text  # what the data cannot say
     captions = re.findall(r"(?m)^.*(?:accuracy|Points by|Means over).*$", text)
     assert sum("Given one phase-2 encoder" in caption for caption in captions) == 7  # every table
+
+
+def test_seen_and_unseen_noise_are_told_apart(outputs):
+    report.main(flags(outputs))
+    assert not (outputs.parent / "report/tables/xnli-seen.csv").exists()
+    assert "in training" not in lines_of(outputs.parent, "xnli-operations")[0]
+    noise = {"op": "keyboard", "levels": [1, 2, 3], "share": 0.5}
+    for seed in SEEDS:
+        folder = outputs / f"mnli-{seed}"
+        change(folder, training={**record_of(folder)["training"], "train_noise": noise})
+    report.main(flags(outputs))
+    lines = by("in training", outputs.parent, "xnli-seen")
+    for which, names in (("seen", ["keyboard-1", "keyboard-2", "keyboard-3"]), ("unseen", ["swap-1"])):
+        means = [
+            np.mean([correct(outputs / f"{setting}-{seed}", name, code).mean()
+                     for seed in SEEDS for name in names for code in LANGUAGES])
+            for setting in ("mnli", "direct")
+        ]  # fmt: skip
+        line = lines[which]
+        assert (line["setting"], line["operations"]) == ("mnli, noise keyboard", names[0][:-2])
+        assert float(line["difference"]) == pytest.approx(100 * (means[0] - means[1]))
+        assert float(line["95 % interval, low"]) < float(line["difference"]) < float(line["95 % interval, high"])
+        assert line["languages"] == "4"
+    marks = {(line["condition"], line["setting"]): line["in training"] for line in
+             lines_of(outputs.parent, "xnli-operations")}  # fmt: skip
+    assert (
+        marks["keyboard-2", "mnli, noise keyboard"] == "seen" and marks["swap-1", "mnli, noise keyboard"] == "unseen"
+    )
+    assert marks["swap-1", "direct"] == ""
+
+
+def test_mixed_contains_its_operations(outputs):
+    for seed in SEEDS:  # of a run that only predicts, what its ancestors' commands say
+        parent = record_of(outputs / f"mnli-{seed}")["parent"]
+        command = "python run_intermediate.py --do_train --tasks mnli --train_noise mixed:1-2"
+        change(outputs / f"mnli-{seed}", parent={**parent, "command": command})
+    study = studies(outputs)["xnli"]
+    (seen,) = seen_operations(study).values()
+    assert {"mixed", "keyboard", "swap", "delete", "whitespace"} <= seen and not {"homoglyph", "ocr"} & seen
+    assert [mark(op, seen) for op in ("mixed", "swap", "ocr")] == ["seen", "seen", "unseen"]
+    assert [mark("mixed", {op}) for op in ("keyboard", "ocr")] == ["in part", "unseen"]
+    assert "whitespace" not in operations_in("mixed", one_token=True)
 
 
 def test_two_encoders_with_two_seeds_each_are_two(outputs):

@@ -85,9 +85,12 @@ def test_the_run_predicts_what_the_attack_says(task, toy, runs, tmp_path):
         assert numbers["examples"] == len(own) == file["examples"] > 20 and numbers["right"] > 0
         assert numbers["accuracy"] == sorted(numbers["accuracy"], reverse=True) and len(numbers["accuracy"]) == 3
         assert numbers["right"] == sum(one["right"] for one in own)
-        assert numbers["broken"][-1] == sum(one["verified"] for one in own)
+        assert numbers["broken"][-1] == sum(one["right"] and one["verified"] for one in own)
         assert all(one["queries"] <= 24 and one["graphemes"] <= 8 for one in own)
-        assert all(one["before"] == one["after"] and not one["edits"] for one in own if not one["right"])
+        safe = [one for one in own if not (one["words"]["right"] if task == "panx" else one["right"])]
+        assert all(one["before"] == one["after"] and not one["edits"] for one in safe)
+        if task == "panx":
+            check_words(model, toy, condition, code, numbers["words"], own)
         assert file["spent"] == sum(one["graphemes"] for one in own) and 0 < file["realised"] < 0.2
         if task == "tatoeba":  # attacked towards a fixed English side
             told = [r["value"] for r in rows if r["metric"] == "accuracy_reverse" and r["condition"] == condition
@@ -102,6 +105,45 @@ def test_the_run_predicts_what_the_attack_says(task, toy, runs, tmp_path):
         assert greedy["broken"][1] == chance["broken"][1] and greedy["right"] == chance["right"]
     broken = {name: sum(files[name, code]["attack"]["broken"][2] for code in LANGUAGES[task]) for name in CONDITIONS}
     assert broken["greedy-2"] >= broken["random-2"] - 1  # with so few queries one example is chance
+
+
+def check_words(model, toy, condition, code, words, lines):
+    """Words that are right at first and then broken are what run_xtreme.py predicts, sentence by sentence."""
+    gold, clean, attacked = (
+        [
+            [line.split("\t")[-1].rpartition("-")[2] for line in part.splitlines()]
+            for part in text.strip().split("\n\n")
+        ]
+        for text in (
+            path.read_text(encoding="utf-8")
+            for path in (
+                toy / f"xtreme/panx/test-{code}.tsv",
+                *(model / f"predictions/{name}/panx/test-{code}.tsv" for name in ("clean", condition)),
+            )
+        )
+    )
+    right, broken = 0, 0
+    for one, *of_sentence in zip(lines, gold, clean, attacked, strict=True):
+        own = [after == tag for tag, before, after in zip(*of_sentence, strict=True) if before == tag]
+        assert one["words"]["right"] == len(own)
+        lost = len(own) - sum(own) or int(one["right"] and one["verified"])  # only a span begins elsewhere
+        assert one["words"]["broken"][-1] == lost and (one["broken_at"] is None) == (lost == 0)
+        right, broken = right + len(own), broken + lost
+    assert (words["right"], words["broken"][-1]) == (right, broken) and 0 < broken < right
+    assert words["broken"][0] == 0 < words["error"] and words["broken"] == sorted(words["broken"])
+
+
+def test_greedy_is_nowhere_below_its_control(toy, runs, tmp_path):
+    for edits, queries in ((2, 12), (2, 30), (5, 40)):
+        output = tmp_path / f"attacked-{edits}-{queries}"
+        files, _ = attack(toy, "xnli", runs("xnli"), output, "--edits", edits, "--queries", queries)
+        for code in LANGUAGES["xnli"]:
+            greedy, chance = (files[f"{name}-{edits}", code]["attack"]["broken"] for name in ("greedy", "random"))
+            assert all(ours >= luck for ours, luck in zip(greedy, chance, strict=True)), (code, edits, queries)
+            assert greedy[1] == chance[1]
+        sums = [sum(files[f"{name}-{edits}", code]["attack"]["broken"][-1] for code in LANGUAGES["xnli"])
+                for name in ("greedy", "random")]  # fmt: skip
+        assert sums[0] > sums[1]
 
 
 def test_no_edits_are_the_clean_bytes(toy, runs, tmp_path):
@@ -162,6 +204,29 @@ def test_the_report_tells_white_box_from_transfer(toy, runs, tmp_path):
     control = numbers["control"]
     assert float(fields[10]) == pytest.approx(100 * control["broken"][-1] / control["right"], abs=0.051)
     assert fields[-1] == "swap delete repeat"  # keyboard does not apply to zh
+
+
+def test_the_report_counts_broken_words(toy, runs, tmp_path):
+    model = shutil.copytree(runs("panx"), tmp_path / "panx")
+    files, _ = attack(toy, "panx", model, tmp_path / "attacked", "--queries", 12)
+    predict(toy, "panx", model, f"clean={toy}/xtreme", f"greedy-2={tmp_path}/attacked/greedy-2")
+    report.main(["--runs", str(model), "--baseline", str(model), "--output_dir", str(tmp_path / "report")])
+    text = (tmp_path / "report/report.md").read_text(encoding="utf-8")
+    lines = {fields[3]: fields for line in text.splitlines() if "greedy-2, white-box" in line
+             if (fields := [field.strip() for field in line.strip("|").split("|")])}  # fmt: skip
+    shares = []
+    for code in LANGUAGES["panx"]:
+        own, luck = (files[name, code]["attack"]["words"] for name in CONDITIONS)
+        assert luck["right"] == own["right"] and luck["broken"][-1] <= own["broken"][-1]
+        share, random = (100 * one["broken"][-1] / one["right"] for one in (own, luck))
+        count, told, interval, control = lines[code][14:18]
+        assert (int(count), float(told), float(control)) == (
+            own["right"], pytest.approx(share, abs=0.051), pytest.approx(random, abs=0.051)
+        )  # fmt: skip
+        ends = [float(end) for end in interval.split(" to ")]
+        assert ends == [pytest.approx(share + side * 1.96 * own["error"], abs=0.06) for side in (-1, 1)]
+        shares.append(share)
+    assert float(lines["mean of 2"][15]) == pytest.approx(np.mean(shares), abs=0.051)
 
 
 def test_attacked_lines_are_measured_by_run_alignment(toy, runs, tmp_path):

@@ -27,7 +27,7 @@ ARROWS = {
     "alignment": {"heads", "common", "tasks", "metrics"},
     "translation": {"heads", "common", "tasks", "metrics"},
     "attack": {"heads", "noise", "common", "tasks", "metrics"},
-    "reporting": {"common", "tasks", "metrics"},
+    "reporting": {"common", "noise", "tasks", "metrics"},
     "hub": {"common", "tasks"},
     "toyworld": {"common", "tasks"},
 }
