@@ -4,7 +4,7 @@
     python compare.py outputs/mnli-* --baseline outputs/direct-*             the primary table of report.py
 
 The first reads the results.jsonl of every folder, the second what report.py reads, of any number of tasks.
-Copy with it: common/ metrics.py reporting/ tasks.py (the first form does without all but the first).
+Copy with it: common/ metrics.py noise/ reporting/ tasks.py (the first form does without all but the first).
 """
 
 import os

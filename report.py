@@ -8,7 +8,7 @@ Reads the run.json, results.jsonl and scores/ of finished run_xtreme.py runs; ru
 of run_alignment.py, one per setting, get a section of their own. Writes report.md, index.html (self-contained),
 tables/*.tex and *.csv, figures/*.png and *.svg, and scores.csv with every score of every run. Needs no model and no
 GPU. Terms and intervals: docs/report.md, docs/alignment.md.
-Copy with it: common/ metrics.py reporting/ tasks.py.
+Copy with it: common/ metrics.py noise/ reporting/ tasks.py.
 """
 
 import os

@@ -101,7 +101,9 @@ def run(argv):
 
 def arguments(argv):
     """(file of the study, its size, what goes to Snakemake)."""
-    names = sorted(path.name for path in (ROOT / "recipes").glob("*/") if (path / "full.yaml").exists())
+    folders = [path for path in (ROOT / "recipes").glob("*/") if (path / "full.yaml").exists()]
+    folders.sort(key=lambda path: (not (path / "toy.yaml").exists(), path.name))  # first what runs without data
+    names = [path.name for path in folders]
     usage = f"bash recipes/run.sh STUDY [{'|'.join(SIZES)}] [-n]: STUDY is {' '.join(names)}, or a YAML file of yours"
     if not argv or argv[0] in ("-h", "--help"):
         raise InputError(usage)
