@@ -27,7 +27,7 @@ from common.arguments import (
     parse_conditions,
     truthy,
 )
-from common.files import InputError, sha256
+from common.files import InputError, sha256, write_json_lines, write_text
 from common.recovery import Failure, guarded, resume_point, stop_requested, stopped
 from common.results import save_metrics, table
 from common.run_record import checkpoint_hash, read_run
@@ -379,9 +379,9 @@ def translate_cells(translator, tests, args, checkpoint, this):
         outputs[condition, code] = own = first(lists)
         if this.is_main:
             values, counts = scores.score(sources, own, english)
-            scores.write_text(path, "".join(f"{line}\n" for line in own))
+            write_text(path, "".join(f"{line}\n" for line in own))
             if args.n_best > 1:
-                scores.write_json_lines(path.with_suffix(".nbest.jsonl"), lists)
+                write_json_lines(path.with_suffix(".nbest.jsonl"), lists)
             about = {**this.provenance, "data": sha256(*paths)}
             this.results.add(TRANSLATION, code, condition, values, counts, len(own), inputs, **about)
     return outputs
@@ -393,7 +393,7 @@ def compare(outputs, tests, conditions, args, this):
     for condition, code in outputs:
         cell = this.results.cell(TRANSLATION, code, condition)
         values[condition, code] = {entry["metric"]: entry["value"] for entry in cell}
-    scores.write_json_lines(this.folder / "robustness.jsonl", scores.robustness(outputs, values, conditions))
+    write_json_lines(this.folder / "robustness.jsonl", scores.robustness(outputs, values, conditions))
     texts = {key: (tests["clean", key[1]][0], own, tests[key][1]) for key, own in outputs.items()}
     if args.comet_inputs:
         scores.write_comet_inputs(this.folder / "comet_inputs.jsonl", texts)

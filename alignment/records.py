@@ -9,13 +9,12 @@ floor (the metric of shuffled lines), random (of random weights, where asked for
 """
 
 import io
-import json
 import math
 from pathlib import Path
 
 import numpy as np
 
-from common.files import write_bytes, write_text
+from common.files import write_bytes, write_json_lines, write_text
 from common.results import READ_BACK, read_entries
 
 TASK = "alignment"
@@ -53,7 +52,7 @@ class Cells:
         path, content = self.path(language, condition), io.BytesIO()
         np.savez_compressed(content, **arrays)
         write_bytes(path.with_suffix(".npz"), content.getvalue())
-        write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        write_json_lines(path, rows)
 
     def write_results(self):
         """results.jsonl: all finished cells, in the order of conditions and languages."""

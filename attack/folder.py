@@ -17,7 +17,7 @@ from math import sqrt
 from pathlib import Path
 
 from attack.texts import OWN, applied, edits_of
-from common.files import InputError, replacing, sha256, write_json, write_text
+from common.files import InputError, replacing, sha256, write_json, write_json_lines, write_text
 from common.text import aligned
 from noise.manifest import SAMPLES, sample_lines
 from noise.scripts import segment
@@ -90,7 +90,7 @@ class Attacked:
             if own and len(samples) < SAMPLES:
                 field = next(iter(chosen[number]))
                 samples.append([line["before"][field], line["after"][field]])
-        write_text(self.lines_path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+        write_json_lines(self.lines_path, lines)
         record = {**self.about, "examples": len(outcomes), **counts}
         record["realised"] = round(counts["spent"] / max(1, counts["size"]), 6)
         record["attack"] = summary(list(outcomes.values()), edits)

@@ -47,6 +47,7 @@ STAGES = ("read", "encode", "collate", "model", "decode", "write", "predict", "t
 STEPS = 10, 210  # of the two runs that training is measured by
 BATCH = 64
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+NOW, UNIT = (time.perf_counter, "second") if DEVICE == "cuda" else (time.process_time, "CPU second")
 
 
 def main():
@@ -72,11 +73,7 @@ def main():
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         model = args.model or stub(args.tokenizer, folder / "stub")
-        print(
-            f"{'rows per second' if DEVICE == 'cuda' else 'rows per CPU second':20}"
-            + "".join(f"{stage:>10}" for stage in STAGES)
-            + f"{'start s':>10}"
-        )
+        print(f"{'rows per ' + UNIT:20}" + "".join(f"{stage:>10}" for stage in STAGES) + f"{'start s':>10}")
         for name in args.tasks:
             figures = measure(TARGETS[name], args, model, folder / name)
             report["tasks"][name] = figures
@@ -181,10 +178,9 @@ class Clock:
         self.seconds = {}
 
     def time(self, stage, function, *args):
-        now = time.perf_counter if DEVICE == "cuda" else time.process_time
-        start = now()
+        start = NOW()
         result = function(*args)
-        self.seconds[stage] = self.seconds.get(stage, 0) + now() - start
+        self.seconds[stage] = self.seconds.get(stage, 0) + NOW() - start
         return result
 
 

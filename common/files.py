@@ -65,6 +65,10 @@ def write_json(path, value):
     write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
 
 
+def write_json_lines(path, rows):
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
 def sha256(*parts):
     """Hash of files (Path: their content) and of anything else (its JSON), in order."""
     digest = hashlib.sha256()

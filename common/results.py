@@ -11,7 +11,7 @@ A finished cell (task, language, condition) is recognized by the hash of its inp
 import json
 from pathlib import Path
 
-from common.files import InputError, sha256, write_json, write_text
+from common.files import InputError, sha256, write_json, write_json_lines
 from common.text import aligned
 
 SUFFIX = {
@@ -98,8 +98,7 @@ class Results:
         {metric: percent} is what a constant guess scores on it, None where that is not known.
         """
         if counts is not None:
-            lines = "".join(json.dumps(count) + "\n" for count in counts)
-            write_text(self.score_path(task, language, condition), lines)
+            write_json_lines(self.score_path(task, language, condition), counts)
         path = self.prediction_path(task, language, condition)
         hashes = {"inputs": inputs, "predictions": sha256(path) if path.exists() else None}
         cell = {"task": task.name, "language": language, "condition": condition}
@@ -114,9 +113,7 @@ class Results:
         (first, *_) = self.cell(task, language, condition)
         path = self.score_path(task, language, condition)
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        write_text(
-            path, "".join(json.dumps({**row, metric: value}) + "\n" for row, value in zip(rows, values, strict=True))
-        )
+        write_json_lines(path, [{**row, metric: value} for row, value in zip(rows, values, strict=True)])
         self.entries = [entry for entry in self.entries if (place(entry), entry["metric"]) != (place(first), metric)]
         self.entries.append(
             {**first, "metric": metric, "value": 100 * sum(values) / len(values), "constant_guess": None}
@@ -126,7 +123,7 @@ class Results:
     def _write(self):
         # The file does not depend on the order in which cells came in.
         self.entries.sort(key=lambda entry: (entry["task"], entry["condition"], entry["language"]))
-        write_text(self.path, "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in self.entries))
+        write_json_lines(self.path, self.entries)
 
 
 def not_above(score, guess):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+from common.halves import NORMAL
 from reporting.parts import Field, Interval, Table
 from reporting.runs import read_counts
 from reporting.statistics import statistic
@@ -134,7 +135,7 @@ def words_of(numbers, source, white):
     shares = [100 * one["broken"][-1] / one["right"] for one in words]
     interval, random = "n/a", []
     if all(one["error"] is not None for one in words):
-        away = 1.96 * np.sqrt(sum(one["error"] ** 2 for one in words)) / len(words)
+        away = NORMAL * np.sqrt(sum(one["error"] ** 2 for one in words)) / len(words)
         low, high = max(0.0, np.mean(shares) - away), min(100.0, np.mean(shares) + away)
         interval = Interval(f"{low:.1f} to {high:.1f}", float(low), float(high))
     controls = [one["control"]["words"] for one in numbers if "words" in (one.get("control") or {})]

@@ -223,8 +223,8 @@ def answering(study):
 
 def low_resource_table(study, keys):
     """What answers for the low-resource languages, in a Table; None where there is nothing to compare."""
-    lines = []
-    for one in answering(study):
+    lines, rows = [], answering(study)
+    for one in rows:
         numbers = difference_fields(one.difference, one.low, one.high, one.p, one.adjusted, keys[one.encoder])
         runs = " / ".join(dict.fromkeys(units_text(study, name) for name in (one.encoder, study.baseline)))
         lines.append([one.encoder, one.quantity, *numbers, count(one.languages), runs])
@@ -232,7 +232,7 @@ def low_resource_table(study, keys):
         f"Each encoder minus {study.baseline} in points of chrF++, declared before: under noise, and what noise takes "
         f"(gap), over {' '.join(low_resource(study))}, of the gap only those that are above the floor. Holm's "
         f"correction is over the {len(lines)} comparisons of this table. {floor_text(study)} {given(study)}"
-        f"{SINGLE if any(one.difference.single for one in answering(study)) else ''}"
+        f"{SINGLE if any(one.difference.single for one in rows) else ''}"
     )
     title, name = "From low-resource languages", f"{study.task}-low-resource"
     return Table(name, title, caption.rstrip(), ANSWERED, lines, labels=2) if lines else None

@@ -5,7 +5,7 @@ from transformers import LogitsProcessor
 
 from common.batching import Collator
 from common.launching import autocasts
-from common.prediction import run_batches
+from common.prediction import length_step, run_batches
 from common.zero import zero_stage
 from translation.data import encode
 
@@ -35,7 +35,10 @@ class Translator:
 
     def __init__(self, model, tokenizer, target_tokenizer, args, max_seq_length):
         self.model, self.tokenizer, self.target, self.args = model, tokenizer, target_tokenizer, args
-        self.max_seq_length, self.collator = max_seq_length, Collator(tokenizer.pad_token_id)
+        self.max_seq_length, self.collator = (
+            max_seq_length,
+            Collator(tokenizer.pad_token_id, step=length_step(args, max_seq_length)),
+        )
 
     def special_ids(self):
         """(padding of the source, of the target, what a translation starts with)."""

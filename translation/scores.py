@@ -3,14 +3,13 @@
 Definitions, sources and row formats: docs/translation.md.
 """
 
-import json
 import re
 import unicodedata
 
 import numpy as np
 
 import metrics
-from common.files import InputError, write_text
+from common.files import InputError, write_json_lines
 from common.task_records import RATIO_FLOOR
 
 FAULTS = ("empty", "repeated", "copied", "wrong_length", "wrong_script")
@@ -112,10 +111,6 @@ def robustness(outputs, scores, conditions):
         slope = float(np.polyfit(100 * x, y, 1)[0])  # points per percentage point of realised errors, as report.py's
         rows.append({"language": code, "op": op, "slope": slope, "levels": len(own)})
     return rows
-
-
-def write_json_lines(path, rows):
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 # --- COMET, whose own environment scores what we write and writes what we read --------------------------------------
