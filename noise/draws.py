@@ -118,11 +118,12 @@ def select_edits(mix, units, budget, drawn, limits):
         if single and last - first == 1 and (len(new) < 2 or (len(new) == 2 and units[first] in new)):
             cost = 1
         else:
-            cost = distance("".join(units[first:last]), new)
+            cost = distance(units[first:last] if single else "".join(units[first:last]), new)
         if cost > left and cost > usual and random(COIN) * cost >= max(usual, left) * COIN:
             break
         spent += cost
-        for place in range(first - 1, last + 1):
+        taken[first - 1] = taken[first] = taken[last] = 1
+        for place in range(first + 1, last):
             taken[place] = 1
         chosen.append((first, last, new, op))
     return chosen, spent
