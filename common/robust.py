@@ -32,17 +32,21 @@ SUMS = ("loss", "kl", "labels", "norm", "rows", "skipped", "noised", "cut")
 class MicroBatch:
     """A micro-batch as methods see it: forward passes, losses in the trainer's unit, perturbations.
 
-    `rows` are texts: an example's one, or its choices. `mask` [rows, tokens, 1] is 1 for real tokens; perturbations
+    `rows` are texts: an example's one, or its choices. `mask` [rows, tokens, 1] is 1 for the real tokens that may be
+    perturbed: all, or with part="question" those before the context, where there is one. Perturbations
     [rows, tokens, width of the word embeddings] are 0 elsewhere.
     """
 
-    def __init__(self, trainer, model, inputs, num_items_in_batch):
+    def __init__(self, trainer, model, inputs, num_items_in_batch, part=None):
         self.trainer, self.model, self.labels = trainer, model, inputs.pop("labels")
         self.source, self.examples = inputs.pop("source", None), inputs.pop("indices", range(len(self.labels)))
         self.view, self.inputs, self.divisor = inputs.pop("noised", None), inputs, num_items_in_batch
         self.embeddings = trainer.model.get_input_embeddings()
         mask = inputs["attention_mask"]
         self.choices, self.mask = mask[0].numel() // mask.shape[-1], mask.flatten(0, -2)[..., None]
+        if part == "question" and "context" in inputs:
+            before = torch.arange(mask.shape[-1], device=mask.device) < inputs["context"][:, :1]
+            self.mask = self.mask * before[..., None]
         self.losses, self.sums = [], dict.fromkeys(SUMS, 0.0)
 
     # Passes

@@ -26,6 +26,7 @@ SOURCES = {
     "rdrop": "R-Drop, section 4",
 }
 NOISES = ("uniform", "normal")
+PARTS = ("all", "question")
 LEVELS, SHARE = (1, 2, 3), 0.5  # of --train_noise; with --consistency every example has a noised view
 # Where a divergence from so small a change is measured, bfloat16 gives rounding errors: at an entry's usual 0.1 its
 # steps are 5e-4, and changes of 1e-3 give twice float32's divergence.
@@ -63,6 +64,8 @@ class Robust:
     weight: float | None = None  # of the divergence
     noise: str | None = None
     start_step: int = 0  # optimizer steps before it are plain
+    part: str | None = None  # "question": of question answering, what stands before the context
+    tasks: tuple = ()  # those of a mixture that it is for; (): all but masked LM
     train_noise: str | None = None  # operation
     levels: tuple = ()
     share: float | None = None  # of the examples that are noised
@@ -83,17 +86,19 @@ class Robust:
         values = {name: value for name, value in asdict(self).items() if value not in (None, ())}
         parts = {}
         if self.method != "none":
-            names = ("method", *METHODS[self.method], "start_step")
-            parts["robust"] = {name: values[name] for name in names}
+            names = ("method", *METHODS[self.method], "start_step", "part")
+            parts["robust"] = {name: values[name] for name in names if name in values}
         if self.train_noise:
             parts["train_noise"] = {"op": self.train_noise, "levels": list(self.levels), "share": self.share}
         if self.consistency is not None:
             parts["consistency"] = self.consistency
+        if self.tasks:
+            parts["robust_tasks"] = list(self.tasks)
         return parts
 
 
-def add_robust(parser):
-    """The flags of robust training, which both training scripts have."""
+def add_robust(parser, several=False):
+    """The flags of robust training, which both training scripts have; of `several` tasks some can be chosen."""
     add = parser.add_argument_group("robust training (docs/robust.md)").add_argument
     add("--robust", default="none", metavar="METHOD", help=f"none (default), {', '.join(METHODS)}")
     add("--robust_steps", type=int, help="freelb, pgd, smart: steps of the inner maximization")
@@ -103,6 +108,14 @@ def add_robust(parser):
     add("--robust_weight", type=float, help="smart, r3f, rdrop: weight of the divergence of two passes")
     add("--robust_noise", help="r3f: uniform (default) or normal")
     add("--robust_start_step", type=int, default=0, help="optimizer steps before this one are plain")
+    add("--robust_part", choices=PARTS, default="all", help="question answering: perturb all, or the question alone")
+    if several:
+        add(
+            "--robust_tasks",
+            nargs="+",
+            metavar="TASK",
+            help="tasks of a mixture that --robust and --train_noise are for (default: all but masked LM)",
+        )
     add("--train_noise", metavar="OP[:LEVELS]", help="noise training texts anew in every epoch: mixed, keyboard:2-3")
     add("--train_noise_share", type=float, help=f"share of the examples that are noised ({SHARE}; --consistency: 1)")
     add("--consistency", type=float, metavar="W", help="clean and --train_noise's view, and W times their divergence")
@@ -121,11 +134,35 @@ def read_robust(args, tasks, given):
         if value is not None:
             values[name] = value
     check_values(args, values)
+    part = args.robust_part if args.robust_part != "all" else None
+    chosen = tuple(vars(args).get("robust_tasks") or ())
     noise = read_noise(args)
-    robust = Robust(args.robust, **values, start_step=args.robust_start_step, **noise)
+    robust = Robust(args.robust, **values, start_step=args.robust_start_step, part=part, tasks=chosen, **noise)
+    check_chosen(robust, tasks)
     if robust.active:
-        check_together(robust, args, tasks, given)
+        check_together(robust, args, for_tasks(robust, tasks), given)
     return robust
+
+
+def for_tasks(robust, tasks):
+    """Those of the records that a Robust is for."""
+    return [task for task in tasks if not robust.tasks or task.name in robust.tasks]
+
+
+def check_chosen(robust, tasks):
+    """InputError for a part or tasks that are not there, or that nothing reads."""
+    kinds = {task.name: task.kind for task in tasks}
+    for name in robust.tasks:
+        if kinds.get(name) not in KINDS:
+            usable = [task for task, kind in kinds.items() if kind in KINDS]
+            reason = "not trained here" if name not in kinds else "not for robust training"
+            raise InputError(f"--robust_tasks {name}: {reason}; name some of {', '.join(usable) or 'other --tasks'}")
+    if robust.tasks and not robust.active:
+        raise InputError(f"--robust_tasks {' '.join(robust.tasks)}: nothing is robust; add --robust or --train_noise")
+    if robust.part and robust.method in ("none", "rdrop"):
+        raise InputError(f"--robust_part {robust.part}: --robust {robust.method} perturbs nothing; leave it out")
+    if robust.part and not any(task.kind == "question_answering" for task in for_tasks(robust, tasks)):
+        raise InputError(f"--robust_part {robust.part}: only question answering has a context; leave it out")
 
 
 def check_values(args, values):
@@ -208,12 +245,15 @@ def robust_origins(robust, args):
             given = getattr(args, f"robust_{name}") is not None
             values.append((f"robust_{name}", getattr(robust, name), "given" if given else source))
         values.append(("robust_start_step", robust.start_step, "given" if robust.start_step else "default"))
+        values.append(("robust_part", robust.part or "all", "given" if robust.part else "default"))
     if robust.train_noise:
         levels = ",".join(map(str, robust.levels))
         values.append(("train_noise", f"{robust.train_noise}:{levels}", "given"))
         values.append(("train_noise_share", robust.share, "given" if args.train_noise_share else "default"))
     if robust.consistency is not None:
         values.append(("consistency", robust.consistency, "given"))
+    if robust.tasks:
+        values.append(("robust_tasks", " ".join(robust.tasks), "given"))
     if robust.active:
         forward, backward, cost = robust.passes
         values.append(("passes per step", f"{forward} + {backward}", f"forward + backward: {cost:.1f} x a plain step"))

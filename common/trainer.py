@@ -120,7 +120,8 @@ class EncoderTrainer(TrainerBase):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         if self.robustness and self.robustness.acts(inputs, self.state.global_step):
-            return self.robustness.loss(MicroBatch(self, model, inputs, num_items_in_batch))
+            part = self.robustness.settings.part
+            return self.robustness.loss(MicroBatch(self, model, inputs, num_items_in_batch, part))
         labels, source, _ = inputs.pop("labels"), inputs.pop("source", None), inputs.pop("indices", None)
         logits = self.forward(model, inputs, source)
         loss, count = cross_entropy(logits, labels, self.args.label_smoothing_factor)

@@ -1,7 +1,7 @@
 """Whether a training can be robust as its command line says: what must be known before torch is imported."""
 
 from common.files import InputError
-from common.robust_flags import read_robust
+from common.robust_flags import for_tasks, read_robust
 from noise import NoiseError, Noiser
 from noise.operations import OPERATIONS
 
@@ -21,7 +21,7 @@ def check_robust(args, tasks, languages, given):
             Noiser(op, robust.levels[0], language)
     except NoiseError as error:
         raise InputError(f"{flag}: {error}") from None
-    for task in tasks:
+    for task in for_tasks(robust, tasks):
         if task.name in FLIPPED and OPERATIONS[op].flips:
             raise InputError(
                 f"{flag}: may flip the labels of {task.name}, which turn on word order and lost words; choose another"

@@ -63,8 +63,9 @@ class Job:
 
     def trained_robustly(self):
         """{data set: features} of those that --robust and --train_noise are for: masked LM is left out."""
-        kinds = {name: record.kind for name, (_, record) in self.plan.sources.items()}
-        return {name: features for name, features in self.features.items() if kinds[name] in KINDS}
+        tasks = self.robust.tasks or self.plan.tasks
+        meant = [name for name, (task, one) in self.plan.sources.items() if task in tasks and one.kind in KINDS]
+        return {name: features for name, features in self.features.items() if name in meant}
 
     def batch_size(self):
         """Examples per optimizer step."""

@@ -146,7 +146,7 @@ def test_freelb_with_one_step_of_no_size_is_plain_training_to_the_bit(tmp_path):
 class Spied(robust.MicroBatch):
     """A MicroBatch of a tiny model on which single methods are called; keeps all perturbations."""
 
-    def __init__(self, kind, dropout=0.0):
+    def __init__(self, kind, dropout=0.0, part=None):
         model = tiny(kind, dropout).train()
         args = SimpleNamespace(seed=3, label_smoothing_factor=0.0)
         state = SimpleNamespace(global_step=7, max_steps=100)
@@ -157,12 +157,22 @@ class Spied(robust.MicroBatch):
         )
         trainer.forward = lambda model, inputs, source: HEADS[kind].forward(model, inputs)
         data = robust_runs.features(kind)
-        super().__init__(trainer, model, Collator(1)(data.to_list()), None)
+        super().__init__(trainer, model, Collator(1)(data.to_list()), None, part)
         self.deltas = []
 
     def logits(self, delta=None, **options):
         self.deltas.append(delta)
         return super().logits(delta, **options)
+
+
+@pytest.mark.parametrize("method", ["freelb", "smart", "r3f"])
+def test_of_a_question_alone_the_context_stays_as_it_is(method):
+    batch = Spied("question_answering", part="question")
+    begins = batch.inputs["context"][:, 0].tolist()
+    robust.METHODS[method](batch, Robust(**fields(method)))
+    last = [delta for delta in batch.deltas if delta is not None][-1].detach()
+    for delta, begin in zip(last, begins):
+        assert (delta[:begin].abs().sum(-1) > 0).all() and delta[begin:].abs().max() == 0
 
 
 @pytest.mark.parametrize("method", ["freelb", "pgd"])
@@ -312,6 +322,8 @@ REFUSED = {
     "no steps": ("--robust freelb --robust_steps 0", "--robust_steps 0: must be from 1 to 1e6"),
     "a size that is none": ("--robust freelb --robust_eps nan", "--robust_eps nan: must be from 0"),
     "an unknown noise": ("--robust r3f --robust_noise gauss", "choose from uniform, normal"),
+    "a part of nothing": ("--robust rdrop --robust_part question", "--robust rdrop perturbs nothing"),
+    "a part that xnli lacks": ("--robust pgd --robust_part question", "only question answering has a context"),
     "a start of nothing": ("--robust_start_step 5", "nothing starts"),
     "two perturbations": ("--robust pgd --neftune_noise_alpha 5", "--robust pgd with --neftune_noise_alpha: both"),
     "gradients that overflow": ("--robust freelb --fp16", "--robust freelb with --fp16: gradients"),
@@ -536,6 +548,22 @@ def test_a_mixture_leaves_masked_lm_out(toy, tmp_path):
         results["train_noised"] == sum(line.get("noised", 0) for line in lines(folder))
         and results["train_robust_skipped"] == 0
     )
+
+
+def test_of_a_mixture_the_tasks_that_are_named_are_robust(toy, tmp_path, capsys):
+    folder = tmp_path / "run"
+    data = ["--tasks", "mnli", "squad", "--data_dir", str(toy / "intermediate"), "--model_name_or_path"]
+    data += [str(toy / "model"), "--max_train_samples", "16", "--mixing", "uniform", "--max_steps", "6", *SHAPE]
+    data += ["--save_strategy", "no", "--output_dir", str(folder), "--robust", "freelb", "--robust_steps", "2"]
+    refused(
+        [*data, "--robust_tasks", "squad_v2"], "--robust_tasks squad_v2: not trained here", capsys, run_intermediate
+    )
+    run_intermediate.main([*data, "--robust_tasks", "squad", "--robust_part", "question"])
+    trained_on = [line for line in lines(folder) if "loss" in line]
+    assert {"delta_norm" in line for line in trained_on if line.get("steps_squad")} == {True}
+    assert {"delta_norm" in line for line in trained_on if line.get("steps_mnli")} == {False}
+    training = json.loads((folder / "run.json").read_text())["training"]
+    assert training["robust"]["part"] == "question" and training["robust_tasks"] == ["squad"]
 
 
 @pytest.mark.slow
