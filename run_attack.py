@@ -22,7 +22,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from attack.texts import OWN, Editor, TestFile, check_fields, script_of_file
+from attack.texts import OWN, Editor, TestFile, check_fields, protect_entities, script_of_file
 from common.arguments import check_codes, check_least, encoder_parser, parse, truthy
 from common.files import InputError, replacing, sha256
 from common.recipes import follow
@@ -78,6 +78,8 @@ def build_parser():
     add("--fields", nargs="+", help="texts to edit (default: the hypothesis, the premise of multiple choice)")
     add("--qa", choices=QA_MODES[:2], default="question", help="question answering: edit the questions (default), or "
         "the contexts without their answers")  # fmt: skip
+    add("--one_edit_per_word", action="store_true", help="no word gets a second edit: easier to read")
+    add("--protect_entities", action="store_true", help="tagging of names: words of an entity stay as they are")
     add("--layer", type=int, help="retrieval: hidden_states index to pool (default: the protocol's)")
     add("--max_predict_samples", type=int, help="attack the first N examples of each file; predict with the same flag")
     return parser
@@ -120,7 +122,7 @@ def run(parser, task, args, trainer_argv, given, record, files, ops, refused, ar
         for attack in dict.fromkeys((args.attack, "random"))
     ]
     kept = [search.VERSION, args.fields, args.qa, args.max_predict_samples, layer, predictor.settings.as_inputs()]
-    kept += launching.precision(training_args)
+    kept += [args.one_edit_per_word, args.protect_entities, *launching.precision(training_args)]
     source = {"path": args.model_name_or_path, "checkpoint": checkpoint}
     output = Path(training_args.output_dir)
     attacked = {
@@ -146,10 +148,12 @@ def run(parser, task, args, trainer_argv, given, record, files, ops, refused, ar
             continue
         if launching.any_process(stop_requested()):
             raise stopped("finished languages are kept")
-        texts = file.texts()
+        texts = protect_entities(file.texts(), rows[code]) if args.protect_entities else file.texts()
         victim, numbers = victims.victim_of(task, model, predictor, rows[code], file, texts, code, layer)
         for plan, one in todo.items():
-            outcomes = attack_examples(plan, victim, Editor(file.task, ops[code]), texts, numbers)
+            outcomes = attack_examples(
+                plan, victim, Editor(file.task, ops[code], args.one_edit_per_word), texts, numbers
+            )
             launching.on_main(partial(one.write, texts, outcomes, args.edits))
 
     if training_args.process_index == 0:
@@ -194,6 +198,8 @@ def check_arguments(args, given):
         raise InputError(f"--layer {args.layer}: only retrieval (tatoeba) pools a layer; leave it out for {task.name}")
     if args.qa != "question" and task.kind != "question_answering":
         raise InputError(f"--qa {args.qa}: only question answering has contexts; leave it out for {task.name}")
+    if args.protect_entities and (task.kind != "tagging" or (task.labels and "O" not in task.labels)):
+        raise InputError(f"--protect_entities: {task.name} has no tags of names; leave it out")
     if task.kind == "retrieval" and args.max_predict_samples:
         raise InputError(
             f"--max_predict_samples {args.max_predict_samples}: dropping candidates would change {task.name}; leave "

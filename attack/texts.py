@@ -5,7 +5,7 @@ Edits are in characters of the clean text and never touch each other, so that wh
 (an operation looks at the units beside its own), and one map moves every span.
 """
 
-from itertools import count
+from itertools import accumulate, count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from noise import Edit, Noiser, Offsets
 from noise.candidates import distinct, shortest
 from noise.formats import FORMATS, chunks_of
 from noise.layouts import LAYOUTS, one_tag_per_token
-from noise.scripts import script_of, segment
+from noise.scripts import script_of, segment, words
 from noise.tables import SCRIPT_OF
 
 OWN = ".attack"  # the folder of records below an output folder
@@ -90,9 +90,10 @@ class Candidate(NamedTuple):
     end: int
     new: str
     cost: int  # how many graphemes it changes
+    own: tuple  # (start, end) of what no other edit may touch: the edit's characters, or its whole words
 
     def touches(self, other):
-        return self.place == other.place and self.start <= other.end and other.start <= self.end
+        return self.place == other.place and self.own[0] <= other.own[1] and other.own[0] <= self.own[1]
 
 
 def applied(text, edits):
@@ -107,16 +108,16 @@ def applied(text, edits):
 def edits_of(texts, chosen):
     """{field: [Edit]} of some Candidates of an example's texts."""
     edits = {}
-    for place, start, end, new, _ in sorted(chosen):
+    for place, start, end, new, *_ in sorted(chosen):
         edits.setdefault(texts[place].field, []).append(Edit(start, texts[place].text[start:end], new))
     return edits
 
 
 class Editor:
-    """Finds candidates with one Noiser for each operation and language."""
+    """Finds candidates with one Noiser for each operation and language; with `one_per_word` a word gets one edit."""
 
-    def __init__(self, task, ops):
-        self.task, self.ops, self.noisers = task, ops, {}
+    def __init__(self, task, ops, one_per_word=False):
+        self.task, self.ops, self.one_per_word, self.noisers = task, ops, one_per_word, {}
 
     def noiser(self, op, language, text):
         if (op, language) not in self.noisers:
@@ -134,8 +135,36 @@ class Editor:
                 noiser = self.noiser(op, one.language, one.text)
                 own = noiser.candidates(one.text, f"{key}|{one.field}", one.spans, one.protect)
                 edits |= {(start, start + len(old), new) for start, old, new in own}
-            result += [Candidate(place, *edit, cost(one.text, *edit)) for edit in distinct(one.text, edits)]
+            words = self.words(one) if self.one_per_word else ()
+            for edit in distinct(one.text, edits):
+                result.append(Candidate(place, *edit, cost(one.text, *edit), whole(edit[:2], words)))
         return result
+
+    def words(self, text):
+        """[(start, end)] of a Text's words, in characters."""
+        units, starts, _ = segment(text.text)
+        found = words(units, self.noiser(self.ops[0], text.language, text.text))
+        return found if starts is None else [(starts[first], starts[last]) for first, last in found]
+
+
+def whole(edit, words):
+    """The range (start, end) of an edit and of the words that it touches."""
+    touched = [(start, end) for start, end in words if start <= edit[1] and edit[0] <= end]
+    return min([edit, *touched])[0], max(end for _, end in [edit, *touched])
+
+
+def protect_entities(texts, rows):
+    """[[Text]] of tagged sentences with the words protected whose tag in `rows` is not O; others as they are."""
+    return [
+        [one._replace(protect=(*one.protect, *entities(one.text, row["tags"]))) for one in own]
+        for own, row in zip(texts, rows)
+    ] + texts[len(rows) :]
+
+
+def entities(text, tags):
+    """[(start, end)] of the words of a text, one a line, that are not tagged O."""
+    ends = list(accumulate((len(word) + 1 for word in text.split("\n")), initial=0))
+    return [(start, end - 1) for start, end, tag in zip(ends, ends[1:], tags) if tag != "O"]
 
 
 def cost(text, start, end, new):

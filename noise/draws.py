@@ -106,9 +106,8 @@ def select_edits(mix, units, budget, drawn, limits):
                     place = pop() * count >> 32 if integers else random(count)
                     if taken[place] or (edit := propose(units, place, random)) is None:
                         continue
-                    if limits is None and edit[0] == place and edit[1] == place + 1:
-                        break
-                    if edit := fitting(edit, taken, limits):
+                    free = limits is None and edit[0] == place and edit[1] == place + 1
+                    if free or (edit := fitting(edit, taken, limits)):
                         break
             if edit is None and (edit := find(choice, units, taken, pools, random, limits)) is None:
                 if len(pools) == several and not any(pools.values()):  # nothing is left to do

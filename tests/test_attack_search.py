@@ -164,14 +164,14 @@ def test_greedy_tries_what_its_control_tries_but_what_is_known_to_be_poor():
 
 def test_of_those_that_break_it_the_smallest_change_is_taken():
     made = examples(1)[0]
-    small, large = ((Candidate(0, 0, 1, "x", cost),) for cost in (1, 2))
+    small, large = ((Candidate(0, 0, 1, "x", cost, (0, 1)),) for cost in (1, 2))
     victim = {small: -0.1, large: -3.0}
 
     class Two(Letters):
         def margin(self, example, chosen):
             return victim.get(chosen, 1.0)
 
-    made.candidates = [small[0], large[0]._replace(start=3, end=4)]
+    made.candidates = [small[0], large[0]._replace(start=3, end=4, own=(3, 4))]
     victim[made.candidates[1],] = -3.0
     search([made], Plan("greedy", 1, 5, 1, 0), Two())
     assert made.path[-1].chosen == small
@@ -274,6 +274,18 @@ def test_tokens_stay_as_many(tmp_path):
     before, after = (one.read_text(encoding="utf-8").splitlines() for one in (path, tmp_path / "out.tsv"))
     assert sum(a != b for a, b in zip(before, after, strict=True)) == 1
     assert [line.partition("\t")[2] for line in before] == [line.partition("\t")[2] for line in after]
+
+
+@pytest.mark.parametrize(
+    "language, words",
+    [("en", ["We", "walked", "homewards"]), ("hi", ["मैं", "घर", "जाता"]), ("ru", ["Мы", "пошли", "домой"])],
+)
+def test_a_word_gets_one_edit_where_that_is_asked(language, words):
+    texts = [Text("0", "premise", " ".join(words), (), (), language)]
+    loose, strict = (Editor("xnli", ["swap", "delete"], one).candidates(texts, "0") for one in (False, True))
+    assert [one[:5] for one in loose] == [one[:5] for one in strict]  # the same edits
+    assert {texts[0].text[slice(*one.own)] for one in strict} <= set(words)
+    assert all(one.touches(other) == (one.own == other.own) for one in strict for other in strict)
 
 
 def test_an_operation_that_does_not_apply_is_refused():

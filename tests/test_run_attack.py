@@ -107,6 +107,21 @@ def test_the_run_predicts_what_the_attack_says(task, toy, runs, tmp_path):
     assert broken["greedy-2"] >= broken["random-2"] - 1  # with so few queries one example is chance
 
 
+def test_entities_stay_and_words_get_one_edit(toy, runs, tmp_path, capsys):
+    output, flags = tmp_path / "attacked", ["--protect_entities", "--one_edit_per_word"]
+    attack(toy, "panx", runs("panx"), output, *flags, "--queries", 8, "--max_predict_samples", 12)
+    for code in LANGUAGES["panx"]:
+        before, after = (
+            [line.split("\t") for line in (folder / f"panx/test-{code}.tsv").read_text(encoding="utf-8").splitlines()]
+            for folder in (toy / "xtreme", output / "greedy-2")
+        )
+        changed = [old for old, new in zip(before, after, strict=True) if old != new]
+        assert changed and all(tag == "O" for _, tag in changed)
+    with pytest.raises(SystemExit):
+        attack(toy, "xnli", runs("panx"), tmp_path / "none", *flags)
+    assert "--protect_entities: xnli has no tags of names" in capsys.readouterr().err
+
+
 def check_words(model, toy, condition, code, words, lines):
     """Words that are right at first and then broken are what run_xtreme.py predicts, sentence by sentence."""
     gold, clean, attacked = (
