@@ -7,8 +7,10 @@ do. Which number it is, the head says (heads/<kind>.py: margin).
 from array import array
 from functools import lru_cache
 from hashlib import blake2b
+from uuid import uuid4
 
 import numpy as np
+import pyarrow as pa
 import torch
 from datasets import Dataset
 
@@ -64,7 +66,7 @@ class Victim:
 
     def reading(self, number, margins, shift=0.0):
         """(margin, broken) of an example's rows whose margins are all off by `shift`."""
-        lowest = float(np.clip(min(margins) + shift, -FAR, FAR))
+        lowest = float(max(-FAR, min(FAR, min(margins) + shift)))
         return lowest, frozenset({0} if lowest < 0 else ())
 
     def alone(self, asked):
@@ -121,7 +123,7 @@ class Victim:
     def encode(self, rows):
         """Features of `rows`, each a dict."""
         about = self.predictor.tokenizer, self.predictor.labels, self.predictor.settings
-        return self.head.encode(Dataset.from_list(rows), *about)
+        return self.head.encode(Dataset(pa.Table.from_pylist(rows), fingerprint=uuid4().hex), *about)
 
     def margins(self, rows, features, of_row, **options):
         """[rows]: the lowest of each row's features, whose rows are `of_row`; rows without one mean nothing."""

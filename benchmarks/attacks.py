@@ -67,6 +67,7 @@ def main():
             "report_to": "none",
         }
         training_args = TrainingArguments(output, **options)
+    prediction.prepare_to_predict(model, training_args)
     settings = Settings(128, 64, 20, 30)
     predictor = prediction.predictor(classification, labels, settings, training_args, tokenizer)
     for attack in ("random", "greedy"):

@@ -3,6 +3,7 @@
 The device is never waited for within a file: batches go to it, and results come from it, while it computes.
 """
 
+import gc
 import logging
 from typing import NamedTuple
 
@@ -130,7 +131,14 @@ def in_order(number, outputs):
 
 
 def prepare_to_predict(model, args):
-    """Move the model to the device; with HF's --bf16_full_eval or --fp16_full_eval also its weights to 16 bits."""
+    """Move the model to the device; with HF's --bf16_full_eval or --fp16_full_eval also its weights to 16 bits.
+
+    What is alive is taken out of garbage collections, once: each would walk through all objects of torch and
+    transformers, which took 6 % of an attack's time.
+    """
+    if not gc.get_freeze_count():
+        gc.collect()
+        gc.freeze()
     dtype = torch.bfloat16 if args.bf16_full_eval else torch.float16 if args.fp16_full_eval else torch.float32
     return model.to(args.device, dtype)
 
