@@ -85,16 +85,18 @@ def cells_of(study, number):
 
 
 def attack_lines(study, keys, cells, args):
-    """The lines of one run under one condition: its languages, and means of those with the same operations."""
+    """The lines of one run under one condition: its languages, and means of those with the same operations; of another
+    run's attack only the means where there are some, since all runs are crossed with all attacks.
+    """
     run, condition = study.runs[cells[0].run], cells[0].condition
     record, source = run.attacks[condition], keys[run.setting]
     white = record["checkpoint"] == run.checkpoint
     attack = f"{condition}, white-box" if white else f"{condition}, transfer from {record['source']}"
     about, more = (run.setting, str(run.seed), attack), (source, args, white, study.target.kind)
-    for cell in cells:
-        yield [*about, cell.language, *numbers_of([cell], *more)]
     common = Counter(tuple(cell.numbers["ops"]) for cell in cells).most_common(1)[0][0]
     alike = [cell for cell in cells if tuple(cell.numbers["ops"]) == common]
+    for cell in cells if white or len(alike) == 1 else ():
+        yield [*about, cell.language, *numbers_of([cell], *more)]
     if len(alike) > 1:
         yield [*about, f"mean of {len(alike)}", *numbers_of(alike, *more)]
 

@@ -112,18 +112,18 @@ def harmless(entry):
 def table_lines(table):
     """Header and lines of a table: numbers, nothing where a column of numbers has none, else the entry's text.
 
-    An interval is two columns.
+    A column with an interval is two columns; where it has none, both are empty.
     """
-    first = table.lines[0] if table.lines else table.header
-    pairs = [entry.names if isinstance(entry, Interval) else () for entry in first]
+    columns = list(zip(*table.lines)) or [()] * len(table.header)
+    pairs = [next((one.names for one in column if isinstance(one, Interval)), ()) for column in columns]
     header = [[f"{name}, {one}" for one in pair] or [name] for name, pair in zip(table.header, pairs)]
     lines, numeric = [list(chain(*header))], table.numeric
     for line in table.lines:
         lines.append([])
-        for entry, numbers in zip(line, numeric):
+        for entry, numbers, pair in zip(line, numeric, pairs):
             value, absent = number(entry), "" if numbers and isinstance(entry, Field) else text(entry)
-            both = (entry.low, entry.high) if isinstance(entry, Interval) else (absent if value is None else value,)
-            lines[-1] += both
+            own = (entry.low, entry.high) if isinstance(entry, Interval) else (absent if value is None else value,)
+            lines[-1] += ("",) * len(pair) if pair and not isinstance(entry, Interval) else own
     return lines
 
 

@@ -27,7 +27,7 @@ from reporting import drawing, figures, heatmaps, panels
 from reporting import page as page_module
 from reporting.page import TEMPLATES
 from reporting.parts import Field, Interval, Report, Scores, Source, Table, natural
-from reporting.write import comma_separated, files, write_report
+from reporting.write import comma_separated, files, table_lines, write_report
 
 BAD = "<b>\"x\"& |a_b|100% #1 $y$ {z} ~^\\ `c` 'q' [l](m)"
 VOID = {"meta", "link", "br", "image", "path", "use", "rect"}
@@ -367,6 +367,13 @@ def test_formulas_in_csv_stay_text(tmp_path):
     assert [line[0] for line in written[1:]] == [f"'{name}" for name in FORMULAS] + HARMLESS
     assert {tuple(line[1:]) for line in written[1:]} == {("-1.0", "-")}
     assert comma_separated([("=x", 0.1, -3, "-2.5")], "\n") == "'=x,0.1,-3,-2.5\n"
+
+
+def test_an_interval_that_is_not_known_is_two_empty_entries_of_csv():
+    lines = [["a", Interval("1 to 2", 1.0, 2.0)], ["b", "n/a"], ["c", Field("n/a")]]
+    for given in (lines, lines[::-1]):
+        table = table_lines(Table("t", "", "", ("of", "95 %"), given))
+        assert table[0] == ["of", "95 %, low", "95 %, high"] and ["a", 1.0, 2.0] in table and ["b", "", ""] in table
 
 
 @pytest.mark.parametrize("name", ["index.html", "tables/xnli-clean.csv", "files.json"])
