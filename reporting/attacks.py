@@ -239,7 +239,7 @@ def transfer_tables(study, keys, cells):
         "own column is white-box."
     )
     lines = [[shown(study, number), *fields] for number, *fields in zip(runs, *columns.values())]
-    return [Table(f"{study.task}-transfer", "Transfer of attacks", caption, ("read by", *columns), lines)]
+    return [Table(f"{study.task}-transfer", "Transfer of attacks", caption, ("read by", *columns), lines, folded=True)]
 
 
 def shown(study, number):

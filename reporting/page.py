@@ -160,7 +160,8 @@ def on_paper(table):
     """(whether the table is printed in landscape, its font size in points): as it fits on A4."""
     lines = [table.header, *([text(entry) for entry in line] for line in table.lines)]
     columns = list(zip(*lines))
-    whole = sum(0.58 * max(map(len, column)) + 0.75 for column in columns)  # width in units of the font size
+    # Widths in units of the font size; a long text breaks into lines.
+    whole = sum(0.58 * max(min(len(entry), LONG + 5) for entry in column) + 0.75 for column in columns)
     words = [[word for entry in column for word in entry.split() or [""]] for column in columns]
     broken = sum(0.58 * max(map(len, column)) + 0.75 for column in words)  # with a line break at every blank
     if PORTRAIT / whole >= SMALLEST:

@@ -190,6 +190,7 @@ def test_a_long_name_breaks_and_a_table_of_many_lines_is_closed():
         table = Table("t", "T", "c", ("a", "b"), [line("word " * 9, 1)] * lines)
         (block,) = page_module.as_blocks(table, {})
         assert block["folded"] is closed and block["lines"][0][0][2] == "t long"
+    assert page_module.on_paper(table) == (False, page_module.LARGEST)  # as broken it fits upright
     report = Report("R", "c", [], {"xnli": [table]}, {}, [], [])
     assert '<th scope="row" role="rowheader" class="long">word' in page_module.page(report, Path())
 
