@@ -89,7 +89,7 @@ def primary_comparisons(folders, baseline, resamples, color, width):
         rows = ["", *(narrow(header, line, width) for line in lines)]
     rows = [rows[0], *(painted(row, one, color) for row, one in zip(rows[1:], every))] if every else []
     said, cannot = ([textwrap.fill(words, width) for words in side] for side in (said, cannot))
-    return "\n".join([*said, "", *rows, "", *cannot]).rstrip()
+    return "\n".join([*said, "", *filter(None, rows), "", *cannot]).rstrip()
 
 
 def narrow(header, line, width):

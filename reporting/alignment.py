@@ -215,7 +215,7 @@ def groups_table(study, keys):
     )
     header = ("setting", "languages", "condition", "layer", "number", "lines", *COLUMNS)
     header += ("top-1 floor", "CKA floor", "token growth")
-    return Table(f"{TASK}-groups", "Alignment by script group", caption, header, lines, folded=len(lines) > 40)
+    return Table(f"{TASK}-groups", "Alignment by script group", caption, header, lines)
 
 
 def difference(study, setting, quantity, depth, codes, against=None):

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -62,6 +63,7 @@ class Study:
     places: dict = field(default_factory=dict)  # language -> [clusters], their places among `clusters`, see place()
     clusters: int = 0  # different examples, or paragraphs, of all languages
     measured: dict = field(default_factory=dict)  # language -> Measured
+    collapsed: dict = field(default_factory=dict)  # setting -> how many of its runs collapsed
 
     @property
     def metric(self):
@@ -161,6 +163,7 @@ def open_study(task, baseline, runs):
     conditions = [(name, op, level) for name, op, level in conditions if level != "0"]  # which is the clean file
     conditions.sort(key=lambda one: (one[1], as_number(one[2]), len(one[0]), one[0]))
     study = Study(task, baseline, kept, list(dict.fromkeys(operation for _, operation, _ in conditions)))
+    study.collapsed = dict(Counter(run.setting for run in runs if run.collapsed))
     for language in sorted({code for run in kept for code, _ in run.scores}, key=lambda code: (code != "en", code)):
         if has(study, language, "clean"):
             study.conditions[language] = [one for one in conditions if has(study, language, one[0])]

@@ -19,6 +19,7 @@ from reporting.parts import Field, Table, number, text
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 TALL, LONG = 25, 30  # lines of a table that scrolls in a box of its own; characters of a text that breaks into lines
+MANY = 60  # lines from which a table is a detail, closed on the page and not printed
 COLUMN, CHARACTER, PADDING = 1010, 7.8, 18  # pixels: the page's column at 1280, a character and a field of a table
 BAR = 16  # pixels of the column that a tall table's bar for scrolling down takes
 ARROW = 2.2  # characters that the sign for sorting takes in a header, which is bold
@@ -138,7 +139,7 @@ def table_block(table, whole, index, parts, known):
         "file": quote(table.name),
         "title": table.title + (f" ({index + 1} of {parts})" if parts > 1 else ""),
         "caption": table.caption if index == 0 else "",
-        "folded": table.folded,
+        "folded": table.folded or len(table.lines) > MANY,
         "tall": len(table.lines) > TALL,
         "landscape": landscape,
         "size": f"{size:.1f}",
@@ -159,7 +160,8 @@ def on_paper(table):
     """(whether the table is printed in landscape, its font size in points): as it fits on A4."""
     lines = [table.header, *([text(entry) for entry in line] for line in table.lines)]
     columns = list(zip(*lines))
-    whole = sum(0.58 * max(map(len, column)) + 0.75 for column in columns)  # width in units of the font size
+    # Widths in units of the font size; a long text breaks into lines.
+    whole = sum(0.58 * max(min(len(entry), LONG + 5) for entry in column) + 0.75 for column in columns)
     words = [[word for entry in column for word in entry.split() or [""]] for column in columns]
     broken = sum(0.58 * max(map(len, column)) + 0.75 for column in words)  # with a line break at every blank
     if PORTRAIT / whole >= SMALLEST:

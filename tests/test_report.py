@@ -156,7 +156,8 @@ def test_the_answer_is_a_sentence_with_the_numbers_of_the_table(outputs):
     clean, noisy = lines_of(outputs.parent, "primary")
     low, high = float(noisy["95 % interval, low"]), float(noisy["95 % interval, high"])
     said = f"accuracy under noise is {float(noisy['difference']):.1f} points higher (95 %: {low:.1f} to {high:.1f}; "
-    said += "5 seeds, one encoder)"
+    said += "better in 3 of 3 languages; 5 seeds, one encoder)"
+    assert " points higher outside English than without intermediate training (95 %: " in text
     assert "After MNLI, accuracy on clean text is " in text and said in text
     assert "mnli had one phase-2 encoder" in text  # what the data cannot say
     captions = re.findall(r"(?m)^.*(?:accuracy|Points by|Means over).*$", text)
@@ -471,6 +472,7 @@ def test_a_collapsed_seed_is_shown_and_left_out(outputs):
     text = (outputs.parent / "report/report.md").read_text()
     assert "collapsed: 2000 of 2000 predictions for en are 'neutral'" in text
     assert {line["seeds"] for line in lines_of(outputs.parent, "xnli-differences")} == {"4 and 5"}
+    assert "- xnli: collapsed and left out: 1 of mnli. Differences are between the runs that learned" in text
     predictions = outputs / "mnli-3/predictions/clean/xnli/test-en.tsv"
     predictions.write_text("neutral\n" * 1000 + "entailment\n" * 1000)
     assert len(studies(outputs)["xnli"].runs) == 10

@@ -184,6 +184,17 @@ def test_wide_tables_are_split_to_fit_the_column():
     assert page_module.split(narrow) == [narrow]
 
 
+def test_a_long_name_breaks_and_a_table_of_many_lines_is_closed():
+    """What the width of a table is reckoned with: a name of more than LONG characters has several lines."""
+    for lines, closed in ((page_module.MANY, False), (page_module.MANY + 1, True)):
+        table = Table("t", "T", "c", ("a", "b"), [line("word " * 9, 1)] * lines)
+        (block,) = page_module.as_blocks(table, {})
+        assert block["folded"] is closed and block["lines"][0][0][2] == "t long"
+    assert page_module.on_paper(table) == (False, page_module.LARGEST)  # as broken it fits upright
+    report = Report("R", "c", [], {"xnli": [table]}, {}, [], [])
+    assert '<th scope="row" role="rowheader" class="long">word' in page_module.page(report, Path())
+
+
 def test_a_tall_table_leaves_room_for_its_bar_of_scrolling(monkeypatch):
     field = page_module.PADDING + page_module.CHARACTER * (1.1 * 10 + page_module.ARROW)  # of a name of ten characters
     monkeypatch.setattr(page_module, "COLUMN", 8 * field + 1)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import REPOSITORY, on_toy, torchrun
+from scipy import stats
 
 import perturb
 import report
@@ -20,6 +21,7 @@ import run_attack
 import run_xtreme
 from attack.texts import Editor, TestFile, edits_of
 from heads import question_answering
+from reporting.attacks import share, words_broken
 from reporting.runs import read_counts
 from reporting.statistics import statistic
 from tasks import TARGETS
@@ -193,6 +195,23 @@ def test_perturb_leaves_what_it_finds_and_reads_the_folder(toy, runs, tmp_path, 
     assert (tmp_path / "noised/swap-1/xnli/test-zh.tsv").exists()
 
 
+def test_shares_of_attacks_have_no_interval_of_no_width():
+    """Three languages with one right example each, of which one breaks: any resample of a language would be itself."""
+    mean, interval = share([(0, 1), (1, 1), (0, 1)], "")
+    assert mean.text == "33.3" and interval.low < 10 and interval.high > 70
+    alone = stats.binomtest(7, 50).proportion_ci(method="wilson")
+    assert share([(7, 50)], "")[1][1:3] == pytest.approx((100 * alone.low, 100 * alone.high))
+    # of k equal languages, Wilson's distances shrink by the root of k
+    many = share([(7, 50)] * 4, "")[1]
+    assert many[1:3] == pytest.approx((14 - (14 - 100 * alone.low) / 2, 14 + (100 * alone.high - 14) / 2))
+
+
+def test_words_broken_are_counted_within_sentences():
+    parts = [{"correct_tokens": np.array(tokens)} for tokens in ([3, 2, 5, 9], [1, 4, 5, 0])]
+    assert words_broken(parts, 3) == pytest.approx(100 * 2 / 10)  # the fourth sentence was not attacked
+    assert words_broken([{}, {}], 3) is None
+
+
 def test_the_report_tells_white_box_from_transfer(toy, runs, tmp_path):
     models = [shutil.copytree(runs("xnli", seed), tmp_path / f"xnli-{seed}") for seed in (1, 2)]
     for seed, model in zip((1, 2), models):
@@ -205,11 +224,19 @@ def test_the_report_tells_white_box_from_transfer(toy, runs, tmp_path):
     )
     text = (tmp_path / "report/report.md").read_text(encoding="utf-8")
     assert "### Attacks" in text and "from1, white-box" in text
-    assert f"from1, transfer from {models[0]}" in text.replace("\\", "") and "### Robustness" not in text
-    matrix = [line for line in text.split("### Transfer of attacks")[1].splitlines() if line.startswith("| greedy-2")]
-    cells = [[float(cell.split()[0]) for cell in line.strip("|").split("|")[2:]] for line in matrix]
+    assert f"from1, transfer from {models[0].name}" in text.replace("\\", "") and "### Robustness" not in text
+    matrix = [line for line in text.split("### Transfer of attacks")[1].splitlines() if "seed" in line and "|" in line]
+    cells = [[float(cell.split()[0]) for cell in line.strip("|").split("|")[1:]] for line in matrix[1:3]]
     # of two attacks on a model, the one that was searched against it works best
-    assert len(cells) == 2 and cells[0][0] < cells[1][0] and cells[1][1] < cells[0][1]
+    assert len(cells) == 2 and cells[0][0] < cells[0][1] and cells[1][1] < cells[1][0]
+    # the first table says the same in a line per setting and attack: means over languages, then over runs
+    short, long = (text.split(f"### {title}")[1].split("### ")[0] for title in ("Attacks\n", "Attacks by run"))
+    lines = [
+        [field.strip() for field in line.strip("|").split("|")] for line in short.splitlines() if "from1," in line
+    ]
+    means = [line.split("|") for line in long.splitlines() if "from1," in line and "| mean of" in line]
+    assert [line[2:4] for line in lines] == [["1", means[0][4].split()[-1]]] * 2
+    assert [line[4:] for line in lines] == [[one[7].strip(), one[9].strip()] for one in means]
     numbers = json.loads((models[0] / "run.json").read_text())["conditions"]["from1"]["attack"]["languages"]["de"]
     lines = [line for line in text.splitlines() if "from1, white-box | de" in line]
     fields = [field.strip() for field in lines[0].strip("|").split("|")]
