@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -99,8 +100,9 @@ def flags_now():
     return {option for action in run_xtreme.build_parser()._actions for option in action.option_strings}
 
 
-@pytest.mark.parametrize("size", ["toy", "small", "full"])
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize(
+    "name, size", [*product(STUDIES, ["toy", "small", "full"]), ("paper", "small"), ("robust", "small")]
+)
 def test_a_plan_lists_commands_that_the_scripts_accept_and_touches_nothing(checkout, name, size):
     before = files(checkout)
     done = recipe(checkout, name, size, "-n")
@@ -115,6 +117,7 @@ def test_a_plan_lists_commands_that_the_scripts_accept_and_touches_nothing(check
             tags = "first" if "/protocol-" in given["output_dir"] else "first_letter"
             assert args.tag_piece == (tags if TARGETS[args.task].kind == "tagging" else None)
             trains = TARGETS[args.task].kind != "retrieval"
+            assert trains or args.max_predict_samples is None  # its candidates count
             assert {"do_train", "do_predict"} & set(given) == (
                 {"do_train", "do_predict"} if trains else {"do_predict"}
             )
