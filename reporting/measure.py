@@ -395,6 +395,15 @@ def compare(study, codes, quantity):
     return contrast(study, *averages)
 
 
+def compare_groups(study, codes, others, quantity):
+    """`compare` of how much more settings change a quantity over `codes` than over `others`; None for none."""
+    sides = over_languages(study, codes, quantity), over_languages(study, others, quantity)
+    if None in sides:
+        return None
+    (points, again, having), (other_points, other_again, others_having) = sides
+    return contrast(study, points - other_points, again - other_again, [*having, *others_having])
+
+
 def contrast(study, points, again, having):
     """`compare` of a quantity's averages: points [runs], again [resamples, runs] over [Measured]."""
     sides = {name: by_unit(points, again, study.units(name)) for name in study.settings}

@@ -7,7 +7,7 @@ import numpy as np
 
 from reporting.answers import SINGLE, given, guess_text, p_field, units_text
 from reporting.groups import broad_groups, headline_groups, language_groups
-from reporting.measure import compare, over_languages
+from reporting.measure import compare, compare_groups, over_languages
 from reporting.parts import Field, Interval, Scores, Source, Table, natural
 from reporting.seen import IN_PART, SEEN, UNSEEN, compare_under, mark, seen_operations
 from reporting.statistics import benjamini_hochberg, corruption_error, intervals, noisy_weights
@@ -333,7 +333,12 @@ def differences_table(study, keys, title, by_language):
     """Each setting against the baseline: clean, noisy and gap, over groups of languages or by language: secondary."""
     groups = {code: [code] for code in study.languages} if by_language else headline_groups(study.languages)
     quantities = ["clean", "noisy", "gap"] if study.operations else ["clean"]
-    outcomes = {(quantity, name): compare(study, groups[name], quantity) for quantity in quantities for name in groups}
+    outcomes = {}
+    for quantity in quantities:
+        outcomes |= {(quantity, name): compare(study, codes, quantity) for name, codes in groups.items()}
+        latin, others = (groups.get(name) for name in ("Latin but English", "non-Latin scripts"))
+        if latin and others:
+            outcomes[quantity, "non-Latin minus Latin"] = compare_groups(study, others, latin, quantity)
     compared = [
         (setting, *key, outcome[0][setting], outcome[1])
         for setting in study.settings[1:]

@@ -148,6 +148,17 @@ def test_a_planted_difference_is_found_among_the_primary_comparisons(outputs):
     assert all(float(line["p (BH)"]) > 0.05 for line in secondary if line["score"] == "gap")
     examples = {line["examples"] for line in secondary if line["languages"] == "all but English"}
     assert examples == {"6000"} and {line["seeds"] for line in secondary} == {"5 and 5"}
+    of = {(line["score"], line["languages"]): float(line["difference"]) for line in secondary}
+    assert of["clean", "non-Latin minus Latin"] == pytest.approx(
+        of["clean", "non-Latin scripts"] - of["clean", "Latin but English"]
+    )
+    gain = {
+        code: np.mean([correct(outputs / f"mnli-{seed}", "clean", code).mean()
+                       - correct(outputs / f"direct-{seed}", "clean", code).mean() for seed in SEEDS])
+        for code in ("de", "hi", "zh")
+    }  # fmt: skip
+    by_hand = 100 * ((gain["hi"] + gain["zh"]) / 2 - gain["de"])
+    assert of["clean", "non-Latin minus Latin"] == pytest.approx(by_hand)
 
 
 def test_the_answer_is_a_sentence_with_the_numbers_of_the_table(outputs):
