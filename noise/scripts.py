@@ -22,7 +22,6 @@ UNIT = regex.compile(
     rf"(?V1)(?:[{LEAD}]+(?=\p{{L}}))?\X(?:(?<={VIRAMA}[\u200c\u200d]?)(?=\p{{L}})\X|(?=[\p{{M}}{TRAIL}])\X)*"
 )
 CLUSTER = regex.compile(r"\X")
-ASCII_GAP = re.compile(" (?<=[A-Za-z] )(?=[A-Za-z])")
 # Texts without these characters have one code point per unit, which makes them fast. One too many here costs time, one
 # too few correctness.
 COMPLEX = regex.compile(
@@ -94,8 +93,9 @@ def words(units, noiser):
 
 def gaps(units, noiser):
     """The places of spaces between two letters."""
-    if isinstance(units, str) and units.isascii():  # the same, faster
-        return list(map(re.Match.start, ASCII_GAP.finditer(units)))
+    if isinstance(units, str):  # the same, faster
+        spaces = map(re.Match.start, one_of(" ").finditer(units, 1, len(units) - 1))
+        return [i for i in spaces if units[i - 1].isalpha() and units[i + 1].isalpha()]
     spaces = (i for i in range(1, len(units) - 1) if units[i] == " ")
     return [i for i in spaces if units[i - 1][0].isalpha() and units[i + 1][0].isalpha()]
 
