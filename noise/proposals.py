@@ -75,7 +75,7 @@ def insert(noiser):
 def stray(noiser):
     def propose(units, i, random):
         other = units[random(len(units))]
-        base = base_index(other) if in_word(units, i) and is_letter(other) else None
+        base = base_index(other) if is_letter(other) and in_word(units, i) else None
         if base is None or other in tables.NUMERALS:
             return None
         letter = other if "\u1100" <= other[0] <= "\u11ff" else other[base]  # decomposed Hangul: the whole syllable
