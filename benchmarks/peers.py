@@ -104,7 +104,8 @@ def our_job(args, folder, flags):
     ]
     begin = ["--model_name_or_path", args.model_name_or_path, "--max_train_samples", args.train_examples]
     train, _ = cpu_seconds([*command, *begin, "--do_train"])
-    predict, _ = cpu_seconds([*command, *begin, "--do_predict", "--languages", *languages(args.data_dir)])
+    trained = ["--model_name_or_path", folder, "--do_predict", "--languages", *languages(args.data_dir)]
+    predict, _ = cpu_seconds([*command, *trained])
     lines = (folder / "results.jsonl").read_text(encoding="utf-8").splitlines()
     return train, predict, statistics.mean(json.loads(line)["value"] for line in lines)
 
