@@ -135,9 +135,9 @@ class Editor:
                 noiser = self.noiser(op, one.language, one.text)
                 own = noiser.candidates(one.text, f"{key}|{one.field}", one.spans, one.protect)
                 edits |= {(start, start + len(old), new) for start, old, new in own}
-            words = self.words(one) if self.one_per_word else ()
+            within = self.words(one) if self.one_per_word else ()
             for edit in distinct(one.text, edits):
-                result.append(Candidate(place, *edit, cost(one.text, *edit), whole(edit[:2], words)))
+                result.append(Candidate(place, *edit, cost(one.text, *edit), whole(edit[:2], within)))
         return result
 
     def words(self, text):

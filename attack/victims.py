@@ -7,12 +7,9 @@ do. Which number it is, the head says (heads/<kind>.py: margin).
 from array import array
 from functools import lru_cache
 from hashlib import blake2b
-from uuid import uuid4
 
 import numpy as np
-import pyarrow as pa
 import torch
-from datasets import Dataset
 
 import metrics
 from attack.search import TOLERANCE
@@ -21,6 +18,7 @@ from common.files import InputError
 from common.loss import margins
 from common.prediction import scorer
 from common.search import normalize
+from heads.encoding import as_dataset
 
 ALONE = {"batch_size": 1, "bf16": False, "disable_tqdm": True}
 COSINES = 20  # times as close together as logits are
@@ -123,7 +121,7 @@ class Victim:
     def encode(self, rows):
         """Features of `rows`, each a dict."""
         about = self.predictor.tokenizer, self.predictor.labels, self.predictor.settings
-        return self.head.encode(Dataset(pa.Table.from_pylist(rows), fingerprint=uuid4().hex), *about)
+        return self.head.encode(as_dataset(rows), *about)
 
     def margins(self, rows, features, of_row, **options):
         """[rows]: the lowest of each row's features, whose rows are `of_row`; rows without one mean nothing."""
@@ -243,7 +241,7 @@ class Retriever(Victim):
         self.pool = self.vectors(self.encode(list(rows["english"])), **ALONE)
 
     def encode(self, rows):
-        return self.head.encode(Dataset.from_list(rows), self.predictor.tokenizer, self.predictor.settings)
+        return self.head.encode(as_dataset(rows), self.predictor.tokenizer, self.predictor.settings)
 
     def vectors(self, features, **options):
         def step(batch):

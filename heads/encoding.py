@@ -10,6 +10,11 @@ from transformers.tokenization_utils_base import PaddingStrategy, TruncationStra
 BATCH = 1000  # rows that are encoded at a time
 
 
+def as_dataset(rows):
+    """A Dataset of rows, each a dict, without the fingerprint for which `Dataset.from_list` pickles."""
+    return Dataset(pa.Table.from_pylist(rows), fingerprint=uuid4().hex)
+
+
 def encoded(rows, encode_batch, with_indices=False):
     """The features that `encode_batch` makes of all rows, without the rows' own columns: a Dataset.
 

@@ -9,9 +9,9 @@ import random
 from functools import cache
 
 import numpy as np
-from datasets import Dataset
 
 from common.trainer import data_seed
+from heads.encoding import as_dataset
 from noise import Noiser
 
 
@@ -59,9 +59,7 @@ class TrainNoise:
         if not rows:
             return []
         predictor = self.predictor
-        features = predictor.head.encode(
-            Dataset.from_list(rows), predictor.tokenizer, predictor.labels, predictor.settings
-        )
+        features = predictor.head.encode(as_dataset(rows), predictor.tokenizer, predictor.labels, predictor.settings)
         of_rows = [[] for _ in rows]
         for number, feature in enumerate(features.to_list()):
             of_rows[feature.get("example", number)].append(feature)

@@ -121,9 +121,11 @@ def table_lines(table):
     for line in table.lines:
         lines.append([])
         for entry, numbers, pair in zip(line, numeric, pairs):
+            if pair:
+                lines[-1] += (entry.low, entry.high) if isinstance(entry, Interval) else ("", "")
+                continue
             value, absent = number(entry), "" if numbers and isinstance(entry, Field) else text(entry)
-            own = (entry.low, entry.high) if isinstance(entry, Interval) else (absent if value is None else value,)
-            lines[-1] += ("",) * len(pair) if pair and not isinstance(entry, Interval) else own
+            lines[-1].append(absent if value is None else value)
     return lines
 
 
