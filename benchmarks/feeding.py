@@ -8,7 +8,8 @@ Without --model the model is a stub of one layer and width 16 over the tokenizer
 GPU would wait for is what is measured; with it, its share in the whole says how much is lost on a real one. Test files
 are the given ones, repeated up to --rows rows (question answering and retrieval as they are). A stage runs alone, in
 one thread. `predict` is what a run of all languages takes longer than one of a single language, `train` what a run of
-many steps takes longer than one of a few; `start` is what is left of the run of a single language.
+many steps takes longer than one of a few; `start` is what is left of the run of a single language. `clock` is
+`predict` by the clock, with the tokenizer's threads beside the model's: to be read on a quiet machine alone.
 CPU seconds count, of all threads: on a machine with other work they are what stays the same. Where there is a GPU,
 seconds of the clock do, of runs and of the stage `model`, which is then all that happens between features and what
 decoding needs: collating, copies and bfloat16 passes, in batches of as many tokens as a run takes.
@@ -43,7 +44,7 @@ from tasks import LANGUAGES, TARGETS  # noqa: E402
 
 TASKS = ("xnli", "panx", "xquad", "tatoeba")
 REPEATED = ("classification", "tagging")  # kinds whose files are lines and can be repeated
-STAGES = ("read", "encode", "collate", "model", "decode", "write", "predict", "train")
+STAGES = ("read", "encode", "collate", "model", "decode", "write", "predict", "train", "clock")
 STEPS = 10, 210  # of the two runs that training is measured by
 BATCH = 64
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -87,7 +88,7 @@ def stub(source, folder):
     """A random encoder of one layer with the tokenizer of `source`; returns its folder."""
     tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     config = XLMRobertaConfig(
-        vocab_size=max(len(tokenizer), 250002), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        vocab_size=max(len(tokenizer), 250002), hidden_size=16, num_hidden_layers=1, num_attention_heads=1,
         intermediate_size=16, max_position_embeddings=514, type_vocab_size=1, pad_token_id=tokenizer.pad_token_id,
     )  # fmt: skip
     torch.manual_seed(0)
@@ -107,13 +108,15 @@ def measure(task, args, model, folder):
     if task.kind != "retrieval":
         fresh(task, head, model, trained)
     predict = ["--task", task.name, "--data_dir", str(folder / "data"), "--model_name_or_path", source, "--do_predict"]
-    one = run_seconds(predict, folder / "one", ["--languages", languages[0]])
-    several = run_seconds(predict, folder / "all", ["--languages", *languages])
+    predict += ["--max_tokens_per_batch", str(prediction.GPU_TOKENS)] if model != args.model else []
+    one, one_clock = run_seconds(predict, folder / "one", ["--languages", languages[0]])
+    several, several_clock = run_seconds(predict, folder / "all", ["--languages", *languages])
     figures["predict"] = rows * (len(languages) - 1) / (several - one)
+    figures["clock"] = rows * (len(languages) - 1) / (several_clock - one_clock)
     figures["start_seconds"] = one - rows / figures["predict"]
     if task.kind != "retrieval" and not args.no_train:
         train = [*run, "--do_train", "--save_strategy", "no", "--max_train_samples", "4000"]
-        few, many = (run_seconds(train, folder / f"train-{n}", ["--max_steps", str(n)]) for n in STEPS)
+        few, many = (run_seconds(train, folder / f"train-{n}", ["--max_steps", str(n)])[0] for n in STEPS)
         figures["train"] = (STEPS[1] - STEPS[0]) * 32 / (many - few)
     return figures
 
@@ -156,16 +159,21 @@ def fresh(task, head, model, folder):
 
 
 def run_seconds(command, output_dir, more):
-    """CPU seconds, user and system, of a run of run_xtreme.py and all its children; with a GPU, of the clock."""
+    """(CPU seconds, user and system, of a run of run_xtreme.py and all its children, with a GPU of the clock; seconds
+    of the clock).
+    """
     command = [sys.executable, str(ROOT / "run_xtreme.py"), *command, *more, "--output_dir", str(output_dir)]
     before = os.times()
-    done = subprocess.run([*command, "--disable_tqdm", "true", "--report_to", "none"], capture_output=True, text=True)
+    command += ["--disable_tqdm", "true", "--report_to", "none"]
+    threads = {**os.environ, "TOKENIZERS_PARALLELISM": "true"}
+    done = subprocess.run(command, env=threads, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)}\n{done.stderr[-2000:]}")
     after = os.times()
+    clock = after.elapsed - before.elapsed
     if DEVICE == "cuda":
-        return after.elapsed - before.elapsed
-    return after.children_user + after.children_system - before.children_user - before.children_system
+        return clock, clock
+    return after.children_user + after.children_system - before.children_user - before.children_system, clock
 
 
 # --- Stages, each alone

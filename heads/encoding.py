@@ -47,14 +47,32 @@ def tokenized(tokenizer, texts, pairs=None, max_length=None):
 
     What `tokenizer(...)` gives, without its offsets and masks, in two thirds of the time.
     """
-    truncation = TruncationStrategy.LONGEST_FIRST if max_length else TruncationStrategy.DO_NOT_TRUNCATE
-    tokenizer.set_truncation_and_padding(PaddingStrategy.DO_NOT_PAD, truncation, max_length, 0, None, None)
+    truncate_at(tokenizer, max_length)
     inputs = list(zip(texts, pairs)) if pairs else texts
     encodings = tokenizer.backend_tokenizer.encode_batch_fast(inputs)
     features = {"input_ids": [encoding.ids for encoding in encodings]}
     if "token_type_ids" in tokenizer.model_input_names:
         features["token_type_ids"] = [encoding.type_ids for encoding in encodings]
     return features
+
+
+def pieces_of(tokenizer, words):
+    """{word: its ids as a word of a split text, without special tokens}.
+
+    Words are tokenized by themselves, so each once: two of three words of 1,000 sentences stand there before.
+    """
+    truncate_at(tokenizer, None)
+    words = list(dict.fromkeys(words))
+    encodings = tokenizer.backend_tokenizer.encode_batch_fast(
+        [[word] for word in words], is_pretokenized=True, add_special_tokens=False
+    )
+    return {word: encoding.ids for word, encoding in zip(words, encodings)}
+
+
+def truncate_at(tokenizer, max_length):
+    """Let the tokenizer cut texts to `max_length`, the longest first; None: let it cut none."""
+    truncation = TruncationStrategy.LONGEST_FIRST if max_length else TruncationStrategy.DO_NOT_TRUNCATE
+    tokenizer.set_truncation_and_padding(PaddingStrategy.DO_NOT_PAD, truncation, max_length, 0, None, None)
 
 
 def nested(arrays):

@@ -10,7 +10,7 @@ from common.files import InputError, write_text
 from common.labels import FIRST, IGNORED, LabelIndices, check_alike, check_label, names_of
 from common.loss import margins
 from heads import check_texts, path_of, read_jsonl, read_table
-from heads.encoding import encoded
+from heads.encoding import encoded, pieces_of
 from heads.other_forms import tagged_columns
 from tasks import LANGUAGES
 
@@ -67,8 +67,10 @@ def _with_tabs(lines, labels):
     A file is CoNLL when it has no tab and each of its lines two or more columns, or most of them a known tag at their
     end; a single word may hold a blank, as Vietnamese ones do.
     """
+    if any("\t" in line for line in lines):
+        return lines
     columns = [line.split() for line in lines if line.strip(BLANK)]
-    if any("\t" in line for line in lines) or len(columns) < 2:
+    if len(columns) < 2:
         return lines
     tagged = sum(len(fields) > 1 and fields[-1] in labels for fields in columns)
     if 2 * tagged > len(columns) or min(map(len, columns)) > 1:
@@ -118,17 +120,18 @@ def encode(rows, tokenizer, labels, settings):
     label_indices = LabelIndices(labels)
     skipped = set() if settings.tag_piece == FIRST else bare_pieces(tokenizer)
     room = settings.max_seq_length - tokenizer.num_special_tokens_to_add()
+    cls, sep = tokenizer.cls_token_id, tokenizer.sep_token_id
 
     def encode_batch(batch, indices):
         features = {"input_ids": [], "first": [], "example": [], "length": [], "labels": []}
-        pieces = _word_pieces(tokenizer, batch["words"], room)
+        pieces = _word_pieces(tokenizer, batch["words"], room, skipped)
         for index, words, tags in zip(indices, pieces, batch["tags"]):
             for begin, end in _windows(words, room):
-                window, first = [tokenizer.cls_token_id], []
-                for word in words[begin:end]:
-                    first.append(len(window) + next((at for at, piece in enumerate(word) if piece not in skipped), 0))
-                    window += word
-                window.append(tokenizer.sep_token_id)
+                window, first = [cls], []
+                for ids, labeled in words[begin:end]:
+                    first.append(len(window) + labeled)
+                    window += ids
+                window.append(sep)
                 target = [IGNORED] * len(window)
                 for position, tag in zip(first, tags[begin:end] if tags else []):
                     target[position] = label_indices[tag]
@@ -164,26 +167,23 @@ def advice(features, tokenizer, settings):
     )
 
 
-def _word_pieces(tokenizer, sentences, room):
-    """Piece ids of every word of every sentence."""
-    encoded = tokenizer(sentences, is_split_into_words=True, add_special_tokens=False, verbose=False)
-    result = []
-    for index, sentence in enumerate(sentences):
-        words = [[] for _ in sentence]
-        for piece, word in zip(encoded["input_ids"][index], encoded.word_ids(index)):
-            words[word].append(piece)
-        result.append([word if 0 < len(word) <= room else [tokenizer.unk_token_id] for word in words])
-    return result
+def _word_pieces(tokenizer, sentences, room, skipped):
+    """(piece ids, which of them has the label) of every word of every sentence."""
+    pieces = {}
+    for word, ids in pieces_of(tokenizer, chain.from_iterable(sentences)).items():
+        ids = ids if 0 < len(ids) <= room else [tokenizer.unk_token_id]
+        pieces[word] = ids, next((at for at, piece in enumerate(ids) if piece not in skipped), 0)
+    return [[pieces[word] for word in words] for words in sentences]
 
 
 def _windows(words, room):
     """Greedy [begin, end) ranges of words whose pieces fit into `room`."""
     begin, used = 0, 0
-    for index, word in enumerate(words):
-        if used + len(word) > room:
+    for index, (ids, _) in enumerate(words):
+        if used + len(ids) > room:
             yield begin, index
             begin, used = index, 0
-        used += len(word)
+        used += len(ids)
     yield begin, len(words)
 
 

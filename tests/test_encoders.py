@@ -34,6 +34,7 @@ from heads import (
     retrieval,
     tagging,
 )
+from heads.encoding import pieces_of
 from mixture.model import load_multitask
 from tasks import TARGETS
 
@@ -377,6 +378,18 @@ def test_single_texts_are_in_segment_0_which_is_what_models_assume(checkpoint):
     _, folder = checkpoint
     tokenizer, _ = opened(folder)
     assert not any(tokenizer("the cat sat").get("token_type_ids", [0]))
+
+
+def test_a_words_pieces_are_those_that_it_has_in_a_sentence(checkpoint):
+    _, folder = checkpoint
+    tokenizer, _ = opened(folder)
+    sentences = [["the", "cat", "the", "9\u200b", "\u200b", "Cat"], ["cat", "unknownish", ",", "the"]]
+    batch, pieces = tokenizer(sentences, is_split_into_words=True, add_special_tokens=False), {}
+    for index, words in enumerate(sentences):
+        for at, word in enumerate(words):
+            span = [i for i, number in enumerate(batch.word_ids(index)) if number == at]
+            pieces[word] = [batch["input_ids"][index][i] for i in span]
+    assert pieces_of(tokenizer, [word for words in sentences for word in words]) == pieces
 
 
 def test_a_layer_is_the_same_alone_and_among_all(checkpoint):
