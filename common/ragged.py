@@ -49,24 +49,36 @@ def filled_up(values, counts, sizes, fill):
 
 
 class Columns:
-    """The columns of a Dataset that a Collator reads, as Arrow arrays, to take batches from."""
+    """The columns of a Dataset that a Collator reads, flat, to take batches from."""
 
     def __init__(self, features, names):
         table = features.select_columns([name for name in names if name in features.column_names])
         table = table.with_format("arrow")[:]
-        self.arrays = {name: table.column(name).combine_chunks() for name in table.column_names}
+        self.flat = {name: Ragged.of_arrow(table.column(name).combine_chunks()) for name in table.column_names}
+        self.starts = {
+            name: [np.cumsum(count) - count for count in column.counts] for name, column in self.flat.items()
+        }
 
     @property
     def width(self):
         """Lists of tokens in a feature: 1, or the choices of the first."""
-        first = self.arrays["input_ids"][0].as_py()
-        return len(first) if isinstance(first[0], list) else 1
+        counts = self.flat["input_ids"].counts
+        return int(counts[0][0]) if len(counts) == 2 else 1
 
     def take(self, indices):
         """{name: Ragged} of some features."""
-        indices = pa.array(indices)
-        return {name: Ragged.of_arrow(array.take(indices)) for name, array in self.arrays.items()}
+        return {name: self._taken(name, np.array(indices)) for name in self.flat}
+
+    def _taken(self, name, indices):
+        values, counts = self.flat[name]
+        taken = []
+        for count, starts in zip(counts, self.starts[name]):
+            lengths = count[indices]
+            taken.append(lengths)
+            ends = np.cumsum(lengths)
+            indices = np.repeat(starts[indices] - ends + lengths, lengths) + np.arange(ends[-1])
+        return Ragged(values[indices], taken)
 
     def whole(self, name):
         """One column as a Ragged."""
-        return Ragged.of_arrow(self.arrays[name])
+        return self.flat[name]
