@@ -176,8 +176,11 @@ def effect(study, one, where):
     languages = f"better in {one.better[0]} of {one.languages} languages"
     about = f"{interval}; {languages}; {seeds}{encoders}{', these runs only' if one.single else ''}"
     metric = f"{called(study.metric)} {WORDS[one.score]}"
-    where = f" {where} than {how(study, study.baseline)}" if where else ""
-    return f"{how(study, one.setting)}, {metric} is {points}{where} ({about})"
+    this, than = how(study, one.setting), how(study, study.baseline)
+    if not this.startswith("after"):  # but trained otherwise in phase 3, say: that is what the baseline lacks
+        than = f"with {called(study.baseline)}"
+    where = f" {where} than {than}" if where else ""
+    return f"{this}, {metric} is {points}{where} ({about})"
 
 
 def limits(study, comparisons):
