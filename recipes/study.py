@@ -40,9 +40,10 @@ DEFAULTS = {
     "attack_targets": [], "attack_settings": [],
     # how often: seeds of phase 2 (encoders), of phase 3
     "phase2_seeds": [1], "seeds": [1],
-    # flags of each step
-    "phase1_flags": "", "phase2_flags": "", "phase3_flags": "", "predict_flags": "", "perturb_flags": "",
-    "align_flags": "", "frozen_flags": "", "unfrozen_flags": "", "report_flags": "", "tag_piece": "first_letter",
+    # flags of each step, and of all that run a model
+    "run_flags": "", "phase1_flags": "", "phase2_flags": "", "phase3_flags": "", "predict_flags": "",
+    "perturb_flags": "", "align_flags": "", "frozen_flags": "", "unfrozen_flags": "", "report_flags": "",
+    "tag_piece": "first_letter",
     # studies 4 and 5: parallel text (a set below parallel_dir, or a folder; default: Tatoeba) that is aligned, with
     # attacked copies (NAME=FOLDER), or translated by decoders that learn from `pairs` in the languages `trained`
     "alignment": False, "parallel": "", "attacked": {},
