@@ -524,6 +524,13 @@ def test_weights_that_are_not_floating_point_are_refused(bert, tmp_path):
         checkpoints.load_encoder(tmp_path / "model", config, 3)
 
 
+def test_weights_begin_where_every_process_has_them(checkpoint):
+    name, folder = checkpoint
+    config = opened(folder)[1]
+    encoder = checkpoints.load_encoder(folder, config, config.num_hidden_layers)
+    assert not any(weight.data_ptr() % 64 for weight in encoder.parameters())
+
+
 def test_shards_lie_in_their_folder(bert, tmp_path):
     tokenizer, config = opened(bert)
     AutoModelForMaskedLM.from_pretrained(bert).save_pretrained(tmp_path / "model", max_shard_size="5KB")
