@@ -382,17 +382,7 @@ def _from_pretrained(auto_class, path, **options):
             f"--model_name_or_path {path}: {spoiled} holds NaN or infinity; its training diverged, take an earlier "
             "checkpoint"
         )
-    align(model)
     return model, info
-
-
-def align(model):
-    """Give weights memory of their own. In the mapped file they begin anywhere, and where numbers begin changes the
-    last bits of a CPU's products: one process would not agree with several, which get the weights from the first.
-    """
-    for weight in (*model.parameters(), *model.buffers()):
-        if weight.device.type == "cpu" and weight.data_ptr() % 64:
-            weight.data = weight.data.clone()
 
 
 def _check_weight_files(path, revision):

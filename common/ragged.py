@@ -55,6 +55,7 @@ class Columns:
         table = features.select_columns([name for name in names if name in features.column_names])
         table = table.with_format("arrow")[:]
         self.flat = {name: Ragged.of_arrow(table.column(name).combine_chunks()) for name in table.column_names}
+        # of every list in the level below
         self.starts = {
             name: [np.cumsum(count) - count for count in column.counts] for name, column in self.flat.items()
         }
@@ -78,7 +79,3 @@ class Columns:
             ends = np.cumsum(lengths)
             indices = np.repeat(starts[indices] - ends + lengths, lengths) + np.arange(ends[-1])
         return Ragged(values[indices], taken)
-
-    def whole(self, name):
-        """One column as a Ragged."""
-        return self.flat[name]

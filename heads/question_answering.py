@@ -245,8 +245,9 @@ def decode(rows, features, reduced, labels, settings):
 
 def _texts(features, settings):
     """A function (context, window, span, score) -> text of a span (its two positions) of a window."""
-    fronts, offsets = (Columns(features, [name]).whole(name) for name in ("context", "offsets"))
-    begins = np.cumsum(offsets.counts[0]) - offsets.counts[0]
+    columns = Columns(features, ("context", "offsets"))
+    fronts, offsets = columns.flat["context"], columns.flat["offsets"]
+    (begins, _) = columns.starts["offsets"]
     # [windows] positions of the contexts, and characters [sub-tokens of all windows, 2]
     fronts, characters = fronts.values.reshape(-1, 2)[:, 0], offsets.values.reshape(-1, 2)
 

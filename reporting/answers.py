@@ -176,9 +176,8 @@ def effect(study, one, where):
     languages = f"better in {one.better[0]} of {one.languages} languages"
     about = f"{interval}; {languages}; {seeds}{encoders}{', these runs only' if one.single else ''}"
     metric = f"{called(study.metric)} {WORDS[one.score]}"
-    this, than = how(study, one.setting), how(study, study.baseline)
-    if not this.startswith("after"):  # but trained otherwise in phase 3, say: that is what the baseline lacks
-        than = f"with {called(study.baseline)}"
+    this = how(study, one.setting)  # not after a phase 2: trained otherwise in phase 3, say, which direct is not
+    than = how(study, study.baseline) if this.startswith("after") else f"with {called(study.baseline)}"
     where = f" {where} than {than}" if where else ""
     return f"{this}, {metric} is {points}{where} ({about})"
 

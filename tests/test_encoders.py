@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -24,6 +25,7 @@ from common import checkpoints
 from common.batching import Collator
 from common.files import InputError
 from common.loss import cross_entropy
+from common.prediction import prepare_to_predict
 from heads import (
     Settings,
     classification,
@@ -525,9 +527,11 @@ def test_weights_that_are_not_floating_point_are_refused(bert, tmp_path):
 
 
 def test_weights_begin_where_every_process_has_them(checkpoint):
-    name, folder = checkpoint
+    _, folder = checkpoint
     config = opened(folder)[1]
     encoder = checkpoints.load_encoder(folder, config, config.num_hidden_layers)
+    alone = SimpleNamespace(device="cpu", bf16_full_eval=False, fp16_full_eval=False)  # several have "cpu:0"
+    encoder = prepare_to_predict(encoder, alone)
     assert not any(weight.data_ptr() % 64 for weight in encoder.parameters())
 
 

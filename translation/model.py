@@ -223,7 +223,6 @@ def load(path, max_seq_length, revision="main", attn_implementation=None):
             f"--model_name_or_path {path}: not a folder of run_translation.py ({' '.join(str(error).split())[:200]}); "
             "train one, or copy it again"
         ) from None
-    checkpoints.align(model)
     positions = checkpoints.number_of_positions(model.encoder)
     if positions and max_seq_length > positions:
         raise InputError(f"--max_seq_length {max_seq_length}: the model has {positions} positions; give at most that")
