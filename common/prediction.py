@@ -134,19 +134,15 @@ def prepare_to_predict(model, args):
     """Move the model to the device; with HF's --bf16_full_eval or --fp16_full_eval also its weights to 16 bits.
 
     What is alive is taken out of garbage collections, once: each would walk through all objects of torch and
-    transformers, which took 6 % of an attack's time. On a CPU weights get memory of their own: in the mapped file they
-    begin anywhere, which changes the last bits of products, so that one process would not agree with several, whose
-    device is "cpu:0", to which `to` copies.
+    transformers, which took 6 % of an attack's time. On a CPU weights stay where they are, in the mapped file: to the
+    "cpu:0" of several processes `to` would copy them, and where numbers begin changes the last bits of products.
     """
     if not gc.get_freeze_count():
         gc.collect()
         gc.freeze()
     dtype = torch.bfloat16 if args.bf16_full_eval else torch.float16 if args.fp16_full_eval else torch.float32
-    model.to(args.device, dtype)
-    for weight in (*model.parameters(), *model.buffers()):
-        if weight.device.type == "cpu" and weight.data_ptr() % 64:
-            weight.data = weight.data.clone()
-    return model
+    device = torch.device(args.device)
+    return model.to(torch.device("cpu") if device.type == "cpu" else device, dtype)
 
 
 def start_predicting(model, head, features, collator, settings, **options):

@@ -153,7 +153,8 @@ def check_words(model, toy, condition, code, words, lines):
 def test_greedy_is_nowhere_below_its_control(toy, runs, tmp_path):
     for edits, queries in ((2, 12), (5, 40)):
         output = tmp_path / f"attacked-{edits}-{queries}"
-        files, _ = attack(toy, "xnli", runs("xnli"), output, "--edits", edits, "--queries", queries)
+        few = ("--edits", edits, "--queries", queries, "--max_predict_samples", 60)
+        files, _ = attack(toy, "xnli", runs("xnli"), output, *few)
         for code in LANGUAGES["xnli"]:
             greedy, chance = (files[f"{name}-{edits}", code]["attack"]["broken"] for name in ("greedy", "random"))
             assert all(ours >= luck for ours, luck in zip(greedy, chance, strict=True)), (code, edits, queries)
@@ -172,7 +173,7 @@ def test_no_edits_are_the_clean_bytes(toy, runs, tmp_path):
 
 
 def test_neither_batches_nor_a_second_run_change_a_byte(toy, runs, tmp_path, caplog):
-    model, few = runs("xnli"), ("--queries", 24, "--max_predict_samples", 40)
+    model, few = runs("xnli"), ("--queries", 16, "--max_predict_samples", 24)
     attack(toy, "xnli", model, tmp_path / "one", *few)
     attack(toy, "xnli", model, tmp_path / "two", *few, "--per_device_eval_batch_size", 5)
     said = ("manifest.json", "README.md")
@@ -215,7 +216,7 @@ def test_words_broken_are_counted_within_sentences():
 def test_the_report_tells_white_box_from_transfer(toy, runs, tmp_path):
     models = [shutil.copytree(runs("xnli", seed), tmp_path / f"xnli-{seed}") for seed in (1, 2)]
     for seed, model in zip((1, 2), models):
-        attack(toy, "xnli", model, tmp_path / f"attacked-{seed}", "--queries", 16)
+        attack(toy, "xnli", model, tmp_path / f"attacked-{seed}", "--queries", 12)
     folders = [f"from{seed}={tmp_path}/attacked-{seed}/greedy-2" for seed in (1, 2)]
     for model in models:
         predict(toy, "xnli", model, f"clean={toy}/xtreme", *folders)
