@@ -181,11 +181,14 @@ def spoken(name, languages):
 def text_of(settings):
     """Files and folders of all text that a study's encoders meet: test sets, noised copies, intermediate tasks."""
     tasks = {task for encoder in encoders(settings).values() for task in encoder.tasks}
-    noised = [f"{settings.output}/noised"] if settings.ops else []
-    files = data_files(settings.data_dir, settings.targets, settings.languages)
-    if settings.alignment:
+    files, noised = data_files(settings.data_dir, settings.targets, settings.languages), []
+    if settings.targets and settings.ops:
+        noised += [f"{settings.output}/noised"]
+    if settings.alignment or settings.pairs:
         noised += [f"{settings.output}/parallel"] if settings.ops else []
         files += data_files(settings.parallel or f"{settings.data_dir}/tatoeba", [""], settings.languages)
+    if settings.pairs:
+        files += data_files(settings.pairs, [""])  # of all languages: phase 2 may read them too
     return [*files, *noised, *intermediate_files(settings, tasks)]
 
 
