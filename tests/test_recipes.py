@@ -187,6 +187,19 @@ def test_several_seeds_of_phase_2_are_several_encoders_of_a_setting(checkout):
     assert fine_tuned["mnli-xnli-seed1"] == "mnli" and fine_tuned["direct-xnli-seed2"] == "pretrained"
 
 
+def test_a_trimmed_encoder_keeps_the_pieces_of_all_that_a_translation_study_reads(checkout, tmp_path):
+    wanted = [f"parallel/anki/train.{pair}" for pair in ("de-en.de", "de-en.en", "ja-en.ja")]
+    wanted += [f"xtreme/tatoeba/{pair}" for pair in ("ru-en.ru", "ru-en.en")]
+    for name in wanted:
+        executable(tmp_path / "data" / name, "")
+    done = recipe(checkout, "study5", "small", "-n", DATA_DIR=str(tmp_path / "data"), OUTPUT=str(tmp_path / "out"))
+    commands = {script: argv for _, script, argv in listed(done)}
+    text = commands["tools/trim_encoder.py"]
+    assert {*(str(tmp_path / "data" / name) for name in wanted), str(tmp_path / "out/parallel")} <= {*text}
+    noised = [value(argv, "--output_dir") for _, script, argv in listed(done) if script == "perturb.py"]
+    assert noised == [str(tmp_path / "out/parallel")]  # no task's test sets
+
+
 def test_without_snakemake_one_line_says_what_to_do(checkout, tmp_path):
     folder = tmp_path / "bare"
     shutil.copytree(checkout, folder, ignore=shutil.ignore_patterns(".venv"))
