@@ -31,6 +31,19 @@ def test_neighbors_are_exact_in_blocks(draw, block):
         assert (top_k(x, y, k, block)[1] == indices).all()
 
 
+@pytest.mark.parametrize("draw", ["distinct", "equals", "all equal"])
+def test_the_best_of_many_columns_are_exact(draw):
+    """With many columns only chunks of them are looked at, also in the transposed direction."""
+    generator = np.random.default_rng(1)
+    x, y = (generator.standard_normal((n, 3)).astype("float32") for n in (300, 611))
+    if draw != "distinct":
+        x, y = np.round(x) * (draw == "equals"), np.round(y)
+    for k in (1, 4):
+        for found, side in zip(neighbors(x, y, k), ((x, y), (y, x))):
+            expected = by_hand(*side, k)
+            assert np.allclose(found[0], expected[0], atol=1e-6) and (found[1] == expected[1]).all()
+
+
 def test_search_runs_on_the_device_of_the_run(monkeypatch):
     """With --use_cpu that is the CPU, also where a GPU is there."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
