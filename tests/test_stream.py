@@ -1,12 +1,17 @@
 """The pipeline around the model: three stages at once, in order, whatever fails; batches of tensors from Arrow."""
 
+import json
+import subprocess
+import sys
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from datasets import Dataset
+from transformers import AutoTokenizer, XLMRobertaConfig, XLMRobertaModel
 
 from common.batching import Collator, LengthGroupedSampler
 from common.prediction import length_batches, length_step
@@ -172,3 +177,25 @@ def test_a_text_is_embedded_once_for_all_conditions_and_both_sides(monkeypatch):
     assert [[names[tuple(of_text)] for of_text in batch] for batch in asked] == [
         ["a", "b", "c"], ["noised"], ["of another language", "b", "c"]
     ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_pipeline_takes_a_tenth_of_a_small_encoders_prediction_at_most(toy, tmp_path):
+    """Of one the size of multilingual-e5-small, with random weights; every language has the same text."""
+    tokenizer = AutoTokenizer.from_pretrained(toy / "model")
+    config = XLMRobertaConfig(
+        vocab_size=len(tokenizer), hidden_size=384, num_hidden_layers=12, num_attention_heads=12,
+        intermediate_size=1536, max_position_embeddings=514, type_vocab_size=1, pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    for saved in (XLMRobertaModel(config), tokenizer):
+        saved.save_pretrained(tmp_path / "model")
+    for name in ("xnli/train-en.tsv", "xnli/dev-en.tsv", *(f"xnli/test-{code}.tsv" for code in ("en", "de", "zh"))):
+        source = name.replace("test-de", "test-en").replace("test-zh", "test-en")
+        (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / name).write_bytes((toy / "xtreme" / source).read_bytes())
+    script = Path(__file__).resolve().parents[1] / "benchmarks/feeding.py"
+    flags = f"--model {tmp_path}/model --data_dir {tmp_path}/data --tasks xnli --rows 1000 --no_train"
+    flags += f" --output_file {tmp_path}/rates.json"
+    subprocess.run([sys.executable, script, *flags.split()], check=True)
+    rates = json.loads((tmp_path / "rates.json").read_text())["tasks"]["xnli"]
+    assert rates["predict"] > 0.9 * rates["model"], rates
