@@ -17,6 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
+
 ROOT = Path(__file__).resolve().parents[1]
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 K = 4
@@ -42,8 +44,6 @@ def search_ours(x, y):
 
 def work(name, folder):
     """In an environment of its own: search, print CPU seconds, save the neighbors."""
-    import numpy as np
-
     x, y = (np.load(folder / f"{side}.npy") for side in "xy")
     search = {"faiss": search_faiss, "ours": search_ours}[name]
     search(x[:100], y[:100])  # imports
@@ -65,8 +65,6 @@ def main():
         return work(args.worker[0], Path(args.worker[1]))
     if not args.peer:
         parser.error("--peer is missing; give the Python of an environment with faiss-cpu")
-    import numpy as np
-
     random = np.random.default_rng(0)
     x, noise = random.standard_normal((2, args.sentences, args.width), dtype=np.float32)
     y = random.permutation(x + noise)
