@@ -41,13 +41,13 @@ ASSUMED = """assumed: {speed:,} sub-tokens/s in training on one {place} (TOKENS_
 three times that in prediction, {start} s for a run to start and save; mean lengths as in recipes/cost.py"""
 # Seconds of a command on the invented world, two at a time on two cores.
 TOY_SECONDS = {
-    "pretrained": 55,
-    "intermediate": 30,
-    "target": 24,
-    "retrieval": 18,
-    "alignment": 15,
-    "translation": 40,
-    "other": 5,
+    "pretrained": 34,
+    "intermediate": 19,
+    "target": 15,
+    "retrieval": 11,
+    "alignment": 9,
+    "translation": 25,
+    "other": 3,
 }
 
 
@@ -74,18 +74,16 @@ def placement(settings):
     if not settings.gpus:
         return 0, ""
     share = weights(largest(settings))[0] / weights(LARGE)[0]
-    fits, shared = LARGE_FITS * share, LARGE_SHARED * share
-    if settings.gpu_memory and settings.gpu_memory < fits:
-        several = settings.gpus > 1
-        if share > 3:
-            configuration = "zero3" if several else "zero3_offload"
-        else:
-            configuration = "zero2" if several and settings.gpu_memory >= shared else "zero2_offload"
-        number, configuration = settings.gpus, f"ds_configs/{configuration}.json"
-    else:
-        number, configuration = 1, ""
+    fits = settings.gpu_memory >= LARGE_FITS * share
     given = str(settings.gpus_per_run)
-    return (settings.gpus if given == "all" else int(given) if given.isdecimal() else number), configuration
+    number = int(given) if given.isdecimal() else settings.gpus if given == "all" or not fits else 1
+    if fits:
+        return number, ""
+    if share > 3:
+        configuration = "zero3" if number > 1 else "zero3_offload"
+    else:
+        configuration = "zero2" if number > 1 and settings.gpu_memory >= LARGE_SHARED * share else "zero2_offload"
+    return number, f"ds_configs/{configuration}.json"
 
 
 # --- What do the commands cost?
@@ -98,7 +96,8 @@ def parts(command):
     flags, values = {}, []
     for token in tokens[start + 1 :]:
         if token.startswith("--"):
-            values = flags.setdefault(token[2:], [])
+            name, _, value = token[2:].partition("=")
+            values = flags.setdefault(name, [value] if value else [])
         else:
             values.append(token)
     return tokens[start], flags

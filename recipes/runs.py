@@ -41,14 +41,19 @@ def heads(settings):
 def _encoders(settings, names):
     for model in settings.models or ["model"]:
         for setting in dict.fromkeys(names):
-            variant = settings.variants.get(setting, {})
-            plain = () if setting in (settings.baseline, *settings.variants) else setting.split("+")
-            tasks = tuple(variant.get("tasks", "").split() or plain)
+            variant = settings.variants.get(setting, {"tasks": " ".join(of_phase2(setting))})
+            tasks = tuple(variant.get("tasks", "").split())
             flags = [in_place(settings, variant.get(name, "")) for name in ("phase2_flags", "phase3_flags")]
             for index, seed in enumerate(settings.phase2_seeds if tasks else settings.phase2_seeds[:1]):
                 first = [model] if settings.models else []
                 name = "-".join([*first, setting, *([f"encoder{seed}"] if index else [])])
                 yield Encoder(name, model, setting, seed, tasks, *flags)
+
+
+def of_phase2(setting):
+    """The tasks that a setting is named after; [] of any other name, such as the baseline's."""
+    names = setting.split("+")
+    return names if {*names} <= {*INTERMEDIATE, "all"} else []
 
 
 def in_place(settings, flags):
@@ -202,22 +207,45 @@ def intermediate_files(settings, tasks):
     return data_files(settings.intermediate_dir, dict.fromkeys(parts))
 
 
+def compared(settings):
+    """[(Encoder, its name or its run's)]: all that the report reads of phase 3 and of alignment."""
+    named = [(run.encoder, run.name) for run in fine_tuned(settings).values()]
+    return named + [(encoder, name) for name, (encoder, _) in aligned(settings).items()]
+
+
+def aligned(settings):
+    """{name: (Encoder, Run or None)} whose languages are lined up: all encoders, and the first runs on the targets."""
+    if not settings.alignment:
+        return {}
+    tuned = {f"{run.encoder.name}-{run.target}-alignment": (run.encoder, run)
+             for run in first_runs(settings, settings.targets)}  # fmt: skip
+    return {f"{encoder.name}-alignment": (encoder, None) for encoder in encoders(settings).values()} | tuned
+
+
 def baselines(settings):
-    """Patterns of the baseline's folders: one setting of every task."""
-    model = f"{next(iter(settings.models))}-" if settings.models else ""
-    base = f"{settings.output}/outputs/{model}{settings.baseline}"
-    sizes = settings.examples[-1]
-    patterns = [f"{base}-{target}{part(sizes) if trains(target) else ''}-seed*" for target in settings.targets]
-    return patterns + [f"{base}-alignment"] * bool(settings.alignment)
+    """The baseline's folders, one setting of every task: of the first model, with most training examples."""
+    first = next(iter(settings.models), "model")
+    runs = [run for run in fine_tuned(settings).values()
+            if run.examples == (settings.examples[-1] if trains(run.target) else "all")]  # fmt: skip
+    named = [(run.encoder, run.name) for run in runs]
+    named += [(encoder, name) for name, (encoder, run) in aligned(settings).items() if run is None]
+    return [f"{settings.output}/outputs/{name}" for encoder, name in named
+            if (encoder.setting, encoder.model) == (settings.baseline, first)]  # fmt: skip
 
 
 def named_runs(settings):
-    """report.py's --runs: all folders, and by name the settings that their tasks do not tell apart."""
-    outputs = f"{settings.output}/outputs"
-    if settings.keep_head:  # one setting, whose targets start from several encoders
-        return [f"{settings.baseline}={outputs}/{settings.baseline}-*"]
-    named = [name for name in settings.intermediates if set(settings.variants.get(name, {})) - {"tasks"}]
-    return [f"{outputs}/*", *(f"{name}={outputs}/{name}-*" for name in named if not settings.models)]
+    """report.py's --runs: the study's own, and not what other settings left beside them.
+
+    By name the settings that their tasks do not tell apart, or whose targets start from several encoders.
+    """
+    named = {name for name in settings.intermediates if set(settings.variants.get(name, {})) - {"tasks"}}
+
+    def label(encoder):
+        if settings.keep_head or encoder.setting in named:
+            return "-".join([*([encoder.model] if settings.models else []), encoder.setting]) + "="
+        return ""
+
+    return [f"{label(encoder)}{settings.output}/outputs/{name}" for encoder, name in compared(settings)]
 
 
 def named_translations(settings, unfrozen):

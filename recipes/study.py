@@ -12,8 +12,10 @@ import contextlib
 import fcntl
 import importlib.util
 import os
+import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,10 +25,10 @@ from types import SimpleNamespace
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "recipes")]
 import cost  # noqa: E402
+from checks import check, check_data, check_whole  # noqa: E402
 
 from common.files import InputError  # noqa: E402
 from common.text import nearest  # noqa: E402
-from tasks import INTERMEDIATE, TARGETS  # noqa: E402
 
 SIZES = ("toy", "small", "full")
 # Every setting: its type tells how a variable of the environment is read (a list at spaces, a dict as NAME=VALUE …).
@@ -57,7 +59,8 @@ DEFAULTS = {
 PLACES = ("output", "data_dir", "intermediate_dir", "parallel_dir", "parallel", "pairs", "model")
 # Where an empty variable of the environment means "none"; elsewhere it means the study's own setting.
 NONE_IS_MEANT = "attacks deepspeed floors intermediates languages languages_scored ops unfrozen_flags worst_of".split()
-DOWNLOAD = ".venv/bin/python download_data.py --tasks all --output_dir data"
+REMOTE = ("--executor", "-e", "--profile", "--workflow-profile")  # Snakemake's flags that lead to a cluster
+TRUTHS = {**dict.fromkeys(("1", "true", "yes", "on"), True), **dict.fromkeys(("0", "false", "no", "off"), False)}
 
 
 def main():
@@ -71,20 +74,18 @@ def main():
 def run(argv):
     """The story: settings, plan or lock, Snakemake in this process's place."""
     file, size, rest = arguments(argv)
-    plan = bool({"-n", "--dry-run", "--dryrun"} & set(rest)) or dry_run()
+    plan = any(re.fullmatch(r"-[a-zA-Z]*n[a-zA-Z]*|--dry-?run", word) for word in rest) or dry_run()
     if importlib.util.find_spec("snakemake") is None:
         raise InputError("Snakemake is not installed, which carries out the studies; install it with: bash setup.sh")
     settings = read_settings(file, size, os.environ)
     check(settings)
-    remote = "--executor" in rest or "-e" in rest
+    remote = any(word.partition("=")[0] in REMOTE for word in rest)
     settings = place(settings, remote or plan)
     print(*settings.left_out, sep="\n", end="\n" * bool(settings.left_out))
     if plan:
         return show_plan(file, settings)
     check_data(settings)
-    output = ROOT / settings.output
-    (output / "logs").mkdir(parents=True, exist_ok=True)
-    lock(output)
+    output = taken(settings.output)
     os.environ.update(quiet_environment(settings))
     os.chdir(ROOT)
     shares = len(settings.gpu_names)
@@ -109,10 +110,13 @@ def arguments(argv):
     if not argv or argv[0] in ("-h", "--help"):
         raise InputError(usage)
     study, *rest = argv
-    size = rest.pop(0) if rest and not rest[0].startswith("-") else os.environ.get("SCALE") or "toy"
+    own = Path(os.environ.get("HERE", "."), study)
+    default = os.environ.get("SCALE") or (own.stem if own.stem in SIZES else "toy")
+    size = rest.pop(0) if rest and not rest[0].startswith("-") else default
     if size not in SIZES:
         raise InputError(f"size {size}: choose {', '.join(SIZES)}")
-    own = Path(os.environ.get("HERE", "."), study)
+    if {*SIZES} & {*rest}:
+        raise InputError(f"{' '.join(argv)}: the size stands right after the study; {usage}")
     file = own.resolve() if own.suffix in (".yaml", ".yml") else ROOT / f"recipes/{study}/{size}.yaml"
     if not file.exists() and study in names:
         sizes = " or ".join(size for size in SIZES if file.with_stem(size).exists())
@@ -124,7 +128,7 @@ def arguments(argv):
 
 def dry_run():
     value = os.environ.get("DRY_RUN") or "0"
-    if value not in "01":
+    if value not in ("0", "1"):
         raise InputError(f"DRY_RUN={value}: give 1 to print the commands only, or leave it out")
     return value == "1"
 
@@ -145,14 +149,22 @@ def snakemake(file, folder):
     return [sys.executable, "-B", "-m", "snakemake", *map(str, flags)]
 
 
-def lock(output):
-    """Held until the engine's process ends, however it does; its steps don't have it. InputError if another has it."""
-    file = os.open(output / ".lock", os.O_CREAT | os.O_RDWR)
+def taken(folder):
+    """The study's folder, made and locked until the engine's process ends, however it does; its steps lack the lock.
+
+    InputError where another engine has it, or where it cannot be written.
+    """
+    output = ROOT / folder
     try:
+        (output / "logs").mkdir(parents=True, exist_ok=True)
+        file = os.open(output / ".lock", os.O_CREAT | os.O_RDWR)
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise InputError(f"{output}: another engine is at work there; wait for it or name another OUTPUT") from None
+    except OSError as error:
+        raise InputError(f"OUTPUT={output}: not writable ({error.strerror}); name another folder") from None
     os.set_inheritable(file, True)
+    return output
 
 
 def quiet_environment(settings):
@@ -180,9 +192,13 @@ def show_plan(file, settings):
         raise InputError((done.stderr or done.stdout).strip().splitlines()[-1])
     lines = [line.strip() for line in (done.stdout + done.stderr).splitlines()]
     commands = [line.partition(" -- ")[2] for line in lines if " recipes/job.py " in line]
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` may have enough
     print(f"{settings.question}\n{settings.answer}\n")
     print(*commands, sep="\n")
-    cost.estimate([cost.parts(command) for command in commands], settings)
+    try:
+        cost.estimate([cost.parts(command) for command in commands], settings)
+    except (FileNotFoundError, ValueError, LookupError) as error:  # bad flags or a model without files
+        print(f"no estimate: {error}")
     return 0
 
 
@@ -193,43 +209,70 @@ def read_settings(file, size, environment):
     """The YAML's settings, those of the environment over them, as a namespace; InputError for an unknown key."""
     import yaml
 
-    with open(file, encoding="utf-8") as stream:
-        given = yaml.safe_load(stream) or {}
+    try:
+        given = yaml.safe_load(Path(file).read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{file}: not readable as YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(given, dict):
+        raise InputError(f"{file}: holds no settings (key: value); recipes/README.md lists them")
     return merge(given, file, size, environment)
 
 
 def merge(given, file, size, environment):
-    for key in given:
+    values, outside = dict(DEFAULTS), set()
+    for key, value in given.items():
         if key not in DEFAULTS:
-            raise InputError(f"{file}: {key} is no setting{nearest(key, DEFAULTS)}; recipes/README.md lists them")
-    values = {**DEFAULTS, **given}
-    outside = set()
+            raise InputError(f"{file}: {key} is no setting{nearest(str(key), DEFAULTS)}; recipes/README.md lists them")
+        if value is not None:
+            values[key] = typed(f"{file}: {key}", value, DEFAULTS[key])
     for key, default in DEFAULTS.items():
         text = environment.get(key.upper())
         if text or (text is not None and key in NONE_IS_MEANT):
-            values[key] = parse(text, default)
+            values[key] = parse(key.upper(), text, default)
             outside.add(key)
-    for key, default in DEFAULTS.items():
         if isinstance(default, list):
-            values[key] = [str(value) for value in listed(values[key])]
+            values[key] = [str(int(one)) if str(one).isdecimal() else str(one) for one in values[key]]
+    values["models"] = {name: int(one) if str(one).isdecimal() else one for name, one in values["models"].items()}
     settings = SimpleNamespace(**values, size=size, name=Path(file).parent.name, outside=outside)
     if Path(file).stem not in SIZES:
         settings.name = Path(file).stem
     return folders(settings, environment)
 
 
-def listed(value):
-    return value.split() if isinstance(value, str) else list(value) if isinstance(value, (list, tuple)) else [value]
+def typed(name, value, default):
+    """A YAML's value as a setting of the default's type: a list may be words, a text may be a number."""
+    plain = isinstance(value, (str, int, float)) and not isinstance(value, bool)
+    if isinstance(default, list):
+        value = value.split() if isinstance(value, str) else [value] if plain else value
+        fits = isinstance(value, list) and all(isinstance(one, (str, int, float)) for one in value)
+    elif isinstance(default, (bool, dict)):
+        fits = isinstance(value, type(default))
+    elif isinstance(default, int):
+        fits = isinstance(value, int) and not isinstance(value, bool)
+    else:
+        value, fits = str(value), isinstance(value, (str, int, float))
+    if not fits:
+        kinds = {list: "a list", dict: "name: value", bool: "true or false", int: "a whole number"}
+        raise InputError(f"{name}: {value!r}: give {kinds.get(type(default), 'a text')}")
+    return value
 
 
-def parse(text, default):
+def parse(name, text, default):
     """A variable's text as a setting of the default's type."""
     if isinstance(default, list):
         return text.split()
     if isinstance(default, dict):
-        return dict(part.partition("=")[::2] for part in shlex.split(text))
+        try:
+            pairs = [part.partition("=") for part in shlex.split(text)]
+        except ValueError as error:
+            raise InputError(f"{name}={text}: {error}") from None
+        if not all(key and sign for key, sign, _ in pairs):
+            raise InputError(f"{name}={text}: give NAME=VALUE …, in quotes where a value has blanks")
+        return {key: value for key, _, value in pairs}
     if isinstance(default, bool):
-        return text.lower() in ("1", "true", "yes")
+        if text.strip().lower() not in TRUTHS:
+            raise InputError(f"{name}={text}: give 1 or 0")
+        return TRUTHS[text.strip().lower()]
     return int(text) if isinstance(default, int) and text.isdecimal() else text
 
 
@@ -261,8 +304,8 @@ def folders(settings, environment):
         value = getattr(settings, key)
         setattr(settings, key, f"{settings.parallel_dir}/{value}" if value and "/" not in value else value)
     settings.toy_dir = f"{settings.output}/toy"
-    settings.own_data = settings.data_dir.startswith(settings.toy_dir)
-    settings.own_intermediate = settings.intermediate_dir.startswith(settings.toy_dir)
+    settings.own_data = Path(settings.data_dir).is_relative_to(settings.toy_dir)
+    settings.own_intermediate = Path(settings.intermediate_dir).is_relative_to(settings.toy_dir)
     settings.model = settings.model or {"small": "intfloat/multilingual-e5-small", "full": "xlm-roberta-large"}.get(
         settings.size, ""
     )
@@ -273,19 +316,17 @@ def folders(settings, environment):
 def leave_out(settings):
     """Drop what nobody can download where it is not there; lines that say so."""
     lines = []
-    for name, kind, folder, file, why in (
+    for task, kind, folder, file, why in (
         ("ccg", "intermediates", settings.intermediate_dir, "ccg/train.jsonl", "CCGbank is licensed"),
-        (
-            "bucc2018",
-            "targets",
-            settings.data_dir,
-            "bucc2018/de-en.dev.gold",
-            "its dev files are rare, see docs/data.md",
-        ),
-    ):
-        if name in getattr(settings, kind) and (ROOT / folder).is_dir() and not (ROOT / folder / file).exists():
-            getattr(settings, kind).remove(name)
-            lines.append(f"left out: {name} ({why}; no {folder}/{file})")
+        ("bucc2018", "targets", settings.data_dir, "bucc2018/de-en.dev.gold", "its dev files are rare: docs/data.md"),
+    ):  # fmt: skip
+        if not (ROOT / folder).is_dir() or (ROOT / folder / file).exists():
+            continue
+        for name in list(getattr(settings, kind)):
+            variant = settings.variants.get(name)
+            if task in (variant.get("tasks", "").split() if isinstance(variant, dict) else name.split("+")):
+                getattr(settings, kind).remove(name)
+                lines.append(f"left out: {name} ({why}; no {folder}/{file})")
     return lines
 
 
@@ -295,8 +336,12 @@ def place(settings, planned):
     GPUs are used where they are asked for: at full size, or by GPUS=…
     """
     visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    if visible and settings.gpus > len(visible):
+        raise InputError(
+            f"GPUS={settings.gpus}: CUDA_VISIBLE_DEVICES={','.join(visible)} shows {len(visible)}; change one of them"
+        )
+    memories = gpu_memories() if settings.size == "full" or settings.gpus else []
     if settings.size == "full":
-        memories = gpu_memories()
         settings.gpus = settings.gpus or len(visible) * bool(memories) or len(memories)
         if not settings.gpus and not planned:
             raise InputError(
@@ -304,7 +349,8 @@ def place(settings, planned):
                 "or take the toy or small size"
             )
         settings.gpus = settings.gpus or 1
-        settings.gpu_memory = settings.gpu_memory or min(memories, default=80_000)
+    settings.gpu_memory = settings.gpu_memory or min(memories, default=80_000)
+    check_whole("gpus_per_run", [settings.gpus_per_run], 1, settings.gpus or 10**9, "all", "")
     settings.gpu_names = visible[: settings.gpus] if len(visible) >= settings.gpus else list(range(settings.gpus))
     settings.gpus_per_run, configuration = cost.placement(settings)
     if settings.gpus_per_run == 1 < settings.runs_per_gpu:  # shares of a GPU: 0.0 0.1 0.2 1.0 ...
@@ -325,73 +371,6 @@ def gpu_memories():
         said = subprocess.run(query, capture_output=True, text=True, encoding="utf-8").stdout
         return [int(line) for line in said.splitlines() if line.strip().isdecimal()]
     return []
-
-
-# --- Are the settings possible?
-
-
-def check(settings):
-    check_known("TARGETS", settings.targets, list(TARGETS))
-    check_known("FLOORS", settings.floors, ["random", "permuted"])
-    check_distinct("INTERMEDIATES", settings.intermediates)
-    for setting in settings.intermediates:
-        if setting not in settings.variants:
-            check_known(f"INTERMEDIATES, {setting}", setting.split("+"), [*INTERMEDIATE, "all"])
-    for name in ("seeds", "phase2_seeds", "decoder_seeds"):
-        check_whole(name, getattr(settings, name), 0, 2**32 - 1)
-        check_distinct(name.upper(), getattr(settings, name))
-    for name in ("replicates", "jobs", "gpus", "gpu_memory", "runs_per_gpu"):
-        if name in settings.outside:
-            check_whole(name, [getattr(settings, name)], 1, 10**9)
-    if settings.ops:
-        check_noise(settings.ops, settings.levels, settings.worst_of)
-
-
-def check_known(name, values, choices):
-    for value in values:
-        if value not in choices:
-            hint = nearest(value, choices) or f"; choose from {' '.join(choices)}"
-            raise InputError(f"{name}: {value} is unknown{hint}")
-    check_distinct(name, values)
-
-
-def check_distinct(name, values):
-    for value in values:
-        if values.count(value) > 1:
-            raise InputError(f"{name}: {value} stands twice; name each once")
-
-
-def check_whole(name, values, least, most):
-    """The setting is whole numbers from `least` to `most`."""
-    for value in values or [""]:
-        if not str(value).isdecimal() or not least <= int(value) <= most:
-            shown = " ".join(map(str, values))
-            raise InputError(f"{name.upper()}={shown}: give whole numbers from {least} to {most}")
-
-
-def check_noise(ops, levels, worst):
-    check_whole("levels", levels, 1, 5)
-    check_distinct("LEVELS", levels)
-    try:
-        from noise.operations import OPERATIONS
-    except ImportError:  # `regex` is not installed: perturb.py will say it
-        OPERATIONS = ops
-    check_known("OPS", ops, OPERATIONS)
-    conditions = [f"{op}-{level}" for op in ops for level in levels]
-    if worst and worst not in conditions:
-        raise InputError(
-            f"WORST_OF={worst}: none of the conditions that OPS and LEVELS make, which are {' '.join(conditions)}; "
-            "choose one, or leave it empty"
-        )
-
-
-def check_data(settings):
-    """InputError where a folder of given data is absent."""
-    for name in ("data_dir", "intermediate_dir"):
-        folder = getattr(settings, name)
-        own = settings.own_data if name == "data_dir" else settings.own_intermediate
-        if not own and not (ROOT / folder).is_dir():
-            raise InputError(f"{name.upper()}={folder}: no such folder; download it with: {DOWNLOAD}")
 
 
 if __name__ == "__main__":

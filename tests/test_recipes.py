@@ -27,6 +27,7 @@ pytest.importorskip("snakemake")
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "recipes"))
 import cost  # noqa: E402
+import runs  # noqa: E402
 import study  # noqa: E402
 
 STUDIES = ("study1", "study2", "study3", "study4", "study5")
@@ -251,6 +252,9 @@ def test_paths_with_spaces_and_other_folders(checkout, tmp_path):
         (["mine.yaml"], {}, "no such study"),
         (["paper", "toy"], {}, "paper has no size toy; name small or full: bash recipes/run.sh paper full"),
         (["own.yaml"], {}, "tragets is no setting; did you mean 'targets'?"),
+        (["study1", "-n", "full"], {}, "the size stands right after the study"),
+        (["study1"], {"OUTPUT": "/proc/study"}, "OUTPUT=/proc/study: not writable"),
+        (["study1", "full", "-n"], {"GPUS": "4", "CUDA_VISIBLE_DEVICES": "4,5"}, "4,5 shows 2"),
     ],
     ids=str,
 )
@@ -260,6 +264,75 @@ def test_bad_settings_are_one_line_and_write_nothing(checkout, words, settings, 
     done = recipe(checkout, *words, cwd=tmp_path, **settings)
     assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1 and not done.stdout
     assert not [path for path in set(files(checkout)) - set(before) if "__pycache__" not in path.parts]
+
+
+def settings_of(tmp_path, text="", size="toy", **environment):
+    """Settings of a YAML of one target, checked."""
+    file = tmp_path / "own.yaml"
+    file.write_text(f"targets: [xnli]\n{text}\n", encoding="utf-8")
+    settings = study.read_settings(file, size, environment)
+    study.check(settings)
+    return settings
+
+
+@pytest.mark.parametrize(
+    "text, environment, message",
+    [
+        ("variants: [a]", {}, "variants: ['a']: give name: value"),
+        ("variants: {x: }", {}, "variants, x: None: give {tasks"),
+        ("variants: {x: {task: mnli}}", {}, "did you mean 'tasks'?"),
+        ("variants: {x: {tasks: mnlii}}", {}, "did you mean 'mnli'?"),
+        ("variants: {x: {phase2_flags: --a}}", {}, "without tasks"),
+        ("intermediates: [noised]\nvariants: {noised: {tasks: mnli}}", {}, "noised: a step has this name"),
+        ("intermediates: [R&D]\nvariants: {R&D: {tasks: mnli}}", {}, "R&D: a folder cannot have this name"),
+        ("trim: 'false'", {}, "trim: 'false': give true or false"),
+        ("gpus: two", {}, "gpus: 'two': give a whole number"),
+        ("jobs: -3", {}, "JOBS=-3"),
+        ("a: [", {}, "own.yaml: not readable as YAML"),
+        ("attacks: {greedy: --queries 3}", {}, "ATTACKS: greedy=--queries 3: give a search, its edits"),
+        ("", {"ATTACKS": "greedy-2=--queries 3"}, "in quotes where a value has blanks"),
+        ("", {"ATTACK_SETTINGS": "drect"}, "did you mean 'direct'?"),
+        ("", {"TRIM": "maybe"}, "TRIM=maybe: give 1 or 0"),
+        ("", {"TAG_PIECE": "frist"}, "did you mean 'first'?"),
+        ("", {"EXAMPLES": "0 all"}, "EXAMPLES=0 all"),
+        ("", {"SEEDS": "1 01"}, "SEEDS: 1 stands twice"),
+        ("", {"KEEP_HEAD": "xcopa=sqia"}, "did you mean 'siqa'?"),
+        ("", {"DEEPSPEED": "zero2"}, "name one of ds_configs/*.json"),
+        ("", {"MODELS": "half=0"}, "MODELS, half: 0"),
+        ("", {"TARGETS": " "}, "TARGETS: none given"),
+    ],
+    ids=str,
+)
+def test_impossible_settings(tmp_path, text, environment, message):
+    with pytest.raises(study.InputError, match=re.escape(message)):
+        settings_of(tmp_path, text, **environment)
+
+
+def test_the_report_reads_the_runs_of_the_study_and_no_others(tmp_path):
+    text = "intermediates: [noise, noise-r3f]\n"
+    text += "variants: {noise: {phase3_flags: --train_noise mixed}, noise-r3f: {phase3_flags: --robust r3f}}"
+    settings = settings_of(tmp_path, text, OUTPUT="out", SEEDS="1 2", ALIGNMENT="on")
+    assert runs.named_runs(settings) == [
+        *(f"out/outputs/direct-xnli-seed{seed}" for seed in "12"),
+        *(f"{name}=out/outputs/{name}-xnli-seed{seed}" for name in ("noise", "noise-r3f") for seed in "12"),
+        *("out/outputs/direct-alignment", "noise=out/outputs/noise-alignment"),
+        *("noise-r3f=out/outputs/noise-r3f-alignment", "out/outputs/direct-xnli-alignment"),
+        *(f"{name}=out/outputs/{name}-xnli-alignment" for name in ("noise", "noise-r3f")),
+    ]
+    base = [f"out/outputs/direct-{part}" for part in ("xnli-seed1", "xnli-seed2", "alignment")]
+    assert runs.baselines(settings) == base
+
+
+def test_a_baseline_named_after_a_task_is_trained_on_it(tmp_path):
+    encoders = runs.encoders(settings_of(tmp_path, "baseline: mnli\nintermediates: [mnli, squad]"))
+    assert {name: one.tasks for name, one in encoders.items()} == {"mnli": ("mnli",), "squad": ("squad",)}
+
+
+def test_what_cannot_be_had_is_left_out_wherever_it_stands(tmp_path):
+    (tmp_path / "intermediate").mkdir()
+    text = "intermediates: [mnli, mnli+ccg, x, ccg]\nvariants: {x: {tasks: ccg squad}}"
+    settings = settings_of(tmp_path, text, INTERMEDIATE_DIR=f"{tmp_path}/intermediate")
+    assert settings.intermediates == ["mnli"] and len(settings.left_out) == 3
 
 
 @pytest.mark.parametrize(
