@@ -149,7 +149,7 @@ def test_a_plan_lists_commands_that_the_scripts_accept_and_touches_nothing(check
 
 def test_every_configuration_is_short_and_says_what_would_be_an_answer():
     paths = sorted((ROOT / "recipes").glob("*/*.yaml"))
-    assert {path.parent.name for path in paths} == {*STUDIES, "xtreme_r", "demo", "paper", "robust"}
+    assert {path.parent.name for path in paths} == {*STUDIES, "xtreme_r", "batches", "demo", "paper", "robust"}
     for path in paths:
         settings = study.read_settings(path, path.stem if path.stem in study.SIZES else "small", {})
         study.check(settings)
