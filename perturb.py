@@ -6,7 +6,7 @@
 Writes <output_dir>/<op>-<level>/<the same layout>, which XTREME's scripts, run_xtreme.py --conditions and
 datasets.load_dataset read like the clean folder, and manifest.json, edits.jsonl.gz and README.md beside them.
 Finished files are skipped on the next run. noise/README.md says what each operation does, what is protected and what
-is written. To reuse it copy perturb.py and noise/; the only package needed is `regex`.
+is written. Copy with it: noise/; the only package needed is `regex`.
 """
 
 import argparse
