@@ -130,12 +130,15 @@ def run(parser, plan, args, trainer_argv, given, robust, argv):
     parent_hash = (
         checkpoint_hash(source, args.model_revision) if source else sha256(Path(args.config_name) / "config.json")
     )
+    other = args.tokenizer_name or (None if source else args.config_name)
+    tokenizer_hash = checkpoint_hash(other, args.model_revision) if other else None
     identity = None
     if training_args.do_train:
         files = [path for code in plan.languages for path in input_files(plan, args, code)]
         own = {name: getattr(args, name) for name in OWN_DECISIVE}
         own |= robust.as_given()
         own["settings"] = {name: one.as_given() for name, one in settings.items()}
+        own |= {"tokenizer": tokenizer_hash} if tokenizer_hash else {}
         identity = session.training_identity(args, training_args, parent_hash, files, own)
     this = session.Session(training_args, plan.whole.name, identity, source, parent_hash)
     collapses = this.previous.get("collapses", [])
@@ -143,6 +146,7 @@ def run(parser, plan, args, trainer_argv, given, robust, argv):
         raise Failure(job.collapse_message(collapses, training_args))
 
     # All files are read, and so checked, before a model loads.
+    read = dev.hash_of_files(plan, args)
     rows = data.read_rows(plan, args, training_args, this.trained)
     source = str(this.folder) if this.trained else source
     start = source or args.config_name
@@ -181,7 +185,8 @@ def run(parser, plan, args, trainer_argv, given, robust, argv):
     if training_args.do_eval:
         with this.timed("eval"):
             prediction.prepare_to_predict(model, training_args)
-            scores = dev.score_cells(work, work.cells(model), this.results, checkpoint, this.provenance)
+            inputs = checkpoint, tokenizer_hash, read
+            scores = dev.score_cells(work, work.cells(model), this.results, inputs, this.provenance)
         if this.is_main:
             save_metrics(this.folder, "eval", dev.as_metrics(scores))
             dev_table = dev.dev_table(scores, dev.mixture_mean(scores))

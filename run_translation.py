@@ -148,9 +148,9 @@ def run(parser, args, trainer_argv, given, conditions, argv):
     source = str(this.folder) if this.trained else args.model_name_or_path
     model, tokenizer, target = make_model(source, args, training_args, pairs, origins)
     for name, code in tests:
-        lines, _, paths = tests[name, code]
+        lines, _, path, _ = tests[name, code]
         if name == "clean":
-            data.check_script(tokenizer, lines, paths[0], source)
+            data.check_script(tokenizer, lines, path, source)
     for code, (lines, _) in pairs.items():
         data.check_script(tokenizer, lines, f"--train_languages {code}", source)
     translator = Translator(model, tokenizer, target, training_args, args.max_seq_length)
@@ -366,8 +366,8 @@ def translate_cells(translator, tests, args, checkpoint, this):
     settings = [args.num_beams, args.max_seq_length, launching.precision(translator.args), args.max_predict_samples]
     settings += [args.n_best] * (args.n_best > 1)
     outputs = {}
-    for (condition, code), (sources, english, paths) in tests.items():
-        inputs = sha256(checkpoint, *settings, *paths)
+    for (condition, code), (sources, english, _, read) in tests.items():
+        inputs = sha256(checkpoint, *settings, read)
         path = this.results.prediction_path(TRANSLATION, code, condition)
         if this.results.finished(TRANSLATION, code, condition, inputs):
             logger.info("translation %s %s: finished before, skipped", code, condition)
@@ -382,7 +382,7 @@ def translate_cells(translator, tests, args, checkpoint, this):
             write_text(path, "".join(f"{line}\n" for line in own))
             if args.n_best > 1:
                 write_json_lines(path.with_suffix(".nbest.jsonl"), lists)
-            about = {**this.provenance, "data": sha256(*paths)}
+            about = {**this.provenance, "data": read}
             this.results.add(TRANSLATION, code, condition, values, counts, len(own), inputs, **about)
     return outputs
 

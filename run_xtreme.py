@@ -142,7 +142,7 @@ def run(parser, task, args, trainer_argv, given, robust, cells, argv):
     this = session.Session(training_args, task.name, identity, args.model_name_or_path, parent_hash)
 
     # All files are read, and so checked, before a model loads.
-    rows = read_rows(task, head, args, training_args, cells)
+    rows, read = read_rows(task, head, args, training_args, cells)
 
     # A trained model keeps its head; training starts from a fresh one.
     source = str(this.folder) if this.trained else args.model_name_or_path
@@ -163,6 +163,10 @@ def run(parser, task, args, trainer_argv, given, robust, cells, argv):
             head, source, config, task.labels, keep_head, training_args.seed, **options
         )
     budget = prediction.token_budget(args.max_tokens_per_batch, given, training_args.device, model)
+    if budget:
+        origins.append(
+            ("max_tokens_per_batch", budget, "given" if args.max_tokens_per_batch else "by the GPU's memory")
+        )
     predictor = prediction.predictor(head, labels, settings, training_args, tokenizer, args.pad_to_max_length, budget)
     if layers:
         predictor.layers = layers
@@ -189,7 +193,7 @@ def run(parser, task, args, trainer_argv, given, robust, cells, argv):
     if cells:
         with this.timed("predict"):
             prediction.prepare_to_predict(model, training_args)
-            predict_cells(task, model, predictor, rows, cells, args, checkpoint, this)
+            predict_cells(task, model, predictor, rows, read, cells, args, checkpoint, this)
     tables = result_tables(task, this.results, cells, layers) if cells else ""
     this.close(CARD.format(fine_tuned(this.record)), tables)
     if cells and this.is_main:
@@ -204,6 +208,8 @@ def check_arguments(args, given):
     task, args.data_dir = find_task(args.task, args.data_dir, args.mlqa_pairs)
     stages = check_stages(args, given, ("do_train", "do_eval", "do_predict"), task.name)
     check_least(args, max_predict_samples=1, max_tokens_per_batch=1)
+    if args.max_tokens_per_batch and "per_device_eval_batch_size" in given:
+        raise InputError("--per_device_eval_batch_size, --max_tokens_per_batch: both bound a batch; give one of them")
     check_readings(args, [task])
     check_codes(args.languages)
     check_dual_encoder(args, task)
@@ -307,8 +313,11 @@ def input_files(task, folder, splits, language):
 
 
 def read_rows(task, head, args, training_args, cells):
-    """{"train", "dev", (condition, language)} -> rows."""
-    rows = {}
+    """{"train", "dev", (condition, language)} -> rows; {(condition, language): hashes of the cell's files}.
+
+    Files are hashed as they are read: people may write others while the model trains.
+    """
+    rows, read = {}, {}
     if training_args.do_train:
         rows["train"] = read_training(task, args, "train", args.max_train_samples)
     if training_args.do_eval:
@@ -317,12 +326,19 @@ def read_rows(task, head, args, training_args, cells):
         if languages and task.kind == "dual_encoder":
             rows[condition, "pool"] = head.read_pool(task, folder, args.data_dir)
         for language in languages:
+            read[condition, language] = hashes(task, folder, args.data_dir, language)
             test = head.read(task, folder, "test", language)
             rows[condition, language] = test if task.kind == "retrieval" else limit(test, args.max_predict_samples)
             # BUCC's threshold is tuned on clean data, whatever the condition.
             if "dev_gold" in task.files and ("dev", language) not in rows:
                 rows["dev", language] = head.read(task, args.data_dir, "dev", language)
-    return rows
+    return rows, read
+
+
+def hashes(task, folder, data_dir, language):
+    """(hash of a cell's test files; of these and BUCC's dev files)."""
+    tested = input_files(task, folder, ("test", "test_english", "test_gold"), language)
+    return sha256(*tested), sha256(*tested, *input_files(task, data_dir, THRESHOLD_SPLITS, language))
 
 
 # --- Training -------------------------------------------------------------------------------------------------------
@@ -396,21 +412,22 @@ def numbered(features):
 # --- Prediction -----------------------------------------------------------------------------------------------------
 
 
-def predict_cells(task, model, predictor, rows, cells, args, checkpoint, this):
+def predict_cells(task, model, predictor, rows, read, cells, args, checkpoint, this):
     """Every language under every condition; a cell that was finished from the same inputs is skipped.
 
-    Files are encoded ahead of the model, decoded, scored and written behind it.
+    `rows` and `read` are those of `read_rows`. Files are encoded ahead of the model, decoded, scored and written
+    behind it.
     """
     settings = predictor.settings.as_inputs(), launching.precision(predictor.args), getattr(predictor, "layers", [])
-    todo = [(name, code, folder) for name, (folder, codes) in cells.items() for code in codes]
+    kept = [args.keep_head] if isinstance(args.keep_head, str) and this.identity is None else []
+    todo = [(name, code) for name, (_, codes) in cells.items() for code in codes]
     if task.kind == "retrieval":  # conditions of a language share sentences
         todo.sort(key=lambda cell: english_first(cell[1]))
 
     def prepare(cell):
-        condition, language, folder = cell
-        pool = rows.get((condition, "pool"))
-        decisive = checkpoint, *settings, args.max_predict_samples
-        inputs, data = hashes(task, folder, args.data_dir, language, decisive, pool)
+        condition, language = cell
+        pool, (data, files) = rows.get((condition, "pool")), read[cell]
+        inputs = sha256(checkpoint, *settings, args.max_predict_samples, *kept, files, pool and pool.hash)
         if this.results.finished(task, language, condition, inputs):
             logger.info("%s %s %s: finished before, skipped", task.name, language, condition)
             return None
@@ -428,8 +445,8 @@ def predict_cells(task, model, predictor, rows, cells, args, checkpoint, this):
     def finish(cell, computed):
         if computed is None or not this.is_main:
             return
-        (condition, language, _), (collect, *its_hashes) = cell, computed
-        write_cell(task, predictor, rows.pop((condition, language)), language, condition, collect(), its_hashes, this)
+        (condition, language), (collect, *its_hashes) = cell, computed
+        write_cell(task, predictor, rows.pop(cell), language, condition, collect(), its_hashes, this)
 
     stream(todo, prepare, compute, finish)
 
@@ -444,13 +461,6 @@ def write_cell(task, predictor, test, language, condition, outputs, its_hashes, 
     inputs, data = its_hashes
     about = {**this.provenance, "data": data}
     this.results.add(task, language, condition, scored.scores, scored.counts, n, inputs, guess, **about)
-
-
-def hashes(task, folder, data_dir, language, decisive, pool):
-    """(hash of all that a cell is computed from, `decisive` beside its files; hash of its test files)."""
-    tested = input_files(task, folder, ("test", "test_english", "test_gold"), language)
-    files = tested + input_files(task, data_dir, THRESHOLD_SPLITS, language)
-    return sha256(*decisive, *files, *([pool.hash] if pool else ())), sha256(*tested)
 
 
 def retrieval_layers(head, task, asked, config):

@@ -26,6 +26,10 @@ class Collator:
     def __init__(self, pad_token_id, length=None, step=1):
         self.pad_token_id, self.length, self.step = pad_token_id, length, step
 
+    def padded(self, tokens):
+        """The length of a batch whose longest example has so many tokens."""
+        return self.length or -(-tokens // self.step) * self.step
+
     def __call__(self, features):
         """The tensors of a list of features."""
         names = [name for name in self.columns if name in features[0]]
@@ -44,7 +48,7 @@ class Collator:
         """The tensors of {name: Ragged}."""
         inputs = columns["input_ids"]
         sizes = [int(count.max()) for count in inputs.counts]
-        sizes[-1] = self.length or -(-sizes[-1] // self.step) * self.step
+        sizes[-1] = self.padded(sizes[-1])
         arrays = {"input_ids": inputs.padded(sizes, self.pad_token_id), "attention_mask": inputs.mask(sizes)}
         if len(sizes) == 2:
             # a choice that only fills up the batch attends to its first token: softmax over nothing is NaN

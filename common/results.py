@@ -121,8 +121,8 @@ class Results:
         self._write()
 
     def _write(self):
-        # The file does not depend on the order in which cells came in.
-        self.entries.sort(key=lambda entry: (entry["task"], entry["condition"], entry["language"]))
+        # Not in the order in which cells came in; not sorted in place, as other threads read the list.
+        self.entries = sorted(self.entries, key=lambda entry: (entry["task"], entry["condition"], entry["language"]))
         write_json_lines(self.path, self.entries)
 
 

@@ -24,6 +24,11 @@ CHECKPOINT_FILES = (
     "tokenizer.json",
     "sentencepiece.bpe.model",
     "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.*",
+    "merges.txt",
+    "sp*.model",
     "*.safetensors",
     "*.bin",
 )

@@ -25,8 +25,8 @@ def stream(items, prepare, compute, finish):
             if len(behind) == BEHIND:
                 behind.popleft().result()
             behind.append(back.submit(finish, item, computed))
-        while behind:
-            behind.popleft().result()
     finally:
         front.shutdown(cancel_futures=True)
         back.shutdown()
+        for finished in behind:  # an error of theirs is not lost behind what ended the loop
+            finished.result()

@@ -38,7 +38,7 @@ def _column(name, values):
 
 
 def _flat(values):
-    return not isinstance(values[0][0], (list, tuple))
+    return not any(isinstance(first, (list, tuple)) for value in values[:1] for first in value[:1])
 
 
 def tokenized(tokenizer, texts, pairs=None, max_length=None):

@@ -82,7 +82,11 @@ def encode(rows, tokenizer, labels, settings):
                     features[name].append(value)
         return features
 
-    return encoded(rows, encode_batch)
+    features = encoded(rows, encode_batch)
+    if not len(features):
+        languages = " ".join(dict.fromkeys(rows["language"][:]))
+        raise InputError(f"mlm: the tokenizer reads nothing in {len(rows)} lines ({languages}); give other text")
+    return features
 
 
 def masking(tokenizer):

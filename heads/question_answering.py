@@ -162,7 +162,9 @@ def _contexts(texts, tokenizer):
     texts = list(dict.fromkeys(texts))
     encoded = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
-    return {text: (*of_text, np.array(of_text[1]).reshape(-1, 2)) for text, *of_text in zip(texts, ids, offsets)}
+    return {
+        text: (*of_text, np.array(of_text[1], np.int64).reshape(-1, 2)) for text, *of_text in zip(texts, ids, offsets)
+    }
 
 
 def _special_tokens(tokenizer):

@@ -218,16 +218,24 @@ def write_predictions(path, rows, predictions):
 
 
 class Embedded:
-    """The vectors of one language's texts: those that conditions, and dev and test, share are computed once."""
+    """The vectors of one language's texts in its first condition, and of dev: other conditions share most of them.
+
+    What noise makes of a text is not kept beyond its cell, so that memory does not grow with conditions.
+    """
 
     def __init__(self, language):
-        self.language, self.asked, self.vectors = language, set(), {}
+        self.language, self.texts, self.vectors = language, None, None
 
     def new(self, texts):
-        """Those of `texts` that were not asked for before."""
-        fresh = [text for text in dict.fromkeys(texts) if text not in self.asked]
-        self.asked.update(fresh)
+        """Those of `texts` that the first condition has not."""
+        fresh = [text for text in dict.fromkeys(texts) if text not in (self.texts or ())]
+        self.texts = set(fresh) if self.texts is None else self.texts
         return fresh
+
+    def all(self, own):
+        """{text: vector} of the first condition's texts and of a cell's `own`."""
+        self.vectors = own if self.vectors is None else self.vectors
+        return self.vectors | own
 
 
 class Searcher(Predictor):
@@ -259,8 +267,8 @@ class Searcher(Predictor):
             collect = start_batches(step, features, self.collator, desc=desc, **self.options)
 
         def outcome():
-            embedded.vectors.update(zip(texts, collect().get("vector", ())))
-            return {part: _vectors(sides, embedded.vectors) for part, sides in parts.items()}, dev
+            vectors = embedded.all(dict(zip(texts, collect().get("vector", ()))))
+            return {part: _vectors(sides, vectors) for part, sides in parts.items()}, dev
 
         return outcome
 

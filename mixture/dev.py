@@ -94,19 +94,24 @@ def collapse_guard(cells):
     return guard
 
 
-def score_cells(job, cells, results, checkpoint, provenance):
+def hash_of_files(plan, args):
+    """Hash of the dev files, taken when they are read: people may write others while the model trains."""
+    files = [path for code in plan.languages for path in source_files(plan, args, "dev", code)]
+    return sha256(*(path for path in files if path.exists()))
+
+
+def score_cells(job, cells, results, inputs, provenance):
     """{cell: scores}, on the first process; predictions, counts and results of condition "dev" are written.
 
-    `checkpoint` is the model's hash, `provenance` what every result says of it. A cell that was finished from the same
-    inputs is skipped.
+    `inputs` are the hashes of the model, a given tokenizer and the dev files, `provenance` what every result says of
+    the model. A cell that was finished from the same inputs is skipped.
     """
     args, scores = job.training_args, {}
-    files = [path for code in job.plan.languages for path in source_files(job.plan, job.args, "dev", code)]
-    shared_inputs = checkpoint, job.args.tokenizer_name, job.args.max_eval_samples, precision(args)
+    shared_inputs = *inputs, job.args.max_eval_samples, precision(args)
     for cell in cells:
         task, language = dataclasses.replace(cell.task, name=cell.name), cell.language
         settings = cell.predictor.settings.as_inputs()
-        inputs = sha256(*shared_inputs, settings, *(path for path in files if path.exists()))
+        inputs = sha256(*shared_inputs, settings)
         if results.finished(task, language, "dev", inputs):
             logger.info("%s: finished before, skipped", cell.title)
         elif any_process(stop_requested()):

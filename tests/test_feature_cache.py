@@ -1,5 +1,6 @@
 """Training features are encoded once per node: the same from the cache, for every process, whatever was killed."""
 
+import fcntl
 import multiprocessing
 import os
 import signal
@@ -11,6 +12,7 @@ import pytest
 from datasets import Dataset
 
 from common import feature_cache
+from common.recovery import Stopped
 from heads import Settings, head_of
 from tasks import TARGETS
 
@@ -75,9 +77,34 @@ def test_what_decides_makes_them_anew(tokenizer, monkeypatch):
     tokenizer.truncation_side = "right"
     tokenizer.add_tokens(["three"])
     features(tokenizer, rows, made=made)
+    tokenizer.cls_token = tokenizer.sep_token
+    features(tokenizer, rows, made=made)
     monkeypatch.setattr(feature_cache.transformers, "__version__", "0")
     features(tokenizer, rows, made=made)
-    assert len(made) == 6
+    assert len(made) == 7
+
+
+@pytest.mark.parametrize("left", [0, 100, -8, 0.5])
+def test_a_file_that_was_cut_is_made_again(tokenizer, folder, caplog, left):
+    rows, made = Dataset.from_list(ROWS["xnli"] * 900), []
+    first = features(tokenizer, rows, made=made).to_list()
+    (path,) = folder.glob("*.arrow")
+    size = path.stat().st_size
+    os.truncate(path, size // 2 if left == 0.5 else left % size)
+    assert features(tokenizer, rows, made=made).to_list() == first and len(made) == 2
+    assert f"{path} is damaged" in caplog.text
+
+
+def test_who_waits_says_so_and_stops_when_asked(tokenizer, folder, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    folder.mkdir()
+    monkeypatch.setattr(feature_cache, "sha256", lambda *parts: "name")
+    monkeypatch.setattr(feature_cache, "stop_requested", lambda: True)
+    with open(folder / "name.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(Stopped):
+            features(tokenizer, Dataset.from_list(ROWS["xnli"]))
+    assert "waiting for another process" in caplog.text
 
 
 def slow(counter, folder, seconds):
@@ -92,6 +119,7 @@ def slow(counter, folder, seconds):
     head = head_of(TARGETS["xnli"])
     backend = SimpleNamespace(to_str=lambda: "tokenizer", no_truncation=lambda: None)
     tokenizer = SimpleNamespace(backend_tokenizer=backend, model_input_names=[], truncation_side="right")
+    tokenizer.special_tokens_map, tokenizer.split_special_tokens = {}, False
     rows = Dataset.from_dict({"id": ["0"]})
     assert feature_cache.features_of(rows, tokenizer, (), head, make)["input_ids"][:] == [[1, 2]]
 

@@ -142,6 +142,13 @@ def test_qa_target_of_one_letter_after_a_lone_space_piece(toy, tokenizer):
     assert 0 < first == last and features["input_ids"][first] == tokenizer.unk_token_id
 
 
+def test_qa_context_without_a_letter_spoils_no_other(tokenizer):
+    rows = [*question_rows("hiho somo", "somo"), *question_rows(" ", " ")]
+    features = question_answering.encode(Dataset.from_list(rows), tokenizer, (), SETTINGS)
+    spans = [span for spans in features["offsets"] for span in spans]
+    assert spans and all(isinstance(end, int) for span in spans for end in span)
+
+
 def test_qa_window_step_is_doc_stride(toy, tokenizer):
     context = " ".join(words_of(toy, 100))
     features = question_answering.encode(question_rows(context, words_of(toy, 1)[0]), tokenizer, (), SETTINGS)

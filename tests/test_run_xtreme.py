@@ -173,6 +173,26 @@ def test_finished_cells_are_skipped_and_changed_inputs_redone(runs, toy, tmp_pat
     assert [row["n"] for row in rows if row["language"] == "de"] == [10]
 
 
+def test_scores_are_recorded_for_the_file_that_was_read(runs, toy, tmp_path, monkeypatch):
+    data, folder = tmp_path / "xtreme", tmp_path / "run"
+    shutil.copytree(toy / "xtreme/xnli", data / "xnli")
+    path = data / "xnli/test-de.tsv"
+    lines, predict_cells = path.read_text(encoding="utf-8").splitlines(keepends=True), run_xtreme.predict_cells
+
+    def another_file_first(*args):
+        path.write_text("".join(lines[:10]), encoding="utf-8")
+        predict_cells(*args)
+
+    line = f"--task xnli --data_dir {data} --model_name_or_path {runs / 'xnli'} --output_dir {folder} --do_predict"
+    arguments = [*line.split(), "--languages", "de", *SPEED]
+    with monkeypatch.context() as patch:
+        patch.setattr(run_xtreme, "predict_cells", another_file_first)
+        run_xtreme.main(arguments)
+    assert {row["n"] for row in Results(folder).entries} == {len(lines)}
+    run_xtreme.main(arguments)
+    assert {row["n"] for row in Results(folder).entries} == {10}
+
+
 def test_the_same_command_again_does_not_train_again(runs, toy, tmp_path):
     folder = tmp_path / "run"
     arguments = command(toy, folder, "xcopa", "--do_train", "--do_eval", "--do_predict")

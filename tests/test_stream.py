@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ from transformers import AutoTokenizer, XLMRobertaConfig, XLMRobertaModel
 from common.batching import Collator, LengthGroupedSampler
 from common.prediction import length_batches, length_step
 from common.ragged import Columns
+from common.recovery import Stopped
 from common.stream import AHEAD, BEHIND, stream
 from heads import Settings, retrieval
 
@@ -75,6 +77,20 @@ def test_an_error_of_any_stage_comes_out_and_what_was_computed_is_finished(stage
     assert stage == "finish" or finished == [0, 1, 2, 3, 4]
 
 
+def test_an_error_behind_a_stop_is_not_lost():
+    def compute(item, prepared):
+        if item:
+            raise Stopped("asked to")
+        return item
+
+    def finish(item, computed):
+        time.sleep(0.1)
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space left"):
+        stream(range(2), lambda item: item, compute, finish)
+
+
 ROWS = {
     "flat": [
         {"input_ids": [0, 7, 8, 2], "token_type_ids": [0, 0, 1, 1], "labels": [-100, 3, 4, -100], "context": [1, 3]},
@@ -117,6 +133,14 @@ def test_a_batch_holds_as_many_tokens_as_are_allowed():
     sizes = [len(batch) * lengths[batch].max() for batch in batches]
     assert max(sizes) <= 2048 and max(map(len, batches)) > 64
     assert [len(batch) for batch in length_batches(np.array([500, 500, 3]), 64, max_tokens=100)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("collator", [Collator(1, length=256), Collator(1, step=32)])
+def test_the_tokens_of_a_batch_are_those_with_its_padding(collator):
+    lengths = np.random.default_rng(0).integers(4, 40, 999)
+    for batch in length_batches(lengths, 64, 2048, collator.padded):
+        tensors = collator([{"input_ids": [5] * lengths[index]} for index in batch])
+        assert tensors["input_ids"].numel() <= 2048
 
 
 @pytest.mark.parametrize("device, compiled, step", [("cpu", False, 1), ("cuda:1", False, 8), ("cuda", True, 16)])
@@ -173,6 +197,7 @@ def test_a_text_is_embedded_once_for_all_conditions_and_both_sides(monkeypatch):
     assert vectors("de", ["a", "b"], ["c", "a"]) == {"source": [5, 6], "english": [7, 5]}
     assert vectors("de", ["noised", "b"], ["c", "a"]) == {"source": [8, 6], "english": [7, 5]}
     assert vectors("de", ["a", "b"], ["c", "a"]) == {"source": [5, 6], "english": [7, 5]}  # nothing is new
+    assert list(searcher.embedded.vectors) == ["a", "b", "c"]  # memory does not grow with conditions
     assert vectors("sw", ["of another language", "b"], ["c", "c"]) == {"source": [9, 6], "english": [7, 7]}
     names = {tuple(of_text): text for text, of_text in ids.items()}
     assert [[names[tuple(of_text)] for of_text in batch] for batch in asked] == [

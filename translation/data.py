@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from datasets import Dataset
 
-from common.files import InputError
+from common.files import InputError, sha256
 from common.labels import IGNORED
 from common.text import nearest
 from heads import read_lines
@@ -101,16 +101,21 @@ def read_sources(files, number):
 
 
 def read_tests(folder, languages, conditions, limit):
-    """{(condition, language): (lines, English lines, paths)}, clean first; a noised condition may lack languages."""
+    """{(condition, language): (lines, English lines, path, hash of both files as they are read)}, clean first.
+
+    A noised condition may lack languages.
+    """
     files = test_files(folder, languages)
     noised = find_noised(files, conditions, folder, both_sides=False) if conditions else {code: {} for code in files}
     tests = {}
     for code, own in files.items():
+        digest = sha256(*own[:2])
         lines, english = read_pairs(own)
-        tests["clean", code] = lines[:limit], english[:limit], own[:2]
+        tests["clean", code] = lines[:limit], english[:limit], own[0], digest
         for condition, copy in noised[code].items():
+            digest = sha256(copy.path, own.pivot)
             sources = read_sources(copy, len(lines))
-            tests[condition, code] = sources[:limit], english[:limit], (copy.path, own.pivot)
+            tests[condition, code] = sources[:limit], english[:limit], copy.path, digest
     return tests
 
 
