@@ -7,6 +7,8 @@ import os
 import re
 from pathlib import Path
 
+from runs import trains
+
 from common.files import InputError
 from common.text import nearest
 from tasks import INTERMEDIATE, TARGETS
@@ -132,12 +134,14 @@ def check_noise(ops, levels, worst):
 
 
 def check_data(settings):
-    """InputError where a folder of given data, or of a model, is absent."""
-    folders = {}
+    """InputError where a folder of given data, a test file, or the folder of a model is absent."""
+    folders, tests = {}, {}
     if not settings.own_data:
-        tests = [TARGETS[target].files["test"] for target in settings.targets]
-        tops = [Path(files if isinstance(files, str) else files[0]).parts[0] for files in tests]
-        folders["DATA_DIR"] = [settings.data_dir, *(f"{settings.data_dir}/{top}" for top in tops)]
+        for target in settings.targets:
+            files = TARGETS[target].files["test"]
+            tests[target] = f"{settings.data_dir}/{files if isinstance(files, str) else files[0]}"
+        tops = [str(Path(file).parent) for file in tests.values()]
+        folders["DATA_DIR"] = [settings.data_dir, *tops]
     if not settings.own_intermediate:
         folders["INTERMEDIATE_DIR"] = [settings.intermediate_dir]
     for name in ("parallel", "pairs"):
@@ -149,3 +153,7 @@ def check_data(settings):
             if not (ROOT / path).is_dir():
                 hint = f"download it with: {DOWNLOAD}" if name.endswith("_DIR") else "name one that exists"
                 raise InputError(f"{name}={path}: no such folder; {hint}")
+    for target, file in tests.items():
+        for code in settings.languages:
+            if not (ROOT / file.format(lang=code)).exists() and (code != "en" or trains(target)):
+                raise InputError(f"LANGUAGES, {code}: {target} has no {file.format(lang=code)}; leave one of them out")

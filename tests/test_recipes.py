@@ -328,6 +328,16 @@ def test_a_baseline_named_after_a_task_is_trained_on_it(tmp_path):
     assert {name: one.tasks for name, one in encoders.items()} == {"mnli": ("mnli",), "squad": ("squad",)}
 
 
+def test_a_language_without_a_test_file_is_named_before_anything_runs(tmp_path):
+    for file in ("data/xtreme/xnli/test-en.tsv", "data/intermediate/mnli/train.jsonl"):
+        (tmp_path / file).parent.mkdir(parents=True)
+        (tmp_path / file).write_text("")
+    data = {"DATA_DIR": f"{tmp_path}/data"}
+    study.check_data(settings_of(tmp_path, size="small", LANGUAGES="en", **data))
+    with pytest.raises(study.InputError, match="LANGUAGES, de: xnli has no .*test-de.tsv"):
+        study.check_data(settings_of(tmp_path, size="small", LANGUAGES="en de", **data))
+
+
 def test_what_cannot_be_had_is_left_out_wherever_it_stands(tmp_path):
     (tmp_path / "intermediate").mkdir()
     text = "intermediates: [mnli, mnli+ccg, x, ccg]\nvariants: {x: {tasks: ccg squad}}"
