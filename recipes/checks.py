@@ -100,9 +100,10 @@ def check_names(settings):
     taken |= {*settings.floors} if settings.pairs else set()
     taken |= {*settings.keep_head.values()} & {*settings.variants}
     for name in [settings.baseline, *settings.intermediates, *settings.models]:
-        if not re.fullmatch(r"[\w+][\w+.-]*", str(name)) or name in taken:
-            raise InputError(f"{name}: {'a step has' if name in taken else 'a folder cannot have'} this name; "
-                             "take letters, digits and - _ + .")  # fmt: skip
+        if name in taken:
+            raise InputError(f"{name}: a step has this name; take another for the setting")
+        if not re.fullmatch(r"[\w+][\w+.-]*", str(name)):
+            raise InputError(f"{name}: cannot name a folder; take letters, digits and - _ + .")
 
 
 def check_attacks(settings):

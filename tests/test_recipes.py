@@ -284,7 +284,7 @@ def settings_of(tmp_path, text="", size="toy", **environment):
         ("variants: {x: {tasks: mnlii}}", {}, "did you mean 'mnli'?"),
         ("variants: {x: {phase2_flags: --a}}", {}, "without tasks"),
         ("intermediates: [noised]\nvariants: {noised: {tasks: mnli}}", {}, "noised: a step has this name"),
-        ("intermediates: [R&D]\nvariants: {R&D: {tasks: mnli}}", {}, "R&D: a folder cannot have this name"),
+        ("intermediates: [R&D]\nvariants: {R&D: {tasks: mnli}}", {}, "R&D: cannot name a folder"),
         ("trim: 'false'", {}, "trim: 'false': give true or false"),
         ("gpus: two", {}, "gpus: 'two': give a whole number"),
         ("jobs: -3", {}, "JOBS=-3"),
