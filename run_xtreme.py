@@ -337,8 +337,8 @@ def read_rows(task, head, args, training_args, cells):
 
 def hashes(task, folder, data_dir, language):
     """(hash of a cell's test files; of these and BUCC's dev files)."""
-    tested = input_files(task, folder, ("test", "test_english", "test_gold"), language)
-    return sha256(*tested), sha256(*tested, *input_files(task, data_dir, THRESHOLD_SPLITS, language))
+    tested = sha256(*input_files(task, folder, ("test", "test_english", "test_gold"), language))
+    return tested, sha256(tested, *input_files(task, data_dir, THRESHOLD_SPLITS, language))
 
 
 # --- Training -------------------------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ def _column(name, values):
 
 
 def _flat(values):
-    return not any(isinstance(first, (list, tuple)) for value in values[:1] for first in value[:1])
+    return not (values and values[0] and isinstance(values[0][0], (list, tuple)))
 
 
 def tokenized(tokenizer, texts, pairs=None, max_length=None):

@@ -207,12 +207,6 @@ def intermediate_files(settings, tasks):
     return data_files(settings.intermediate_dir, dict.fromkeys(parts))
 
 
-def compared(settings):
-    """[(Encoder, its name or its run's)]: all that the report reads of phase 3 and of alignment."""
-    named = [(run.encoder, run.name) for run in fine_tuned(settings).values()]
-    return named + [(encoder, name) for name, (encoder, _) in aligned(settings).items()]
-
-
 def aligned(settings):
     """{name: (Encoder, Run or None)} whose languages are lined up: all encoders, and the first runs on the targets."""
     if not settings.alignment:
@@ -225,11 +219,10 @@ def aligned(settings):
 def baselines(settings):
     """The baseline's folders, one setting of every task: of the first model, with most training examples."""
     first = next(iter(settings.models), "model")
-    runs = [run for run in fine_tuned(settings).values()
-            if run.examples == (settings.examples[-1] if trains(run.target) else "all")]  # fmt: skip
-    named = [(run.encoder, run.name) for run in runs]
-    named += [(encoder, name) for name, (encoder, run) in aligned(settings).items() if run is None]
-    return [f"{settings.output}/outputs/{name}" for encoder, name in named
+    every = {name: run.encoder for name, run in fine_tuned(settings).items()
+             if run.examples == (settings.examples[-1] if trains(run.target) else "all")}  # fmt: skip
+    every |= {name: encoder for name, (encoder, run) in aligned(settings).items() if run is None}
+    return [f"{settings.output}/outputs/{name}" for name, encoder in every.items()
             if (encoder.setting, encoder.model) == (settings.baseline, first)]  # fmt: skip
 
 
@@ -245,7 +238,9 @@ def named_runs(settings):
             return "-".join([*([encoder.model] if settings.models else []), encoder.setting]) + "="
         return ""
 
-    return [f"{label(encoder)}{settings.output}/outputs/{name}" for encoder, name in compared(settings)]
+    every = {name: run.encoder for name, run in fine_tuned(settings).items()}
+    every |= {name: encoder for name, (encoder, _) in aligned(settings).items()}
+    return [f"{label(encoder)}{settings.output}/outputs/{name}" for name, encoder in every.items()]
 
 
 def named_translations(settings, unfrozen):
