@@ -13,7 +13,7 @@ from accelerate.utils import gather_object
 from tqdm.auto import tqdm
 
 import metrics
-from common.batching import Collator
+from common.batching import PASS_COST, Collator
 from common.feature_cache import features_of
 from common.launching import autocasts, distributed
 from common.loss import cross_entropy
@@ -42,6 +42,13 @@ def length_batches(lengths, batch_size, max_tokens=None, padded=int):
         batches.append(order[begin:end].tolist())
         begin = end
     return batches
+
+
+def pass_cost(args):
+    """The PASS_COST of a run; None under DDP, DeepSpeed and torch.compile, for which a batch is one pass."""
+    if getattr(args, "world_size", 1) > 1 or args.deepspeed or getattr(args, "torch_compile", False):
+        return None
+    return PASS_COST.get(torch.device(args.device).type)
 
 
 def token_budget(asked, given, device, model):
@@ -194,7 +201,8 @@ class Predictor:
     def __init__(self, head, labels, settings, args, tokenizer, pad_to_max_length=False, max_tokens=None):
         self.head, self.labels, self.settings, self.args, self.tokenizer = head, labels, settings, args, tokenizer
         length = settings.max_seq_length if pad_to_max_length else None
-        self.collator = Collator(tokenizer.pad_token_id, length, length_step(args, settings.max_seq_length))
+        step = length_step(args, settings.max_seq_length)
+        self.collator = Collator(tokenizer.pad_token_id, length, step, None if pad_to_max_length else pass_cost(args))
         self.options = {"batch_size": args.per_device_eval_batch_size, "device": args.device, "bf16": autocasts(args)}
         self.options |= {"disable_tqdm": args.disable_tqdm, "max_tokens": max_tokens}
 

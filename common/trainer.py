@@ -3,6 +3,7 @@
 Everything else about training is HF's Trainer, unchanged; phase 2's mixture has a subclass in mixture/trainer.py.
 """
 
+import contextlib
 import copy
 import logging
 import tempfile
@@ -16,7 +17,7 @@ from transformers.trainer_pt_utils import AcceleratorConfig
 from transformers.trainer_utils import rotate_checkpoints, speed_metrics
 
 from common import recovery
-from common.batching import LengthGroupedSampler
+from common.batching import LengthGroupedSampler, cut
 from common.files import InputError
 from common.launching import barrier, on_main
 from common.loss import cross_entropy
@@ -100,6 +101,16 @@ def rehearse(model, args, features):
             ) from None
 
 
+@contextlib.contextmanager
+def giving(embeddings, vectors):
+    """Within the block, the module `embeddings` gives these `vectors`."""
+    hook = embeddings.register_forward_hook(lambda *_: vectors)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
 class EncoderTrainer(TrainerBase):
     """HF's Trainer with a loss that does not depend on how a batch is split, and evaluation by the task's own metric.
 
@@ -121,13 +132,26 @@ class EncoderTrainer(TrainerBase):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         if self.robustness and self.robustness.acts(inputs, self.state.global_step):
             part = self.robustness.settings.part
+            inputs.pop("parts", None)
             return self.robustness.loss(MicroBatch(self, model, inputs, num_items_in_batch, part))
-        labels, source, _ = inputs.pop("labels"), inputs.pop("source", None), inputs.pop("indices", None)
-        logits = self.forward(model, inputs, source)
-        loss, count = cross_entropy(logits, labels, self.args.label_smoothing_factor)
+        source, _ = inputs.pop("source", None), inputs.pop("indices", None)
+        loss, count = self.losses(model, inputs, source)
         self.record(source, loss, count)
         loss = self.normalized(loss, count, num_items_in_batch)
-        return (loss, {"logits": logits}) if return_outputs else loss
+        return (loss, {}) if return_outputs else loss
+
+    def losses(self, model, inputs, source):
+        """Summed losses and label counts, each [examples], of a micro-batch in one pass, or in one for each part."""
+        if parts := inputs.pop("parts", None):
+            embeddings = self.model.get_input_embeddings()
+            vectors = embeddings(inputs["input_ids"])  # once: the gradient of every lookup is as large as the table
+            outcomes = []
+            for begin, end, size in parts:
+                with giving(embeddings, vectors[begin:end, :size]):
+                    outcomes.append(self.losses(model, cut(inputs, begin, end, size), source))
+            return map(torch.cat, zip(*outcomes))
+        labels = inputs.pop("labels")
+        return cross_entropy(self.forward(model, inputs, source), labels, self.args.label_smoothing_factor)
 
     def normalized(self, loss, count, num_items_in_batch):
         """The sum of `loss` over the labels of the whole batch, or over `count` where their number is not given."""

@@ -72,6 +72,8 @@ def task_defaults(task, given, world_size):
     for name in ("num_train_epochs", "warmup_steps", "weight_decay"):
         default(name, getattr(defaults, name), recipe)
     order = ("group_by_length", "default: batches of like lengths")
+    if task.kind == "tagging":
+        order = ("random", "default: tagging loses by batches of like lengths (docs/results/batches.md)")
     if defaults.micro_batch:  # answers of like lengths may be of one paragraph
         order = ("random", recipe)
     default("train_sampling_strategy", *order)

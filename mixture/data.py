@@ -234,7 +234,7 @@ class Mixture(torch.utils.data.Dataset):
             ]
         if name in self.noise:
             features = self.noise[name](features, [(index, visit) for _, index, visit in keys])
-        features[0]["source"] = name
         for feature, (_, index, _) in zip(features, keys):
+            feature["source"] = name
             feature["row"] = feature.get("example", index)  # a window's example
         return features

@@ -108,8 +108,8 @@ class Job:
         seed, group = data_seed(args), args.train_sampling_strategy == "group_by_length"
         for name, features in self.features.items():
             languages = features["language"][:] if "language" in features.column_names else None
-            alpha = self.args.mlm_alpha
-            streams.append(data.TaskStream(name, features["length"][:], batch_size, seed, group, languages, alpha))
+            alpha, alike = self.args.mlm_alpha, group and self.plan.sources[name][1].kind != "tagging"
+            streams.append(data.TaskStream(name, features["length"][:], batch_size, seed, alike, languages, alpha))
         epoch_steps = data.mixture_steps(self.counts().values(), 1, batch_size, self.args.examples_cap)
         return data.MixtureSampler(streams, [weights[name] for name in self.features], seed, batch_size, epoch_steps)
 
