@@ -82,7 +82,7 @@ def tiny(kind, dropout=0.0, alternating=False):
     return model
 
 
-def trained(kind, robust, folder, size=8, accumulation=1, model=None, data=None, **options):
+def trained(kind, robust, folder, size=8, accumulation=1, model=None, data=None, pass_cost=None, **options):
     """({name: weight}, log lines) after two steps on one batch, on this process's share of `size` x `accumulation`."""
     model = model or tiny(kind, alternating=robust is not None and robust.method == "rdrop")
     args = TrainingArguments(
@@ -91,8 +91,8 @@ def trained(kind, robust, folder, size=8, accumulation=1, model=None, data=None,
         report_to="none", use_cpu=True, disable_tqdm=True, remove_unused_columns=False, **options,
     )  # fmt: skip
     trainer = EncoderTrainer(
-        model=model, args=args, train_dataset=data or features(kind), data_collator=Collator(1), head=HEADS[kind],
-        robustness=Robustness(robust) if robust else None,
+        model=model, args=args, train_dataset=data or features(kind), data_collator=Collator(1, pass_cost=pass_cost),
+        head=HEADS[kind], robustness=Robustness(robust) if robust else None,
     )  # fmt: skip
     trainer.train()
     return {name: value.clone() for name, value in model.state_dict().items()}, trainer.state.log_history

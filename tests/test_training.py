@@ -1,11 +1,14 @@
 """Training: a loss that does not depend on how a batch is split, hand-off of every encoder weight, float32 files."""
 
 import inspect
+import itertools
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import robust_runs
 import torch
 import transformers
 from conftest import on_toy, torchrun
@@ -150,6 +153,46 @@ def test_batches_of_like_lengths_are_a_function_of_seed_and_epoch():
     assert padded < 1.15 * lengths.sum()  # random batches would give about 1.7
     longest = [lengths[first[begin : begin + 8]].max() for begin in range(0, 400, 8)]
     assert longest != sorted(longest, reverse=True)  # HF's sampler would leave them so
+
+
+@pytest.mark.parametrize("number", [1, 2, 7, 9])
+def test_parts_of_a_batch_are_the_fastest_ones(number):
+    sizes = np.sort(np.random.default_rng(number).integers(3, 60, number))[::-1].tolist()
+    times = [  # of every way to cut, by where the parts begin
+        sum(sizes[begin] * (end - begin) + 20 for begin, end in itertools.pairwise((0, *cuts, number)))
+        for parts in range(number)
+        for cuts in itertools.combinations(range(1, number), parts)
+    ]
+    parts = batching.cheapest_parts(sizes, 20)
+    assert parts[0][0] == 0 and parts[-1][1] == number
+    assert all(end == begin for (_, end, _), (begin, _, _) in itertools.pairwise(parts))
+    assert sum(sizes[begin] * (end - begin) + 20 for begin, end, _ in parts) == min(times)
+    assert [size for *_, size in parts] == [sizes[begin] for begin, *_ in parts]
+
+
+@pytest.mark.parametrize("kind", ["classification", "tagging", "question_answering"])
+def test_a_batch_in_parts_has_the_same_loss_and_gradients(kind, tmp_path):
+    batch = batching.Collator(1, pass_cost=4)(robust_runs.features(kind).to_list())
+    assert batch["input_ids"].shape == (8, 14) and len(batch["parts"]) > 1
+    whole, log = robust_runs.trained(kind, None, tmp_path / "whole")
+    parts, same_log = robust_runs.trained(kind, None, tmp_path / "parts", pass_cost=4)
+    for name, weight in whole.items():
+        torch.testing.assert_close(parts[name], weight, atol=1e-6, rtol=1e-5)
+    assert same_log[0]["grad_norm"] == pytest.approx(log[0]["grad_norm"], rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["classification", "multiple_choice"])
+def test_a_batch_is_whole_where_parts_gain_nothing_or_texts_are_several(kind):
+    cost = 1000 if kind == "classification" else 1
+    batch = batching.Collator(1, pass_cost=cost)(robust_runs.features(kind).to_list())
+    assert "parts" not in batch and batch["indices"] == list(range(8))
+
+
+def test_batches_are_one_pass_where_several_would_not_do():
+    plain = {"device": "cpu", "deepspeed": None, "torch_compile": False, "world_size": 1}
+    assert prediction.pass_cost(SimpleNamespace(**plain)) > 0
+    for other in ({"world_size": 2}, {"deepspeed": "zero2.json"}, {"torch_compile": True}):
+        assert prediction.pass_cost(SimpleNamespace(**{**plain, **other})) is None
 
 
 def test_prediction_batches_hold_every_row_once_with_little_padding():
