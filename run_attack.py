@@ -105,8 +105,6 @@ def run(parser, task, args, trainer_argv, given, record, files, ops, refused, ar
         *launching.launch_flags(given),
     ]
     training_args = training_arguments.trainer_arguments(parser, trainer_argv, flags)
-    if training_args.bf16_full_eval or training_args.fp16_full_eval:
-        raise InputError("--bf16_full_eval, --fp16_full_eval: successes are verified in float32; use --bf16 instead")
     launching.join_processes(training_args)
     datasets.disable_progress_bars()  # every round encodes
 
@@ -183,6 +181,9 @@ def check_arguments(args, given):
     for stage in ("do_train", "do_eval", "do_predict"):
         if truthy(given.get(stage)):
             raise InputError(f"--{stage}: nothing is trained or predicted here; leave it out")
+    for name in ("bf16_full_eval", "fp16_full_eval"):
+        if truthy(given.get(name)):
+            raise InputError(f"--{name}: successes are verified in float32; use --bf16 instead")
     if "output_dir" not in given:
         raise InputError("--output_dir is missing: name a new folder for the attacked sets, e.g. attacked")
     if task.kind not in KINDS or task.name == "bucc2018":
