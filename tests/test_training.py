@@ -1,9 +1,11 @@
 """Training: a loss that does not depend on how a batch is split, hand-off of every encoder weight, float32 files."""
 
+import datetime
 import inspect
 import itertools
 import json
 import shutil
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 import robust_runs
 import torch
 import transformers
+from accelerate.utils import is_deepspeed_available
 from conftest import on_toy, torchrun
 from transformers import AutoModel
 
@@ -186,6 +189,18 @@ def test_a_batch_is_whole_where_parts_gain_nothing_or_texts_are_several(kind):
     cost = 1000 if kind == "classification" else 1
     batch = batching.Collator(1, pass_cost=cost)(robust_runs.features(kind).to_list())
     assert "parts" not in batch and batch["indices"] == list(range(8))
+
+
+@pytest.mark.parametrize("name, order", [("xnli", "group_by_length"), ("udpos", "random"), ("panx", "random")])
+def test_tags_are_drawn_at_random_where_nothing_is_given(name, order):
+    flags = training_arguments.task_defaults(TARGETS[name], {"do_train": "true"}, 1)
+    assert {flag: value for flag, value, _ in flags}["train_sampling_strategy"] == order
+
+
+def test_deepspeed_is_not_imported_where_it_is_not_used(monkeypatch):
+    monkeypatch.delitem(sys.modules, "deepspeed", raising=False)
+    launching.join_processes(SimpleNamespace(deepspeed=None, ddp_timeout_delta=datetime.timedelta(seconds=60)))
+    assert not is_deepspeed_available()  # what accelerate asks before it imports it
 
 
 def test_batches_are_one_pass_where_several_would_not_do():
