@@ -10,10 +10,6 @@ import torch
 from common.labels import IGNORED
 from common.ragged import Ragged
 
-# Sub-tokens that are trained in the time of a pass over one: below that, a pass of their own gains nothing. On a CPU
-# of an encoder of 12 layers; on GPUs a guess.
-PASS_COST = {"cpu": 32, "cuda": 1024}
-
 
 class Collator:
     """Features -> tensors, padded to the longest of the batch, the next multiple of `step` above it, or to `length`.

@@ -40,6 +40,7 @@ class MicroBatch:
     def __init__(self, trainer, model, inputs, num_items_in_batch, part=None):
         self.trainer, self.model, self.labels = trainer, model, inputs.pop("labels")
         self.source, self.examples = inputs.pop("source", None), inputs.pop("indices", range(len(self.labels)))
+        inputs.pop("parts", None)  # perturbations are of whole batches
         self.view, self.inputs, self.divisor = inputs.pop("noised", None), inputs, num_items_in_batch
         self.embeddings = trainer.model.get_input_embeddings()
         mask = inputs["attention_mask"]

@@ -132,7 +132,6 @@ class EncoderTrainer(TrainerBase):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         if self.robustness and self.robustness.acts(inputs, self.state.global_step):
             part = self.robustness.settings.part
-            inputs.pop("parts", None)
             return self.robustness.loss(MicroBatch(self, model, inputs, num_items_in_batch, part))
         source, _ = inputs.pop("source", None), inputs.pop("indices", None)
         loss, count = self.losses(model, inputs, source)

@@ -184,9 +184,8 @@ def test_a_batch_in_parts_has_the_same_loss_and_gradients(kind, tmp_path):
     assert same_log[0]["grad_norm"] == pytest.approx(log[0]["grad_norm"], rel=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["classification", "multiple_choice"])
-def test_a_batch_is_whole_where_parts_gain_nothing_or_texts_are_several(kind):
-    cost = 1000 if kind == "classification" else 1
+@pytest.mark.parametrize("kind, cost", [("classification", 1000), ("multiple_choice", 1)])
+def test_a_batch_is_whole_where_parts_gain_nothing_or_texts_are_several(kind, cost):
     batch = batching.Collator(1, pass_cost=cost)(robust_runs.features(kind).to_list())
     assert "parts" not in batch and batch["indices"] == list(range(8))
 
