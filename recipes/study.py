@@ -103,11 +103,7 @@ def run(argv):
 
 def arguments(argv):
     """(file of the study, its size, what goes to Snakemake)."""
-    folders = [
-        path
-        for path in (ROOT / "recipes").glob("*/")
-        if (path / "small.yaml").exists() or (path / "full.yaml").exists()
-    ]
+    folders = [path for path in (ROOT / "recipes").glob("*/") if (path / "full.yaml").exists()]
     folders.sort(key=lambda path: (not (path / "toy.yaml").exists(), path.name))  # first what runs without data
     names = [path.name for path in folders]
     usage = f"bash recipes/run.sh STUDY [{'|'.join(SIZES)}] [-n]: STUDY is {' '.join(names)}, or a YAML file of yours"
