@@ -13,6 +13,14 @@ from transformers import Trainer
 logger = logging.getLogger("xtreme")
 
 
+def tell_epoch(dataloader, epoch):
+    """Set the epoch of a DataLoader's sampler; accelerate 1.15 does not where several processes resume within one."""
+    sampler = dataloader
+    while sampler := getattr(sampler, "batch_sampler", None) or getattr(sampler, "sampler", None):
+        if hasattr(sampler, "set_epoch"):
+            sampler.set_epoch(epoch)
+
+
 class TrainerBase(Trainer):
     """HF's Trainer; every method with a plain name does by default what HF's does."""
 
@@ -46,6 +54,7 @@ class TrainerBase(Trainer):
         return self.make_sampler(self.train_dataset if train_dataset is None else train_dataset)
 
     def _run_epoch(self, **options):
+        tell_epoch(options["train_dataloader"], options["epoch"])
         # resumed from the last step's checkpoint, HF would take one step more where that is not the end of an epoch
         if self.state.global_step >= self.state.max_steps:
             self.control.should_training_stop = True

@@ -14,13 +14,17 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from accelerate.data_loader import BatchSamplerShard, DataLoaderShard, skip_first_batches
 from conftest import free_port, on_toy
+from torch.utils.data import BatchSampler
 
 import run_intermediate
 import run_xtreme
 from common import arguments, recovery, trainer
+from common.batching import LengthGroupedSampler
 from common.files import InputError
 from common.run_record import checkpoint_hash
+from common.trainer_base import tell_epoch
 from mixture import dev
 
 ROOT = Path(run_xtreme.__file__).parent
@@ -423,7 +427,7 @@ from common import trainer
 compute, calls = trainer.EncoderTrainer.compute_loss, []
 def compute_loss(*args, **kwargs):
     calls.append(1)
-    if len(calls) == 3 and os.environ["RANK"] == "1":
+    if len(calls) == {step} and os.environ["RANK"] == "1":
         {action}
     return compute(*args, **kwargs)
 trainer.EncoderTrainer.compute_loss = compute_loss
@@ -431,9 +435,9 @@ run_xtreme.main(sys.argv[1:])
 """
 
 
-def launched(toy, tmp_path, action):
-    """A run on 2 processes of which the second one does something in its third step."""
-    (tmp_path / "script.py").write_text(LAUNCHED.format(root=str(ROOT), action=action))
+def launched(toy, tmp_path, action, step=3, *flags):
+    """A run on 2 processes of which the second one does something in a step, counted from 1."""
+    (tmp_path / "script.py").write_text(LAUNCHED.format(root=str(ROOT), action=action, step=step))
     launcher = [
         sys.executable,
         "-m",
@@ -443,7 +447,8 @@ def launched(toy, tmp_path, action):
         "2",
         str(tmp_path / "script.py"),
     ]
-    return subprocess.run([*launcher, *target(toy, tmp_path / "run")], capture_output=True, text=True, timeout=300)
+    argv = [*launcher, *target(toy, tmp_path / "run", *flags)]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=300)
 
 
 def test_all_processes_end_when_one_fails(toy, tmp_path):
@@ -499,19 +504,40 @@ run_xtreme.main(sys.argv[1:])
     assert says in lines[0] and "checkpoints and finished cells are kept" in lines[0]
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_run_that_goes_on_within_an_epoch_has_its_order(processes):
+    """Under accelerate's wrappers, which do not pass on the epoch themselves."""
+
+    def epoch(number, done):
+        batches = BatchSampler(LengthGroupedSampler(range(16), 4, seed=1), 2, drop_last=False)
+        if processes > 1:
+            batches = BatchSamplerShard(batches, processes, 0)
+        loader = DataLoaderShard(list(range(16)), batch_sampler=batches, collate_fn=list)
+        loader = skip_first_batches(loader, done) if done else loader
+        tell_epoch(loader, number)
+        loader.set_epoch(number)  # HF's Trainer does
+        return list(loader)
+
+    assert epoch(1, done=2) == epoch(1, done=0)[2:] != epoch(0, done=0)[2:]
+
+
 @pytest.mark.slow
-def test_two_processes_stop_together_and_resume_to_the_byte(toy, tmp_path):
-    assert launched(toy, tmp_path, "pass").returncode == 0
+@pytest.mark.parametrize("epoch, order", [(1, "group_by_length"), (2, "group_by_length"), (2, "random")])
+def test_two_processes_stop_together_and_resume_to_the_byte(toy, tmp_path, epoch, order):
+    """The last weights, since every epoch has an order of its own, also the one that is gone on with."""
+    flags = "--train_sampling_strategy", order, "--load_best_model_at_end", "false", "--max_predict_samples", "8"
+    step = 4 * epoch - 1  # the last but one of its four
+    assert launched(toy, tmp_path, "pass", step, *flags).returncode == 0
     whole = kept(tmp_path / "run")
     shutil.rmtree(tmp_path / "run")
-    done = launched(toy, tmp_path, "os.kill(os.getpid(), signal.SIGTERM)")
+    done = launched(toy, tmp_path, "os.kill(os.getpid(), signal.SIGTERM)", step, *flags)
     assert (
         done.returncode == 0
         and "stopped by a signal to another process" in done.stderr
-        and "checkpoint-3 is saved" in done.stderr
-    )
+        and f"checkpoint-{step} is saved" in done.stderr
+    ), done.stderr
     assert not (tmp_path / "run/results.jsonl").exists()
-    assert launched(toy, tmp_path, "pass").returncode == 0
+    assert launched(toy, tmp_path, "pass", step, *flags).returncode == 0
     assert kept(tmp_path / "run") == whole
 
 
