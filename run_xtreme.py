@@ -296,6 +296,7 @@ def resolve_arguments(parser, task, args, trainer_argv, given, robust):
             f"--metric_for_best_model {metric}: the metrics of {task.name} are {', '.join(sorted(known))}; choose "
             "one of them"
         )
+    training_arguments.check_order(training_args, task)
     training_arguments.check_smoothing(training_args, [task])
     settings, origins = head_settings.resolve(args, task, training_args.do_train)
     origins = [*training_arguments.trainer_origins(training_args, flags, given), *origins]

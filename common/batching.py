@@ -6,6 +6,7 @@ the number of processes.
 
 import numpy as np
 import torch
+from transformers.trainer_pt_utils import BatchRebalanceSampler
 
 from common.labels import IGNORED
 from common.ragged import Ragged
@@ -141,3 +142,18 @@ class LengthGroupedSampler(torch.utils.data.Sampler):
         random = np.random.default_rng((self.seed, self.epoch))
         order = grouped(random.permutation(len(self)), self.lengths, self.batch_size, random).tolist()
         return iter([(index, self.epoch) for index in order] if self.epochs else order)
+
+
+class RebalancedSampler(BatchRebalanceSampler):
+    """Effective batches that are drawn at random, each cut by length into micro-batches that take about as long.
+
+    HF's `--train_sampling_strategy batch_rebalance`. With `epochs` it gives (index, epoch), as LengthGroupedSampler.
+    """
+
+    def __init__(self, *args, epochs=False, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.epochs = epochs
+
+    def __iter__(self):
+        for batch in super().__iter__():
+            yield [(index, self.epoch) for index in batch] if self.epochs else batch

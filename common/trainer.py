@@ -17,7 +17,7 @@ from transformers.trainer_pt_utils import AcceleratorConfig
 from transformers.trainer_utils import rotate_checkpoints, speed_metrics
 
 from common import recovery
-from common.batching import LengthGroupedSampler, cut
+from common.batching import LengthGroupedSampler, RebalancedSampler, cut
 from common.files import InputError
 from common.launching import barrier, on_main
 from common.loss import cross_entropy
@@ -218,13 +218,20 @@ class EncoderTrainer(TrainerBase):
     # The order of examples, and dev scores.
 
     def make_sampler(self, dataset):
-        group, seed = self.args.train_sampling_strategy == "group_by_length", data_seed(self.args)
-        if hasattr(dataset, "keyed_by_epoch"):  # common.batching's order, whatever the strategy: HF's knows no epochs
-            lengths = dataset.features["length"] if group else [0] * len(dataset)
-            return LengthGroupedSampler(lengths, effective_batch_size(self.args), seed, epochs=True)
-        if not group:
+        args, order, seed = self.args, self.args.train_sampling_strategy, data_seed(self.args)
+        epochs = hasattr(dataset, "keyed_by_epoch")  # HF's orders know none, so only ours are for such data
+        if order not in ("group_by_length", "batch_rebalance") and not epochs:
             return super().make_sampler(dataset)
-        return LengthGroupedSampler(dataset["length"][:], effective_batch_size(self.args), seed)
+        lengths = (dataset.features if epochs else dataset)["length"][:]
+        if order == "batch_rebalance":
+            # HF would draw the same batches for every seed, and not see how texts are padded
+            return RebalancedSampler(
+                [self.data_collator.padded(length) for length in lengths], effective_batch_size(args), args.world_size,
+                args.gradient_accumulation_steps, seed=seed, rank=args.process_index,
+                drop_last=args.dataloader_drop_last, epochs=epochs,
+            )  # fmt: skip
+        lengths = lengths if order == "group_by_length" else [0] * len(lengths)
+        return LengthGroupedSampler(lengths, effective_batch_size(args), seed, epochs)
 
     def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix="eval"):
         """English dev scores (fractions) from `evaluate_dev()`, logged and reported to callbacks as HF's own are."""

@@ -71,12 +71,7 @@ def task_defaults(task, given, world_size):
     default("learning_rate", defaults.learning_rate, recipe + size)
     for name in ("num_train_epochs", "warmup_steps", "weight_decay"):
         default(name, getattr(defaults, name), recipe)
-    order = ("group_by_length", "default: batches of like lengths")
-    if task.kind == "tagging":
-        order = ("random", "default: tagging loses by batches of like lengths (docs/results/batches.md)")
-    if defaults.micro_batch:  # answers of like lengths may be of one paragraph
-        order = ("random", recipe)
-    default("train_sampling_strategy", *order)
+    default("train_sampling_strategy", *order_of(task, given))
     flags += batch_flags(defaults.train_batch_size, given, world_size, recipe, defaults.micro_batch)
     default(
         "eval_strategy",
@@ -92,6 +87,16 @@ def task_defaults(task, given, world_size):
         default("metric_for_best_model", f"eval_{task.metric}", "the task's metric")
     default("save_total_limit", 1, "default")
     return flags
+
+
+def order_of(task, given):
+    """(value, origin) of --train_sampling_strategy where it is not given."""
+    if task.defaults.micro_batch:  # answers of like lengths may be of one paragraph
+        return "random", task.defaults.origin
+    if task.kind == "tagging":  # compiled code wants batches of one size
+        order = "random" if truthy(given.get("torch_compile")) else "batch_rebalance"
+        return order, "default: tagging loses by batches of like lengths (docs/results/batches.md)"
+    return "group_by_length", "default: batches of like lengths"
 
 
 def batch_flags(effective, given, world_size, origin, micro_batch=0):
@@ -215,6 +220,15 @@ def check_batches(training_args, examples):
     if training_args.dataloader_drop_last and examples < batch:
         raise InputError(
             f"--dataloader_drop_last: the {examples} training examples do not fill one batch of {batch}; leave it out"
+        )
+
+
+def check_order(training_args, task):
+    """Refuse micro-batches of several sizes where their examples are each other's negatives."""
+    if task.kind == "dual_encoder" and training_args.train_sampling_strategy == "batch_rebalance":
+        raise InputError(
+            f"--train_sampling_strategy batch_rebalance: micro-batches of {task.name} are negatives of each other and "
+            "need one size; leave it out for random"
         )
 
 

@@ -522,7 +522,9 @@ def test_a_run_that_goes_on_within_an_epoch_has_its_order(processes):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("epoch, order", [(1, "group_by_length"), (2, "group_by_length"), (2, "random")])
+@pytest.mark.parametrize(
+    "epoch, order", [(1, "group_by_length"), (2, "group_by_length"), (2, "random"), (2, "batch_rebalance")]
+)
 def test_two_processes_stop_together_and_resume_to_the_byte(toy, tmp_path, epoch, order):
     """The last weights, since every epoch has an order of its own, also the one that is gone on with."""
     flags = "--train_sampling_strategy", order, "--load_best_model_at_end", "false", "--max_predict_samples", "8"

@@ -15,6 +15,7 @@ import torch
 import transformers
 from accelerate.utils import is_deepspeed_available
 from conftest import on_toy, torchrun
+from datasets import Dataset
 from transformers import AutoModel
 
 import run_xtreme
@@ -190,10 +191,61 @@ def test_a_batch_is_whole_where_parts_gain_nothing_or_texts_are_several(kind, co
     assert "parts" not in batch and batch["indices"] == list(range(8))
 
 
-@pytest.mark.parametrize("name, order", [("xnli", "group_by_length"), ("udpos", "random"), ("panx", "random")])
-def test_tags_are_drawn_at_random_where_nothing_is_given(name, order):
-    flags = training_arguments.task_defaults(TARGETS[name], {"do_train": "true"}, 1)
+@pytest.mark.parametrize(
+    "name, given, order",
+    [
+        ("xnli", {}, "group_by_length"),
+        ("lareqa", {}, "random"),
+        ("udpos", {}, "batch_rebalance"),
+        ("panx", {"torch_compile": "true"}, "random"),
+    ],
+)
+def test_tags_are_drawn_at_random_where_nothing_is_given(name, given, order):
+    flags = training_arguments.task_defaults(TARGETS[name], {"do_train": "true", **given}, 1)
     assert {flag: value for flag, value, _ in flags}["train_sampling_strategy"] == order
+
+
+def rebalanced(seed=1, epoch=0, length=None, keyed=False):
+    """(lengths of 100 texts, [process][micro-batch of an epoch]) for 4 processes x 2 accumulation steps x 4."""
+    lengths = np.clip(np.random.default_rng(0).lognormal(3.2, 0.6, 100).astype(int), 4, 128).tolist()
+    data, made = Dataset.from_dict({"length": lengths}), []
+    for process in range(4):
+        args = SimpleNamespace(
+            train_sampling_strategy="batch_rebalance", seed=seed, data_seed=None, train_batch_size=4, world_size=4,
+            gradient_accumulation_steps=2, dataloader_drop_last=False, process_index=process,
+        )  # fmt: skip
+        trainer = SimpleNamespace(args=args, data_collator=batching.Collator(1, length))
+        sampler = EncoderTrainer.make_sampler(
+            trainer, SimpleNamespace(features=data, keyed_by_epoch=True) if keyed else data
+        )
+        sampler.set_epoch(epoch)
+        made.append(list(sampler))
+    return np.array(lengths), made
+
+
+def test_rebalanced_batches_are_shared_out_by_length():
+    lengths, made = rebalanced()
+    slots = [[made[process][number] for process in range(4)] for number in range(6)]  # of three steps of 32 texts
+    drawn = [index for slot in slots for batch in slot for index in batch]
+    assert len(drawn) == len(set(drawn)) == 96
+    slowest = sum(max(len(batch) * lengths[batch].max() for batch in slot) for slot in slots)
+    at_random = sum(4 * lengths[begin : begin + 16].max() for begin in range(0, 96, 16))
+    assert slowest < 0.7 * at_random
+
+
+def test_rebalanced_batches_depend_on_the_seed_the_epoch_and_the_padding():
+    made = rebalanced()[1]
+    assert made == rebalanced()[1] and made not in (rebalanced(seed=2)[1], rebalanced(epoch=1)[1])
+    padded = rebalanced(length=128)[1]
+    assert {len(batch) for process in padded for batch in process[:6]} == {4}
+    keyed = rebalanced(epoch=1, keyed=True)[1]
+    assert keyed == [[[(index, 1) for index in batch] for batch in process] for process in rebalanced(epoch=1)[1]]
+
+
+def test_dual_encoders_train_on_micro_batches_of_one_size(toy, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run_xtreme.main(command(toy, tmp_path, "lareqa", "--train_sampling_strategy", "batch_rebalance"))
+    assert stop.value.code == 2 and "leave it out for random" in capsys.readouterr().err
 
 
 def test_deepspeed_is_not_imported_where_it_is_not_used(monkeypatch):
