@@ -217,6 +217,8 @@ def check_resume(training_args):
 def check_batches(training_args, examples):
     """Refuse --dataloader_drop_last where it drops all of these training examples."""
     batch = training_args.train_batch_size * training_args.world_size
+    if training_args.train_sampling_strategy == "batch_rebalance":  # whole updates are dropped
+        batch *= training_args.gradient_accumulation_steps
     if training_args.dataloader_drop_last and examples < batch:
         raise InputError(
             f"--dataloader_drop_last: the {examples} training examples do not fill one batch of {batch}; leave it out"
@@ -224,12 +226,20 @@ def check_batches(training_args, examples):
 
 
 def check_order(training_args, task):
-    """Refuse micro-batches of several sizes where their examples are each other's negatives."""
-    if task.kind == "dual_encoder" and training_args.train_sampling_strategy == "batch_rebalance":
+    """Refuse what needs micro-batches of one size where `batch_rebalance` makes them of several."""
+    if training_args.train_sampling_strategy != "batch_rebalance":
+        return
+    if task.kind == "dual_encoder":
         raise InputError(
             f"--train_sampling_strategy batch_rebalance: micro-batches of {task.name} are negatives of each other and "
             "need one size; leave it out for random"
         )
+    for name in ("split_batches", "dispatch_batches"):
+        if getattr(training_args.accelerator_config, name):
+            raise InputError(
+                f"--accelerator_config {name}: batch_rebalance gives every process batches of its own; leave it out, "
+                "or add --train_sampling_strategy random"
+            )
 
 
 def check_smoothing(training_args, tasks):

@@ -187,6 +187,12 @@ def test_an_encoder_without_a_pooler_needs_another_pooling(toy, tmp_path, capsys
     assert {row["metric"] for row in results(tmp_path / "run")} == {"map@20", "same_language"}
 
 
+def test_micro_batches_have_one_size(toy, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run_xtreme.main(command(toy, tmp_path / "run", *TRAIN, "--train_sampling_strategy", "batch_rebalance"))
+    assert stopped.value.code == 2 and "leave it out for random" in capsys.readouterr().err
+
+
 # --- Search
 
 

@@ -27,6 +27,14 @@ LATE = {
         "choose from 'fork'",
     ),
     "fewer examples than a batch": ("--dataloader_drop_last true", "the 16 training examples do not fill"),
+    "fewer examples than an update": (
+        "--train_sampling_strategy batch_rebalance --dataloader_drop_last true --per_device_train_batch_size 8",
+        "the 16 training examples do not fill one batch of 32",
+    ),
+    "batches of several sizes, split": (
+        '--train_sampling_strategy batch_rebalance --accelerator_config {"split_batches":true}',
+        "--accelerator_config split_batches",
+    ),
     "an unknown argument of the schedule": ('--lr_scheduler_kwargs {"nonsense":1}', "nonsense"),
     "a schedule without its argument": ("--lr_scheduler_type cosine_with_min_lr", "cosine_with_min_lr"),
     "an optimizer that is not installed": ("--optim adamw_bnb_8bit", "--optim adamw_bnb_8bit"),

@@ -242,12 +242,6 @@ def test_rebalanced_batches_depend_on_the_seed_the_epoch_and_the_padding():
     assert keyed == [[[(index, 1) for index in batch] for batch in process] for process in rebalanced(epoch=1)[1]]
 
 
-def test_dual_encoders_train_on_micro_batches_of_one_size(toy, tmp_path, capsys):
-    with pytest.raises(SystemExit) as stop:
-        run_xtreme.main(command(toy, tmp_path, "lareqa", "--train_sampling_strategy", "batch_rebalance"))
-    assert stop.value.code == 2 and "leave it out for random" in capsys.readouterr().err
-
-
 def test_deepspeed_is_not_imported_where_it_is_not_used(monkeypatch):
     monkeypatch.delitem(sys.modules, "deepspeed", raising=False)
     launching.join_processes(SimpleNamespace(deepspeed=None, ddp_timeout_delta=datetime.timedelta(seconds=60)))
