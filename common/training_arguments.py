@@ -93,8 +93,9 @@ def order_of(task, given):
     """(value, origin) of --train_sampling_strategy where it is not given."""
     if task.defaults.micro_batch:  # answers of like lengths may be of one paragraph
         return "random", task.defaults.origin
-    if task.kind == "tagging":  # compiled code wants batches of one size
-        order = "random" if truthy(given.get("torch_compile")) else "batch_rebalance"
+    if task.kind == "tagging":
+        compiled = truthy(given.get("torch_compile")) or {"torch_compile_backend", "torch_compile_mode"} & set(given)
+        order = "random" if compiled else "batch_rebalance"  # compiled code wants batches of one size
         return order, "default: tagging loses by batches of like lengths (docs/results/batches.md)"
     return "group_by_length", "default: batches of like lengths"
 

@@ -198,6 +198,7 @@ def test_a_batch_is_whole_where_parts_gain_nothing_or_texts_are_several(kind, co
         ("lareqa", {}, "random"),
         ("udpos", {}, "batch_rebalance"),
         ("panx", {"torch_compile": "true"}, "random"),
+        ("panx", {"torch_compile_backend": "eager"}, "random"),
     ],
 )
 def test_tags_are_drawn_at_random_where_nothing_is_given(name, given, order):
