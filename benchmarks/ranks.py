@@ -10,7 +10,6 @@ mean of all, `tokens` the slowest one's over what it would be without padding an
 import argparse
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -21,8 +20,7 @@ from datasets import disable_progress_bars  # noqa: E402
 from torch.utils.data import BatchSampler  # noqa: E402
 
 from common import checkpoints  # noqa: E402
-from common.batching import Collator, RebalancedSampler  # noqa: E402
-from common.trainer import EncoderTrainer  # noqa: E402
+from common.batching import Collator, LengthGroupedSampler, RebalancedSampler  # noqa: E402
 from heads import Settings, head_of  # noqa: E402
 from tasks import TARGETS  # noqa: E402
 
@@ -70,17 +68,13 @@ def simulated(features, order, processes, size, accumulation):
 
 def batches(features, order, process, processes, size, accumulation):
     """A process's micro-batches of an epoch, as HF's Trainer and accelerate make them."""
-    args = SimpleNamespace(
-        train_sampling_strategy=order, seed=1, data_seed=None, train_batch_size=size, world_size=processes,
-        gradient_accumulation_steps=accumulation, dataloader_drop_last=False, process_index=process,
-    )  # fmt: skip
-    trainer = SimpleNamespace(args=args, data_collator=COLLATOR)
-    if order == "random":  # accelerate's, all processes alike
-        sampler = np.random.default_rng(1).permutation(len(features)).tolist()
-    else:
-        sampler = EncoderTrainer.make_sampler(trainer, features)
-    if isinstance(sampler, RebalancedSampler):
-        return sampler
+    lengths, effective = features["length"][:], processes * size * accumulation
+    if order == "batch_rebalance":
+        padded = [COLLATOR.padded(length) for length in lengths]
+        return RebalancedSampler(padded, effective, processes, accumulation, seed=1, rank=process, drop_last=False)
+    sampler = LengthGroupedSampler(lengths, effective, seed=1)
+    if order == "random":
+        sampler = np.random.default_rng(1).permutation(len(lengths)).tolist()
     return BatchSamplerShard(BatchSampler(sampler, size, False), processes, process)
 
 
